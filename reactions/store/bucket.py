@@ -29,7 +29,7 @@ from reactions.store.copies import Copies
 from reactions.store.files import disk_errors, temporary_folder
 from reactions.store.heartbeats import Life, watch_until_known
 from reactions.store.object_locks import ObjectLeases, ObjectLock, leased, life_of, object_locked
-from reactions.store.objects import ObjectInfo, Objects
+from reactions.store.objects import PROBES, ObjectInfo, Objects
 from reactions.store.places import GRACE_S, UNLOCKED_GRACE_S, OnBusy, RowSource
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from reactions.store.layout import StoreLayout
 
 _USED = "used"
+_PROBES = (PROBES, "clocks")
+"""Where what a process only tries something with lies, also of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,9 @@ class Bucket:
             is_named = file == record or _digests(named.get(folder, b"{}"), file)
             if not is_named and Path(folder).name not in busy and self._age_s(info) >= GRACE_S:
                 orphans[name] = info
+        for name, info in (o for folder in _PROBES for o in self._objects.find(folder).items()):
+            if self._age_s(info) >= GRACE_S:
+                orphans[name] = info
         used = self._objects.find(_USED)
         keys = {Path(folder).name for folder in named}
         return orphans | {name: used[name] for name in used if Path(name).name not in keys}
@@ -357,7 +362,7 @@ class Bucket:
     def _clock_ahead_s(self) -> float:
         """Return by how much the service's clock is ahead of this machine's."""
         if self._ahead_s is None:
-            name = f"clocks/{uuid.uuid4().hex}"
+            name = f"{PROBES}/{uuid.uuid4().hex}"
             self._ahead_s = 0.0
             with suppress(OSError):  # a store that is only read: clocks are near enough for a list
                 self._objects.write(name, b"")

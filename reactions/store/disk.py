@@ -236,8 +236,11 @@ class Disk:
     ) -> Iterator[tuple[Path, int]]:
         """Remove and yield locks, leases and unfinished records, whose bytes do not count."""
         names = (layout.store_json.name, layout.index.name)
-        for path in sorted(path for name in names for path in layout.root.glob(f".{name}-*")):
-            if is_debris(path):
+        unfinished = (path for name in names for path in layout.root.glob(f".{name}-*"))
+        for path in [*sorted(unfinished), *sorted(layout.root.glob("cluster-*.probe"))]:
+            # Of earlier versions are probes, which nothing but their age tells from those in use.
+            is_probe = path.suffix == ".probe"
+            if _age_s(path) >= UNLOCKED_GRACE_S if is_probe else is_debris(path):
                 if not dry_run:
                     path.unlink(missing_ok=True)
                 yield path, 0
@@ -256,6 +259,13 @@ class Disk:
                     if not dry_run:
                         path.unlink(missing_ok=True)
                     yield path, 0
+
+
+def _age_s(path: Path) -> float:
+    """Return how long ago a file was written; 0 where it is gone."""
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime
+    return 0.0
 
 
 def children(folder: Path) -> list[Path]:

@@ -15,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from uuid import getnode, uuid4
 
 BEAT_S = 5.0
@@ -29,6 +30,9 @@ SILENT_S = 30.0
 """How long a holder has to be silent before others take over: several beats, for machines stall."""
 
 _WAIT_S = 2.0
+
+_MOST_THREADS = 16
+"""Where each of a lock's two requests takes a tenth of a second, for 400 locks in a pause."""
 
 
 @lru_cache(maxsize=1)
@@ -155,36 +159,64 @@ class Watch:
             self._seen.pop(name, None)
 
 
-class Pulse:
-    """Calls what holders registered, every few seconds, in one thread of the process."""
+@dataclass(eq=False, slots=True)
+class _Beat:
+    """What is called for one holder.
 
-    def __init__(self) -> None:
+    Attributes:
+        call: shows that the holder lives.
+        done_s: when it last did, or when the hold began.
+        due_s: when it is called next.
+        busy: held while it is called.
+    """
+
+    call: Callable[[], None]
+    done_s: float
+    due_s: float
+    busy: threading.RLock = field(default_factory=threading.RLock)
+
+
+class Pulse:
+    """Calls what holders registered, every few seconds, in threads of its own.
+
+    A beat that goes over a network may take long, and a process may hold hundreds of locks. So
+    there is always a thread that is idle, or as many as there may be. Who was not heard of for
+    longest is next.
+
+    Args:
+        beat_s: how often each is called.
+        clock: seconds from any origin.
+    """
+
+    def __init__(self, beat_s: float = BEAT_S, clock: Callable[[], float] = monotonic) -> None:
+        self._beat_s = beat_s
+        self._clock = clock
         self._reset()
-        if hasattr(os, "register_at_fork"):  # a child holds nothing, and has no such thread
+        if hasattr(os, "register_at_fork"):  # a child holds nothing, and has no such threads
             os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         # Reentrant, and so are those of beats: the garbage collector may begin or end a hold in a
         # thread that has one of them.
         self._lock = threading.RLock()
-        self._beats: dict[str, tuple[Callable[[], None], threading.RLock]] = {}
-        self._thread: threading.Thread | None = None
+        self._beats: dict[str, _Beat] = {}
+        self._n_threads = self._n_busy = 0
 
     def start(self, token: str, beat: Callable[[], None]) -> None:
-        """Call ``beat`` from now on; an ``OSError`` of it is passed over."""
+        """Call ``beat`` from now on; an error of it is passed over."""
         with self._lock:
-            self._beats[token] = beat, threading.RLock()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
-                self._thread.start()
+            now_s = self._clock()
+            self._beats[token] = _Beat(beat, now_s, now_s + self._beat_s)
+            if not self._n_threads:
+                self._add_thread()
 
     def stop(self, token: str) -> None:
         """Call it no more; a call that is under way is waited for, unless it takes long."""
-        _, busy = self._beats.pop(token, (None, None))
+        beat = self._beats.pop(token, None)
         # Not for ever: the garbage collector may end a hold in the very thread that a beat is
         # waiting for, such as that of a network library.
-        if busy is not None and busy.acquire(timeout=_WAIT_S):
-            busy.release()
+        if beat is not None and beat.busy.acquire(timeout=_WAIT_S):
+            beat.busy.release()
 
     def drop(self, token: str) -> None:
         """Call it no more, without waiting: for what the garbage collector calls."""
@@ -196,20 +228,61 @@ class Pulse:
 
     def beat(self) -> None:
         """Call all of them once, now."""
-        for token, (beat, busy) in list(self._beats.items()):
-            # Not under the lock of all: a beat may go over a network, and take long.
-            if busy.acquire(blocking=False):
-                try:
-                    if token in self._beats:
-                        with suppress(OSError):
-                            beat()
-                finally:
-                    busy.release()
+        for token, beat in list(self._beats.items()):
+            self._call(token, beat)
+
+    def _call(self, token: str, beat: _Beat) -> None:
+        # Not under the lock of all: a beat may go over a network, and take long.
+        if beat.busy.acquire(blocking=False):
+            try:
+                if token in self._beats:
+                    beat.call()
+                    beat.done_s = self._clock()
+            except Exception:  # whatever it is: others have to live on, and it is tried again soon
+                beat.due_s = min(beat.due_s, self._clock() + self._beat_s / 5)
+            finally:
+                beat.busy.release()
+
+    def next_due(self) -> tuple[str, _Beat] | None:
+        """Return the due beat that was not heard of for longest; it is due again in a while."""
+        with self._lock:
+            now_s = self._clock()
+            due = [
+                (beat.done_s, token)
+                for token, beat in list(self._beats.items())
+                if beat.due_s <= now_s
+            ]
+            if not due:
+                return None
+            token = min(due)[1]
+            if (beat := self._beats.get(token)) is None:
+                return None
+            beat.due_s = now_s + self._beat_s
+            return token, beat
+
+    def _help(self) -> None:
+        """Have another thread look what is due, if all are busy and there are beats for it."""
+        with self._lock:
+            is_enough = self._n_threads >= min(len(self._beats), _MOST_THREADS)
+            if self._n_busy == self._n_threads and not is_enough:
+                self._add_thread()
+
+    def _add_thread(self) -> None:
+        self._n_threads += 1
+        threading.Thread(target=self._run, name="heartbeats", daemon=True).start()
 
     def _run(self) -> None:
         never = threading.Event()
-        while not never.wait(BEAT_S):
-            self.beat()
+        while True:
+            if (found := self.next_due()) is None:
+                never.wait(self._beat_s / 10)
+                continue
+            with self._lock:
+                self._n_busy += 1
+            self._help()
+            self._call(*found)
+            with self._lock:
+                self._n_busy -= 1
 
 
 watch = Watch()

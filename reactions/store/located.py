@@ -57,7 +57,8 @@ def locate(address: Path | str) -> LocatedStore:
         root = Path(address).absolute()
         return LocatedStore(root, Disk(), str(root))
     from reactions.store.bucket import Bucket
-    from reactions.store.objects import Objects, normal_url
+    from reactions.store.objects import Objects
+    from reactions.store.services import normal_url
 
     url = normal_url(str(address))
     copies = cache_home() / "molspace" / "remote" / sha256(url.encode()).hexdigest()[:16]

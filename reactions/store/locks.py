@@ -109,13 +109,16 @@ class Lock:
 
     Attributes:
         is_alone: no other process holds it beside this one.
+        is_lost: another has taken it over, to whom this process seemed dead.
     """
 
-    def __init__(self, fd: int, *, is_alone: bool, by_kernel: bool) -> None:
+    def __init__(self, path: Path, fd: int, *, is_alone: bool, by_kernel: bool) -> None:
+        self._path = path
         self._fd = fd
         self._by_kernel = by_kernel
         self._holder = replace(Holder.new(), shares=not is_alone)
         self.is_alone = is_alone
+        self.is_lost = False
         self._write()
         pulse.start(self._holder.token, self._beat)
 
@@ -142,9 +145,20 @@ class Lock:
     def close(self) -> None:
         """Touch the file no more."""
         pulse.stop(self._holder.token)
+        with suppress(OSError):
+            self._look()
 
     def _beat(self) -> None:
-        os.utime(self._fd)
+        self._look()
+        if self.is_lost:
+            pulse.drop(self._holder.token)
+        else:
+            os.utime(self._fd)
+
+    def _look(self) -> None:
+        # Who takes over the lock of a holder that seems dead puts its file away first. A file
+        # that is shared may also be gone because the last of others has left.
+        self.is_lost |= not self._holder.shares and not _same_file(self._fd, self._path)
 
     def _write(self) -> None:
         with suppress(OSError):  # a full disk: the kernel's lock still holds
@@ -195,7 +209,7 @@ def locked(
                 yield None
                 return
             if _same_file(fd, path):  # else the holder removed it meanwhile: look again
-                lock = Lock(fd, is_alone=is_alone, by_kernel=kernel is not None)
+                lock = Lock(path, fd, is_alone=is_alone, by_kernel=kernel is not None)
                 try:
                     yield lock
                 finally:

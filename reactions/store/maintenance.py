@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from reactions.core.types import Digest
 from reactions.store.disk import children, is_debris, remove_tree, size_of
+from reactions.store.files import disk_errors
 from reactions.store.index import Index
 from reactions.store.layout import MANIFEST_JSON
 from reactions.store.located import LocatedStore
@@ -121,6 +123,31 @@ def verify(layout: LocatedStore) -> Iterator[EntryProblem]:
         if problems and layout.place.is_published(folder, MANIFEST_JSON):
             # All at once: the caller may move the folder after the first.
             yield from [EntryProblem(folder.name, label, what, folder) for what in problems]
+
+
+def put_aside(
+    layout: LocatedStore, folder: Path, problems: Sequence[str], warn: Callable[[str], None]
+) -> bool:
+    """Move a damaged entry out of the way; a store that is only read keeps it.
+
+    Returns:
+        Whether it is out of the way.
+    """
+    # A random suffix, for an entry may be damaged again once it has been made anew.
+    aside = layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    what = f"the damaged entry {folder.name[:12]}"
+    try:
+        layout.place.move(folder, aside)
+    except FileNotFoundError:  # another process was faster
+        with disk_errors(layout.address, "read"):
+            return not layout.place.is_published(folder, MANIFEST_JSON)
+    except OSError as error:
+        why = error.strerror or str(error)
+        warn(f"{what} stays in place ({why}), and is not used: {problems[0]}{more}")
+        return False
+    warn(f"put aside {what}: {problems[0]}{more}")
+    return True
 
 
 def sweep(layout: LocatedStore) -> list[Path]:

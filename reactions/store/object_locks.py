@@ -11,7 +11,7 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ class ObjectLock:
 
     Attributes:
         is_alone: no other process holds it beside this one.
+        is_lost: another has taken it over, to whom this process seemed dead.
     """
 
     def __init__(self, objects: Objects, name: str, holder: Holder, *, is_alone: bool) -> None:
@@ -36,22 +37,26 @@ class ObjectLock:
         self._holder = holder
         self._n_beats = 0
         self.is_alone = is_alone
+        self.is_lost = False
         pulse.start(holder.token, self._beat)
 
     def share(self) -> bool:
         """Let others hold the lock beside this process; False when another has taken it over."""
         if self._owner() != self._holder.token:
+            self.is_lost = True
             return False
         self.is_alone = False
         self._holder = replace(self._holder, shares=True)
-        self._write()
+        self._objects.write(self._name, self._sign())
         return True
 
     def close(self) -> None:
         """Give it back. Others that share it put it there again with their next beat."""
         pulse.stop(self._holder.token)
         with suppress(Exception):  # else it is taken for dead in a while
-            if self._owner() == self._holder.token:
+            data = _read(self._objects, self._name)
+            self._note_owner(data)
+            if _is_of(self._holder, data):
                 self._objects.remove([self._name])
 
     def _owner(self) -> str | None:
@@ -60,13 +65,26 @@ class ObjectLock:
         return None if holder is None else holder.token
 
     def _beat(self) -> None:
-        # Who holds it alone, and finds another's name there, was taken for dead.
-        if self._holder.shares or self._owner() == self._holder.token:
-            self._write()
+        data = self._objects.read_once(self._name)
+        self._note_owner(data)
+        if self.is_lost:
+            pulse.drop(self._holder.token)
+        elif data is not None or self._holder.shares:
+            self._objects.write_once(self._name, self._sign())
+        # What was removed, for this process was silent for long, may be put there again, unless
+        # another has taken it just now.
+        elif not self._objects.create(self._name, self._sign()):
+            self._note_owner(self._objects.read_once(self._name))
 
-    def _write(self) -> None:
+    def _note_owner(self, data: bytes | None) -> None:
+        """Take note that another has the lock, to whom this process seemed dead."""
+        other = _holder(data)
+        if other is not None and other.token != self._holder.token:
+            self.is_lost |= not (other.shares and self._holder.shares)
+
+    def _sign(self) -> bytes:
         self._n_beats += 1
-        self._objects.write(self._name, f"{self._holder.text()}{self._n_beats}\n".encode())
+        return f"{self._holder.text()}{self._n_beats}\n".encode()
 
 
 @contextmanager
@@ -163,18 +181,26 @@ class _Lease:
         self._has_ended = False
         self.keys: dict[int, Digest] = {}
         self._writing = threading.Lock()
-        pulse.start(self._holder.token, self.write)
+        pulse.start(self._holder.token, self._beat)
         atexit.register(self._remove)
 
     def write(self) -> None:
+        """Let others see which keys are leased now."""
+        if not self._has_ended:
+            self._put(self._objects.write)
+
+    def _beat(self) -> None:
         if self._has_ended:
             self._remove()
-            return
+        else:
+            self._put(self._objects.write_once)
+
+    def _put(self, write: Callable[[str, bytes], None]) -> None:
         # One after the other: a beat that is late must not put back an earlier list of keys.
         with self._writing:
             self._n_beats += 1
             lines = [self._holder.text().strip(), str(self._n_beats), *list(self.keys.values())]
-            self._objects.write(self._name, "\n".join(lines).encode())
+            write(self._name, "\n".join(lines).encode())
 
     def end(self) -> None:
         # The garbage collector calls this, in any thread, even in one that requests are waiting
@@ -203,6 +229,11 @@ def _read(objects: Objects, name: str) -> bytes | None:
         return objects.read(name)
     except FileNotFoundError:
         return None
+
+
+def _is_of(holder: Holder, data: bytes | None) -> bool:
+    other = _holder(data)
+    return other is not None and other.token == holder.token
 
 
 def _holder(data: bytes | None) -> Holder | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,27 +19,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from reactions.core.errors import MissingError, UsageError, suggestion
-from reactions.core.extras import install_extra
-from reactions.core.protocols import check_address, offline, without_password
 from reactions.core.transient import is_transient
+from reactions.store.services import call_within, open_service, read_options
 
 T = TypeVar("T")
-
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-"""What each protocol that can be written to needs."""
 
 _TRIES = 5
 _PAUSE_S = 0.2
 """Before the second try; twice as long before each further one."""
 
-_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    # botocore tries again by itself, which would multiply with our tries.
-    "s3": {"config_kwargs": {"retries": {"total_max_attempts": 1}}},
-}
+_MOMENT_S = 10.0
+"""How long a heartbeat may take; the next one is a new try."""
 
 _SIDE_BY_SIDE = 8
 """How many small objects are put, copied or removed at a time."""
+
+PROBES = "probes"
+"""Where objects lie for a moment that find out how the service behaves."""
 
 _AT_ONCE = 64
 """How many records are read at a time."""
@@ -76,44 +73,6 @@ class ObjectInfo:
     written_s: float
 
 
-def normal_url(url: str) -> str:
-    """Return the URL of a store in the one form that all processes use.
-
-    Raises:
-        UsageError: a store cannot lie there.
-        MissingError: offline mode is on.
-    """
-    protocol, _, rest = url.strip().partition("://")
-    protocol = protocol.lower()
-    fix = "set MOLSPACE_CACHE to a folder, or to a URL such as s3://bucket/prefix"
-    shown = re.sub(r"\?.*", "?...", without_password(url), flags=re.DOTALL)  # keys are in queries
-    if protocol not in PACKAGES:
-        raise UsageError(
-            f"the store cannot lie at '{shown}'",
-            why=f"'{protocol}' is not among what a store is kept in: file, "
-            + ", ".join(sorted(PACKAGES)),
-            fix=suggestion(protocol, PACKAGES) if protocol not in ("http", "https", "hf") else fix,
-            url=shown,
-        )
-    check_address(f"{protocol}://{rest}")
-    rest = re.sub(r"/+", "/", rest).strip("/")
-    if not rest or any(c in rest for c in "*?#[]{}"):
-        raise UsageError(
-            f"the store cannot lie at '{shown}'",
-            why="it names no bucket" if not rest else "it has wildcards, or a query",
-            fix=fix,
-            url=shown,
-        )
-    if setting := offline():
-        raise MissingError(
-            f"the store at '{shown}' was not looked at",
-            why=f"offline mode is on ({setting})",
-            fix="unset it, or set MOLSPACE_CACHE to a folder",
-            url=shown,
-        )
-    return f"{protocol}://{rest}"
-
-
 class Objects:
     """The objects under one URL, by names relative to it.
 
@@ -130,40 +89,19 @@ class Objects:
     def __init__(self, url: str) -> None:
         self.url = url
         self._opened: tuple[int, Any, str] | None = None
-        self._creates = True
+        self._creates: bool | None = None
         self._open()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.url, self._opened, self._creates = state["url"], None, True
+        self.url, self._opened, self._creates = state["url"], None, None
 
     def _open(self) -> tuple[Any, str]:
         """Return the file system, opened in this process, and the root in its terms."""
         if self._opened is None or self._opened[0] != os.getpid():
-            import fsspec
-
-            protocol = self.url.partition("://")[0]
-            package = PACKAGES.get(protocol, "fsspec")
-            try:
-                # Others change what is there: nothing may be answered from an earlier listing.
-                fs = fsspec.filesystem(
-                    protocol,
-                    use_listings_cache=False,
-                    skip_instance_cache=True,
-                    **_OPTIONS.get(protocol, {}),
-                )
-                if hasattr(fs, "retries"):  # s3fs's own tries would multiply with ours, too
-                    fs.retries = 1
-            except (ImportError, ValueError) as error:
-                extra = install_extra("s3") if package == "s3fs" else f"pip install {package}"
-                raise MissingError(
-                    f"the store at '{self.url}' needs the package {package}",
-                    why=str(error).rstrip("."),
-                    fix=f"{extra}   or set MOLSPACE_CACHE to a folder",
-                    url=self.url,
-                ) from error
+            fs = open_service(self.url)
             self._opened = os.getpid(), fs, str(fs._strip_protocol(self.url)).rstrip("/")
         return self._opened[1:]
 
@@ -172,7 +110,8 @@ class Objects:
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> bytes:
         """Return an object's bytes, or a range of them."""
         fs, root = self._open()
-        return bytes(self._try(lambda: fs.cat_file(f"{root}/{name}", start=start, end=stop)))
+        options = {"start": start, "end": stop, **read_options(fs)}
+        return bytes(self._try(lambda: fs.cat_file(f"{root}/{name}", **options)))
 
     def read_all(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield objects in order, many of them read at a time, without those that are gone."""
@@ -250,27 +189,71 @@ class Objects:
         Returns:
             False when there is one already.
         """
-        fs, root = self._open()
+        if self._creates is None:
+            self._creates = self._knows_conditions()
         if self._creates:
-            try:
-                self._try(lambda: fs.pipe_file(f"{root}/{name}", data, mode="create"))
-                return True
-            except FileExistsError:
-                # Perhaps put by an earlier try, whose answer was lost.
-                return self._read_or_none(name) == data
-            except (NotImplementedError, TypeError):
-                self._creates = False
-            except ObjectError as error:
-                # s3fs knows a refused condition by a field that not every server sends.
-                if re.search("pre-?condition", error.why, re.IGNORECASE):
-                    return self._read_or_none(name) == data
-                if not re.search("not ?implemented|unsupported|not supported", error.why, re.I):
-                    raise
-                self._creates = False
+            # What is there was perhaps put by an earlier try, whose answer was lost.
+            return self._put_new(name, data) or self._read_or_none(name) == data
         if self.exists(name):
             return False
         self.write(name, data)
         return True
+
+    def _knows_conditions(self) -> bool:
+        """Find out, once, whether the service keeps an object that is there.
+
+        Some answer that they do not know the condition. Others put the second object over the
+        first, as if it had not been asked for.
+        """
+        name = f"{PROBES}/{uuid.uuid4().hex}"
+        try:
+            return self._put_new(name, b"1") is True and self._put_new(name, b"2") is False
+        finally:
+            with suppress(OSError):  # what stays goes with a later cleaning
+                self.remove([name])
+
+    def _put_new(self, name: str, data: bytes) -> bool | None:
+        """Put an object if there is none; None where the service does not know that condition."""
+        fs, root = self._open()
+        try:
+            self._try(lambda: fs.pipe_file(f"{root}/{name}", data, mode="create"))
+        except FileExistsError:
+            return False
+        except (NotImplementedError, TypeError):
+            return None
+        except ObjectError as error:
+            # s3fs knows a refused condition by a field that not every server sends.
+            if re.search("pre-?condition", error.why, re.IGNORECASE):
+                return False
+            if re.search("not ?implemented|unsupported|not supported", error.why, re.I):
+                return None
+            raise
+        return True
+
+    def read_once(self, name: str) -> bytes | None:
+        """Return an object's bytes, or None; asked once, and waited for no longer than a moment.
+
+        Raises:
+            OSError: there was no answer, or the service failed.
+        """
+        try:
+            return bytes(self._once("cat_file", name, **read_options(self._open()[0])))
+        except FileNotFoundError:
+            return None
+
+    def write_once(self, name: str, data: bytes) -> None:
+        """Put an object; see ``read_once``."""
+        self._once("pipe_file", name, data)
+
+    def _once(self, method: str, name: str, *args: Any, **options: Any) -> Any:
+        fs, root = self._open()
+        path = f"{root}/{name}"
+        try:
+            return call_within(_MOMENT_S, fs, method, path, *args, **options)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # of the service's own library
+            raise ObjectError(_said(error), "") from None
 
     def upload(self, files: Sequence[tuple[Path, str]]) -> None:
         """Copy files of this machine to objects; large ones go in parts."""

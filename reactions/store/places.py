@@ -44,6 +44,10 @@ class Held(Protocol):
     def is_alone(self) -> bool:
         """Whether no other process holds it beside this one."""
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process has taken it over, to which this one seemed dead."""
+
     def share(self) -> bool:
         """Let others hold it, too; False when it was lost in between."""
 

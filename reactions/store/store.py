@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
 from reactions.store.files import disk_errors, temporary_folder, write_json
+from reactions.store.heartbeats import SILENT_S
 from reactions.store.index import Index
 from reactions.store.layout import FORMAT, MANIFEST_JSON
 from reactions.store.leases import Hold
@@ -255,7 +255,8 @@ class Store:
         """Hold the right to make an entry, unless another has it; never waits.
 
         Processes that make shards of one entry share its lock, and have one for each part.
-        Locks are advisory: without them two processes do the same work, and both end well.
+        Locks are advisory: without them two processes do the same work, and both end well. A
+        process that has lost a lock is told so by a warning when it gives it back.
 
         Args:
             key: of the entry.
@@ -274,6 +275,11 @@ class Store:
                 path = self.layout.lock(key, part)
                 held = stack.enter_context(self._place.locked(path, on_busy, shared=shared))
             yield held
+        if held is not None and held.is_lost:
+            self.warn(
+                f"another process took over {path.stem[:12]}: this one gave no sign of life for "
+                f"{SILENT_S:.0f} s; the result was perhaps made twice, and one of the two is kept"
+            )
 
     @contextmanager
     def using(self, keys: Iterable[Digest]) -> Iterator[None]:
@@ -287,6 +293,15 @@ class Store:
         finally:
             if hold is not None:
                 hold.release()
+
+    def has_lock(self, key: Digest) -> bool:
+        """Return whether the lock of a key is there: held, or left behind.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with disk_errors(self.address, "read"):
+            return self._place.is_file(self.layout.lock(key))
 
     def gc(
         self,
@@ -357,25 +372,8 @@ class Store:
             self.index.add(key, manifest.kind, manifest.preimage)
 
     def _quarantine(self, folder: Path, problems: Sequence[str]) -> bool:
-        """Move a damaged entry out of the way; a store that is only read keeps it.
-
-        Returns:
-            Whether it is out of the way.
-        """
-        # A random suffix, for an entry may be damaged again once it has been made anew.
-        aside = self.layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        what = f"the damaged entry {folder.name[:12]}"
-        try:
-            self._place.move(folder, aside)
-        except FileNotFoundError:  # another process was faster
-            return not self._is_published(folder)
-        except OSError as error:
-            why = error.strerror or str(error)
-            self.warn(f"{what} stays in place ({why}), and is not used: {problems[0]}{more}")
-            return False
-        self.warn(f"put aside {what}: {problems[0]}{more}")
-        return True
+        """Move a damaged entry out of the way, if possible; return whether it is."""
+        return maintenance.put_aside(self.layout, folder, problems, self.warn)
 
     def _is_published(self, folder: Path) -> bool:
         with disk_errors(self.address, "read"):

@@ -144,7 +144,7 @@ def test_only_two_modules_know_fsspec():
                 names = [str(node.module)]
             if any(name.split(".")[0] == "fsspec" for name in names):
                 users.append(path.relative_to(ROOT).as_posix())
-    assert set(users) == {"reactions/core/remote.py", "reactions/store/objects.py"}
+    assert set(users) == {"reactions/core/remote.py", "reactions/store/services.py"}
 
 
 def test_a_denied_network_opens_nothing_remote(monkeypatch):

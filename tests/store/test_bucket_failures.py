@@ -15,7 +15,8 @@ from store_toys import artifact, rows, step
 from reactions.core.errors import MissingError, StoreError, UsageError
 from reactions.core.step import Artifact
 from reactions.store import Store, bucket, objects
-from reactions.store.objects import Objects, normal_url
+from reactions.store.objects import Objects
+from reactions.store.services import normal_url
 
 WHOLE = step(seed=7)
 BY_ROWS = step(seed=8, n_rows=4, shard_rows=2)

@@ -1,10 +1,12 @@
 """What services answer in words of their own, and what is not repeated of their addresses."""
 
 import pytest
+from buckets import in_memory, names
 
-from reactions.core.errors import UsageError
-from reactions.store import objects
-from reactions.store.objects import Objects, normal_url
+from reactions.core.errors import MissingError, UsageError
+from reactions.store import Store, bucket, objects, services
+from reactions.store.objects import Objects
+from reactions.store.services import normal_url
 
 
 def test_a_condition_that_a_server_refuses_in_its_own_words(address, monkeypatch):
@@ -33,3 +35,67 @@ def test_a_key_in_a_query_is_not_repeated(query):
             normal_url(f"{protocol}://box/x{query}")
         assert "SECRET" not in str(caught.value)
         assert "SECRET" not in str(caught.value.fields)
+
+
+# --- conditions that are dropped ---
+
+
+class _Forgets:
+    """A file system whose puts drop the condition, as of a server that does not know it."""
+
+    def __init__(self, fs):
+        self._fs = fs
+
+    def __getattr__(self, name):
+        return getattr(self._fs, name)
+
+    def pipe_file(self, path, data, mode="overwrite"):
+        self._fs.pipe_file(path, data)
+
+
+def test_a_service_that_drops_conditions_is_found_out(monkeypatch):
+    there = Objects(in_memory(monkeypatch))
+    pid, fs, root = there._opened
+    there._opened = pid, _Forgets(fs), root
+    assert there.create("lock", b"one")
+    assert not there.create("lock", b"two")
+    assert there.read("lock") == b"one"
+    assert list(there.find("")) == ["lock"]
+
+
+def test_a_service_that_keeps_conditions_is_asked_once(address, monkeypatch):
+    there = Objects(address)
+    asked = []
+    put = there._put_new
+    monkeypatch.setattr(there, "_put_new", lambda name, data: asked.append(name) or put(name, data))
+    assert there.create("a", b"1")
+    assert len(asked) == 3
+    assert there.create("b", b"1")
+    assert len(asked) == 4
+    assert sorted(there.find("")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("protocol", "package"), [("az", "adlfs"), ("s3", "s3fs")])
+@pytest.mark.parametrize("version", ["2024.4.1", "2024.10.0", "2023.12"])
+def test_packages_that_drop_conditions_are_refused(protocol, package, version, monkeypatch):
+    import fsspec
+
+    monkeypatch.setattr(fsspec, "filesystem", lambda *args, **options: object())
+    monkeypatch.setattr(services.metadata, "version", lambda name: version)
+    with pytest.raises(MissingError, match=rf"needs {package} 2024\.12 or later") as caught:
+        Objects(f"{protocol}://box/x")
+    assert f"{package} {version} puts a lock" in caught.value.why
+    assert f"pip install --upgrade '{package}>=2024.12'" in caught.value.fix
+    monkeypatch.setattr(services.metadata, "version", lambda name: "2024.12.0")
+    services.open_service(f"{protocol}://box/x")
+
+
+def test_what_a_killed_process_tried_out_goes_when_it_is_old(monkeypatch):
+    store = Store(in_memory(monkeypatch))
+    store.prepare()
+    for name in ("probes/a", "clocks/b"):
+        store.layout.place._objects.write(name, b"")
+    assert store.gc().debris == ()
+    monkeypatch.setattr(bucket, "GRACE_S", -10.0)
+    assert sorted(path.name for path in store.gc().debris) == ["a", "b"]
+    assert names(store) == ["store.json"]

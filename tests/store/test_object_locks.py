@@ -95,12 +95,65 @@ def test_a_lock_held_elsewhere_is_respected_until_it_is_silent(store, time):
 
 
 def test_who_was_taken_for_dead_does_not_take_a_lock_back(store):
+    store.warn = (said := []).append
     with store.lock(KEY, shared=True) as lock:
         other = Elsewhere(store)
         other.beat()
         pulse.beat()
         assert not lock.share()
     assert other.holder.token.encode() in store.layout.place._objects.read(LOCK)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("finds_out", ["by a beat", "at the end"])
+def test_who_lost_a_lock_says_so(store, finds_out):
+    store.warn = (said := []).append
+    with store.lock(KEY) as lock:
+        other = Elsewhere(store)
+        other.beat()
+        if finds_out == "by a beat":
+            pulse.beat()
+            assert lock.is_lost
+            assert not pulse.holds(lock._holder.token)
+        store.put(step(0), artifact())  # publishing asks for no lock: twins are harmless
+    assert len(said) == 1
+    assert f"took over {KEY[:12]}" in said[0]
+    assert other.holder.token.encode() in store.layout.place._objects.read(LOCK)
+
+
+def test_who_shares_a_lock_gives_way_to_one_that_took_it_alone(store):
+    store.warn = (said := []).append
+    with store.lock(KEY, shared=True) as lock:
+        assert lock.share()
+        sharer, taker = Elsewhere(store, shares=True), Elsewhere(store)
+        sharer.beat()
+        pulse.beat()
+        assert not lock.is_lost
+        taker.beat()
+        pulse.beat()
+        assert lock.is_lost
+    assert len(said) == 1
+    assert taker.holder.text().encode() in store.layout.place._objects.read(LOCK)
+
+
+def test_a_lock_that_a_cleaning_took_for_dead_is_put_there_again(store):
+    with store.lock(KEY) as lock:
+        store.layout.place._objects.remove([LOCK])
+        pulse.beat()
+        assert not lock.is_lost
+        assert takes(Store(store.address)) == "not"
+
+
+def test_a_beat_is_one_try(s3):
+    store = Store(f"s3://{BUCKET}/some/prefix")
+    with store.lock(KEY):
+        s3.door = lambda method, path: 503
+        del s3.seen[:]
+        pulse.beat()
+        assert [method for method, _ in s3.seen] == ["GET"]  # the next beat is the next try
+        s3.door = lambda method, path: None
+        pulse.beat()
+        assert [method for method, _ in s3.seen] == ["GET", "GET", "PUT"]
 
 
 def test_a_process_of_this_machine_that_died_is_not_waited_for(store):
@@ -152,14 +205,14 @@ def test_the_garbage_collector_waits_for_no_request(store, monkeypatch):
     reader = Store(store.address)
     found = reader.lookup(step(0).key)
     inside, go, over = threading.Event(), threading.Event(), threading.Event()
-    write = reader.layout.place._objects.write
+    write = reader.layout.place._objects.write_once
 
     def held_up(name, data):
         inside.set()
         assert go.wait(30)
         write(name, data)
 
-    monkeypatch.setattr(reader.layout.place._objects, "write", held_up)
+    monkeypatch.setattr(reader.layout.place._objects, "write_once", held_up)
     beat = threading.Thread(target=pulse.beat)
     beat.start()
     assert inside.wait(30)

@@ -91,6 +91,25 @@ def test_a_lock_held_elsewhere_is_respected_until_it_is_silent(store, monkeypatc
         assert left(store) == []
 
 
+def test_who_lost_a_lock_says_so(store, monkeypatch):
+    """Another machine took this process for dead: it stalled."""
+    monkeypatch.setattr(locks, "_fcntl", None)
+    time = FakeTime(monkeypatch)
+    store.warn = (said := []).append
+    with store.lock(KEY) as lock:
+        with monkeypatch.context() as elsewhere:
+            pose_as("elsewhere", has_locks=False, put=elsewhere.setattr)
+            elsewhere.setattr(heartbeats.pulse, "holds", lambda token: False)
+            assert takes(store) == "not"
+            time.sleep(SILENT_S)
+            assert takes(store) == "alone"
+        assert not lock.is_lost
+        heartbeats.pulse.beat()
+        assert lock.is_lost
+        assert not heartbeats.pulse.holds(lock._holder.token)
+    assert [f"took over {KEY[:12]}" in text for text in said] == [True]
+
+
 @pytest.mark.parametrize("has_locks", [True, False])
 def test_a_lock_that_is_given_back_elsewhere_is_free_at_once(store, monkeypatch, has_locks):
     pose_as("here", has_locks=has_locks, put=monkeypatch.setattr)

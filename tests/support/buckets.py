@@ -89,9 +89,9 @@ def in_memory(monkeypatch):
     """Let a store lie in memory; return its URL, with nothing there."""
     from fsspec.implementations.memory import MemoryFileSystem
 
-    from reactions.store import objects
+    from reactions.store import services
 
-    monkeypatch.setattr(objects, "PACKAGES", {**objects.PACKAGES, "memory": "fsspec"})
+    monkeypatch.setattr(services, "PACKAGES", {**services.PACKAGES, "memory": "fsspec"})
     monkeypatch.setattr(MemoryFileSystem, "store", {})
     monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
     return f"memory://{BUCKET}/some/prefix"

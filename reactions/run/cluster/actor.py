@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
@@ -31,7 +30,7 @@ class WorkerRecipe:
 
     Attributes:
         root: of the store, or its URL.
-        probe: name of a file in it, which a worker has to see; "" for a store behind a URL.
+        probe: name of a lock in it, which a worker has to see.
         load_encoder: opens a space on a device.
         versions: of the packages that decide what a step makes, where the run was begun.
         environment: variables that settings, caches and trusted code are read from.
@@ -103,13 +102,13 @@ class RemoteWorker:
             with suppress(OSError):  # no path needs it, where there is none
                 os.chdir(recipe.folder)
             self._check_versions(label)
-            self._check_store(label)
+            store = Store(recipe.root, warn=self._warn)
+            self._check_store(store, label)
             self._steps = self._read_graph(label)
             if recipe.threads:
                 import torch
 
                 torch.set_num_threads(recipe.threads)
-            store = Store(recipe.root, warn=self._warn)
             self._worker = Worker(store, recipe.device, recipe.load_encoder, self._stopping)
         except Exception as error:
             return label, portable(error)
@@ -181,13 +180,17 @@ class RemoteWorker:
                 fix="install the same versions on all nodes of the cluster",
             )
 
-    def _check_store(self, label: str) -> None:
-        probe = self._recipe.probe
-        if probe and not (Path(self._recipe.root) / probe).exists():
+    def _check_store(self, store: Store, label: str) -> None:
+        address = self._recipe.root
+        if not store.has_lock(self._recipe.probe):
+            thing = "store" if store.layout.is_remote else "folder"
             raise StepError(
                 f"the worker {label} does not see the store",
-                why=f"{self._recipe.root} is another folder there, or none",
-                fix="set MOLSPACE_CACHE to a folder that all nodes share, at the same path",
+                why=f"{address} is another {thing} there, or none",
+                fix="set MOLSPACE_CACHE to a bucket and prefix that all nodes see, and give them "
+                "the same AWS_ENDPOINT_URL, region and account"
+                if store.layout.is_remote
+                else "set MOLSPACE_CACHE to a folder that all nodes share, at the same path",
             )
 
     def _read_graph(self, label: str) -> dict[Digest, Step]:

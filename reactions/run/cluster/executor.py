@@ -169,17 +169,13 @@ def _connected(asked: AskedCluster) -> Iterator[Any]:
 
 @contextmanager
 def _probe(store: Store) -> Iterator[str]:
-    """Put a file into the store, by which workers see that theirs is the same.
+    """Hold a lock in the store by which workers see that theirs is the same.
+
+    A lock, for one whose process was killed is known as such, and is cleaned up.
 
     Yields:
-        The file's name; "" for a store behind a URL, which is the same for all.
+        The lock's name.
     """
-    if store.layout.is_remote:
-        yield ""
-        return
-    path = store.root / f"cluster-{uuid.uuid4().hex}.probe"
-    path.touch()
-    try:
-        yield path.name
-    finally:
-        path.unlink(missing_ok=True)
+    name = f"cluster-{uuid.uuid4().hex}"
+    with store.lock(name):
+        yield name

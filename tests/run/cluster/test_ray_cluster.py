@@ -76,7 +76,7 @@ def test_it_makes_what_this_machine_makes(cluster, store, tmp_path):
     kinds = [type(event) for event in events]
     assert kinds.count(ev.StepFinished) == 6
     assert kinds.count(ev.StepMeasured) == 2
-    assert not list(store.root.glob("*.probe"))
+    assert not list(store.root.glob("locks/*"))
 
 
 def test_both_nodes_work(cluster, store, log):
@@ -142,7 +142,7 @@ def test_interrupts_leave_the_cluster_clean(cluster, store, log):
     while ray.available_resources().get("CPU", 0) < 2 and time.monotonic() < until_s:
         time.sleep(0.1)
     assert ray.available_resources()["CPU"] == 2
-    assert not list(store.root.glob("*.probe"))
+    assert not list(store.root.glob("locks/*"))
 
 
 def test_a_dead_driver_s_work_goes_on_in_another(cluster, store, log):

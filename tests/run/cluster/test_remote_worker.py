@@ -1,26 +1,33 @@
 """A cluster's worker without the cluster: what it refuses to start with, and what it reports."""
 
+import os
 import pickle
 from dataclasses import dataclass, replace
 
 import pytest
+from buckets import in_memory
 from plain_steps import Encoded, load_encoder, plan
 
 from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
 from reactions.run.backend import Progress
 from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, portable, versions
-from reactions.store import Store
+from reactions.run.cluster.executor import _probe
+from reactions.store import Store, heartbeats, locks
+from reactions.store.heartbeats import Holder
 
 
 @pytest.fixture
 def recipe(tmp_path):
     store = Store(tmp_path / "store")
-    store.prepare()
-    (store.root / "a.probe").touch()
+    with _probe(store) as probe:
+        yield recipe_of(store, probe, tmp_path)
+
+
+def recipe_of(store, probe, tmp_path):
     return WorkerRecipe(
         root=store.address,
-        probe="a.probe",
+        probe=probe,
         load_encoder=load_encoder,
         versions=versions(),
         environment={},
@@ -76,6 +83,42 @@ def test_a_store_of_its_own_is_refused(recipe, tmp_path):
     error = problem(worker(replace(recipe, root=tmp_path / "elsewhere")))
     assert "does not see the store" in error.what
     assert "MOLSPACE_CACHE" in error.fix
+
+
+def test_another_prefix_of_a_bucket_is_refused(tmp_path, monkeypatch):
+    store = Store(in_memory(monkeypatch))
+    with _probe(store) as probe:
+        recipe = recipe_of(store, probe, tmp_path)
+        assert problem(worker(recipe)) is None
+        error = problem(worker(replace(recipe, root=f"{store.address}/deeper")))
+    assert "does not see the store" in error.what
+    assert f"{store.address}/deeper is another store there" in error.why
+    assert "AWS_ENDPOINT_URL" in error.fix
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_what_a_killed_run_was_known_by_is_cleaned_up(tmp_path, monkeypatch, is_remote):
+    store = Store(in_memory(monkeypatch) if is_remote else tmp_path / "store")
+    with _probe(store) as probe:
+        assert [path.name for path in store.gc().debris] == []  # it is in use
+        # As a process that is no more would have left it.
+        monkeypatch.setattr(Holder, "is_dead", True)
+        monkeypatch.setattr(heartbeats.pulse, "holds", lambda token: False)
+        monkeypatch.setattr(locks, "_fcntl", None)
+        assert [path.name for path in store.gc().debris] == [f"{probe}.lock"]
+        assert not store.has_lock(probe)
+
+
+def test_files_that_earlier_versions_were_known_by_go_when_they_are_old(tmp_path):
+    store = Store(tmp_path / "store")
+    store.prepare()
+    old, new = (store.root / f"cluster-{name}.probe" for name in ("a", "b"))
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    assert [path.name for path in store.gc(dry_run=True).debris] == ["cluster-a.probe"]
+    assert [path.name for path in store.gc().debris] == ["cluster-a.probe"]
+    assert list(store.root.glob("*.probe")) == [new]
 
 
 def test_other_packages_are_refused(recipe):

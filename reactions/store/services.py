@@ -1,0 +1,129 @@
+"""The services that a store can be kept in, and the packages that speak to them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, Final
+
+from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.extras import install_extra
+from reactions.core.protocols import check_address, offline, without_password
+
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+"""What each protocol that can be written to needs."""
+
+_LEAST: Final = (2024, 12)
+"""The first versions of all of them that put an object only if there is none. Of earlier ones s3fs
+and adlfs drop the condition silently, so that every process would get every lock."""
+
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    # botocore tries again by itself, which would multiply with our tries.
+    "s3": {"config_kwargs": {"retries": {"total_max_attempts": 1}}},
+}
+
+
+def normal_url(url: str) -> str:
+    """Return the URL of a store in the one form that all processes use.
+
+    Raises:
+        UsageError: a store cannot lie there.
+        MissingError: offline mode is on.
+    """
+    protocol, _, rest = url.strip().partition("://")
+    protocol = protocol.lower()
+    fix = "set MOLSPACE_CACHE to a folder, or to a URL such as s3://bucket/prefix"
+    shown = re.sub(r"\?.*", "?...", without_password(url), flags=re.DOTALL)  # keys are in queries
+    if protocol not in PACKAGES:
+        raise UsageError(
+            f"the store cannot lie at '{shown}'",
+            why=f"'{protocol}' is not among what a store is kept in: file, "
+            + ", ".join(sorted(PACKAGES)),
+            fix=suggestion(protocol, PACKAGES) if protocol not in ("http", "https", "hf") else fix,
+            url=shown,
+        )
+    check_address(f"{protocol}://{rest}")
+    rest = re.sub(r"/+", "/", rest).strip("/")
+    if not rest or any(c in rest for c in "*?#[]{}"):
+        raise UsageError(
+            f"the store cannot lie at '{shown}'",
+            why="it names no bucket" if not rest else "it has wildcards, or a query",
+            fix=fix,
+            url=shown,
+        )
+    if setting := offline():
+        raise MissingError(
+            f"the store at '{shown}' was not looked at",
+            why=f"offline mode is on ({setting})",
+            fix="unset it, or set MOLSPACE_CACHE to a folder",
+            url=shown,
+        )
+    return f"{protocol}://{rest}"
+
+
+def open_service(url: str) -> Any:
+    """Return a file system of fsspec's for a URL that ``normal_url`` returned.
+
+    Raises:
+        MissingError: the package that its protocol needs is not installed, or too old.
+    """
+    import fsspec
+
+    protocol = url.partition("://")[0]
+    package = PACKAGES.get(protocol, "fsspec")
+    try:
+        # Others change what is there: nothing may be answered from an earlier listing.
+        fs = fsspec.filesystem(
+            protocol,
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            **_OPTIONS.get(protocol, {}),
+        )
+    except (ImportError, ValueError) as error:
+        extra = install_extra("s3") if package == "s3fs" else f"pip install {package}"
+        raise MissingError(
+            f"the store at '{url}' needs the package {package}",
+            why=str(error).rstrip("."),
+            fix=f"{extra}   or set MOLSPACE_CACHE to a folder",
+            url=url,
+        ) from error
+    _check_version(url, package)
+    if hasattr(fs, "retries"):  # s3fs's own tries would multiply with ours, too
+        fs.retries = 1
+    return fs
+
+
+def call_within(timeout_s: float, fs: Any, method: str, *args: Any, **options: Any) -> Any:
+    """Call a method of a file system, and give it up after a while where that is possible."""
+    if not getattr(fs, "async_impl", False):
+        return getattr(fs, method)(*args, **options)
+    from fsspec.asyn import sync
+
+    return sync(fs.loop, getattr(fs, f"_{method}"), *args, timeout=timeout_s, **options)
+
+
+def read_options(fs: Any) -> dict[str, int]:
+    """Return what makes reading a whole object one request.
+
+    s3fs asks for the size first, to read large objects in several parts at a time; ours are small.
+    """
+    method = getattr(fs, "_cat_file", fs.cat_file)
+    knows = "max_concurrency" in inspect.signature(method).parameters
+    return {"max_concurrency": 1} if knows else {}
+
+
+def _check_version(url: str, package: str) -> None:
+    """Refuse a package that would put what must not be replaced over what is there."""
+    if package not in PACKAGES.values():
+        return
+    version = metadata.version(package)
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _LEAST:
+        least = ".".join(map(str, _LEAST))
+        raise MissingError(
+            f"the store at '{url}' needs {package} {least} or later",
+            why=f"{package} {version} puts a lock although another process has it",
+            fix=f"pip install --upgrade '{package}>={least}'   or set MOLSPACE_CACHE to a folder",
+            url=url,
+        )

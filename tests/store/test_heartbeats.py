@@ -1,0 +1,74 @@
+"""The threads that let others see that holders live."""
+
+import threading
+
+from reactions.store.heartbeats import BEAT_S, Pulse
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def still(clock):
+    """Return a pulse whose threads call nothing: for tests that ask what is next."""
+    pulse = Pulse(clock=clock)
+    pulse._n_threads = 99
+    return pulse
+
+
+def test_beats_that_take_long_do_not_hold_up_others():
+    pulse = Pulse(beat_s=0.01)
+    together = threading.Barrier(8)  # that none passes alone
+    passed = threading.Event()
+
+    def slow():
+        together.wait(60)
+        passed.set()
+
+    for n in range(40):
+        pulse.start(str(n), slow)
+    assert passed.wait(60)
+    for n in range(40):
+        pulse.drop(str(n))
+    together.abort()
+    assert pulse._n_threads <= 16
+
+
+def test_who_was_not_heard_of_for_longest_is_next():
+    clock = Clock()
+    pulse = still(clock)
+    for name in "abc":
+        pulse.start(name, lambda: None)
+        clock.now_s += 1
+    assert pulse.next_due() is None
+    clock.now_s = 3 * BEAT_S
+    order = []
+    while (found := pulse.next_due()) is not None:
+        order.append(found[0])
+        if found[0] != "b":  # which is still waiting for an answer
+            pulse._call(*found)
+    assert order == ["a", "b", "c"]
+    clock.now_s += BEAT_S
+    assert pulse.next_due()[0] == "b"
+
+
+def test_a_beat_that_fails_is_tried_again_soon():
+    clock = Clock()
+    pulse = still(clock)
+    tried = []
+
+    def fail():
+        tried.append(clock.now_s)
+        raise OSError("the network is down")
+
+    pulse.start("x", fail)
+    clock.now_s = BEAT_S
+    pulse._call(*pulse.next_due())
+    assert pulse.next_due() is None
+    clock.now_s += BEAT_S / 2
+    pulse._call(*pulse.next_due())
+    assert tried == [BEAT_S, 1.5 * BEAT_S]
