@@ -18,6 +18,7 @@ from molspace_cli.default_command import DefaultGroup
 from molspace_cli.groups import grouped
 from molspace_cli.index_shown import Directory, about, facts, notes
 from molspace_cli.infer_report import plain
+from molspace_cli.input_notes import InputNotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -128,11 +129,17 @@ def build(
     session, quiet = running.open(command="index"), running.quiet
     target = session.target(space, confirm=partial(confirm, session, yes=running.yes, quiet=quiet))
     embedder = AtomEmbedder(target, load_encoder=load_encoder, device=session.parts(target).device)
-    items = _items(session, embedder, inputs or [], corpus or [], text=text, modality=modality)
+    noted = InputNotes(quiet)
+    for notice in target.notices:
+        noted.note(notice)
+    items = _items(
+        session, embedder, inputs or [], corpus or [], text=text, modality=modality, noted=noted
+    )
     problems: list[Problem] = []
 
     def problem(entry: Problem) -> None:
         problems.append(entry)
+        noted.skipped(entry.message)
         if len(problems) <= _SHOWN_PROBLEMS:
             where = f"line {entry.line_number}" if entry.line_number else f"'{plain(entry.id)}'"
             say(f"skipped {where}: {entry.message}")
@@ -156,14 +163,16 @@ def build(
         also += [f"{done.skipped:,} skipped" if done.skipped else ""]
         also += [f"{done.outdated:,} of them taken out: not as they were" if done.outdated else ""]
         say("; ".join(filter(None, [f"added {added}", *also, about(index)])))
-        for note in notes(index.record):
-            say(f"note: {note}")
-        for modality, own_kind in index.kinds.items():
-            if kind not in ("auto", own_kind):
-                say(f"note: {modality} is searched row by row: too few rows for {kind}")
-        is_large = max(index.counts.values(), default=0) >= LEAST_ROWS
-        if kind == "auto" and is_large and not is_installed():
-            say(f"note: every row is compared; {install_extra('search')} for approximate kinds")
+        if why := noted.reasons():
+            say(f"  why: {why}")
+    for note in notes(index.record):
+        noted.note(note)
+    for modality, own_kind in index.kinds.items():
+        if kind not in ("auto", own_kind):
+            noted.note(f"{modality} is searched row by row: too few rows for {kind}")
+    is_large = max(index.counts.values(), default=0) >= LEAST_ROWS
+    if kind == "auto" and is_large and not is_installed():
+        noted.note(f"every row is compared; {install_extra('search')} for approximate kinds")
     if as_json:
         print_json(
             "index",
@@ -174,6 +183,7 @@ def build(
                 "kept": done.kept,
                 "skipped": done.skipped,
                 "outdated": done.outdated,
+                **noted.to_json(),
                 "problems": [
                     {"line": p.line_number or None, "id": p.id, "message": p.message}
                     for p in problems[:_SHOWN_PROBLEMS]
@@ -227,6 +237,7 @@ def _items(
     *,
     text: bool,
     modality: str | None,
+    noted: InputNotes,
 ) -> Iterable[Item | Problem]:
     from itertools import chain
 
@@ -243,9 +254,9 @@ def _items(
         raise UsageError("--text says what --modality says", fix="give one of them")
     taken_as = TEXT.name if text else modality
     if not text:
-        inputs, notices = named_places(inputs, taken_as)
-        for notice in notices:
-            say(f"note: {notice}")
+        inputs, held = named_places(inputs, taken_as)
+        for holding in held:
+            noted.held(holding)
     if taken_as is None:
         refuse_paths(inputs)
         _refuse_texts(inputs)
@@ -267,7 +278,7 @@ def _items(
                 by_id=embedder.by_id,
                 taken_as=taken_as,
                 tables=session.lab.tables,
-                on_note=lambda text: say(f"note: {plain(text)}"),
+                on_held=noted.held,
             )
         )
     return chain.from_iterable(found)

@@ -19,10 +19,12 @@ from molspace_cli.console import is_terminal, print_json, print_path, print_tabl
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
 from molspace_cli.infer_report import Report, plain
+from molspace_cli.input_notes import InputNotes
 
 if TYPE_CHECKING:
     from reactions.core.types import Item
     from reactions.data.manifest import Problem
+    from reactions.inference.holdings import Holding
     from reactions.inference.similarity import Similarities
 
 _LABEL_WIDTH = 40
@@ -144,12 +146,11 @@ def infer(
         )
     taken_as = TEXT.name if text else modality
     literal = taken_as == TEXT.name
-    left_out: list[str] = []
+    held: list[Holding] = []
     if not literal:
-        inputs, left_out = named_places(inputs or (), taken_as)
+        inputs, held = named_places(inputs or (), taken_as)
     if taken_as is None:
         refuse_paths(inputs or ())
-        left_out += near_names(inputs or ())
     stdin = _binary(sys.stdin)
     if not (inputs or embeddings or out or format) and (stdin is None or stdin.isatty()):
         compare = not classifies  # the samples: nothing is written, nothing can be in the way
@@ -165,8 +166,13 @@ def infer(
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(used.space, confirm=asked)
     say_bundle(target, quiet=quiet)
-    for notice in () if quiet else (*target.notices, *left_out):
-        say(f"note: {notice}")
+    notes = InputNotes(quiet)
+    for notice in target.notices:
+        notes.note(notice)
+    for holding in held:
+        notes.held(holding)
+    for notice in near_names(inputs or ()) if taken_as is None else ():
+        notes.note(notice)
     naming: Named | None = None
     if wanted is not None:
         classifier = wanted.classifier(session, target, chosen, confirm=asked, quiet=quiet)
@@ -176,8 +182,8 @@ def infer(
         folders = given_folders(embeddings, target, chosen, digests=session.lab.digests)
         embedder = session.embedder(target, chosen, given=folders.specs)
         entries, samples = folders.items(), 0
-        for notice in () if quiet else folders.notices:
-            say(f"note: {notice}")
+        for notice in folders.notices:
+            notes.note(notice)
     else:
         embedder = session.embedder(target, chosen)
         entries, samples = inference.choose_items(
@@ -188,13 +194,13 @@ def infer(
             by_id=embedder.by_id,
             taken_as=taken_as,
             tables=session.lab.tables,
-            on_note=None if quiet else lambda text: say(f"note: {plain(text)}"),
+            on_held=notes.held,
         )
-    if embedder.by_id and not embeddings and not quiet:
+    if embedder.by_id and not embeddings:
         *first, last = sorted(embedder.by_id)
         listed = " and ".join([", ".join(first), last] if first else [last])
-        say(
-            f"note: {listed} items are looked up by the ids that the "
+        notes.note(
+            f"{listed} items are looked up by the ids that the "
             "input gives, in folders of embeddings; texts and files are not read"
         )
     if samples:
@@ -205,7 +211,7 @@ def infer(
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not shows and is_terminal()
     with Report(
-        quiet, live=not to_terminal, literal=literal, is_said=modality is not None
+        notes, quiet, live=not to_terminal, literal=literal, is_said=modality is not None
     ) as report:
         batches = report.follow(
             embed_stream(

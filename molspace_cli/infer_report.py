@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from molspace_cli.amounts import LinesDue
 from molspace_cli.console import say
+from molspace_cli.input_notes import InputNotes
 from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Report:
     """Reports on stderr: progress, what is left out, and a summary.
 
     Args:
+        notes: takes notes on the items.
         quiet: report only what is left out.
         live: whether an animation may be drawn, on a terminal.
         literal: whether texts were said to be texts.
@@ -37,8 +39,15 @@ class Report:
     """
 
     def __init__(
-        self, quiet: bool, *, live: bool, literal: bool = False, is_said: bool = False
+        self,
+        notes: InputNotes,
+        quiet: bool,
+        *,
+        live: bool,
+        literal: bool = False,
+        is_said: bool = False,
     ) -> None:
+        self._notes = notes
         self.embedded: Counter[str] = Counter()
         self._literal = literal
         self._is_said = is_said
@@ -64,6 +73,7 @@ class Report:
     def problem(self, problem: Problem) -> None:
         """Report an item that is left out; only the first few are named."""
         self.skipped += 1
+        self._notes.skipped(problem.message)
         if self.skipped > _SHOWN_PROBLEMS:
             return
         self._problems.append(problem)
@@ -81,7 +91,7 @@ class Report:
             self.embedded.update(item.modality for item in items)
             if not self._literal:
                 self._look_for_files(items)
-            if not (self._is_said or self._quiet):
+            if not self._is_said:
                 self._n_like_maps += sum(map(_is_like_a_map, items))
             self._progress()
             yield items, rows
@@ -132,28 +142,31 @@ class Report:
             kinds = ", ".join(f"{n} {modality}" for modality, n in sorted(self.embedded.items()))
             lab = f", lab: {about['lab']}" if about["lab"] else ""
             say(f"embedded {embedded} of {total}: {kinds}, in {about['dim']} dimensions{lab}")
-        if self._n_like_files and not self._quiet:
+        if self._n_like_files:
             first, n = plain(self._first_like_file, 60), self._n_like_files
             said = "1 text ends" if n == 1 else f"{n} texts end"
             done = "was embedded as a text" if n == 1 else "were embedded as texts"
-            say(f"note: {said} as a file's name does, and {done}, first '{first}'")
+            self._notes.note(f"{said} as a file's name does, and {done}, first '{first}'")
         if n := self._n_like_maps:
             said = "1 image is a grey PNG" if n == 1 else f"{n} images are grey PNGs"
-            say(
-                f"note: {said} of 16 bits, as depth and thermal maps are: "
+            self._notes.note(
+                f"{said} of 16 bits, as depth and thermal maps are: "
                 "--modality depth or thermal if that is meant"
             )
         if self.skipped:
             first = f"first: {plain(self._problems[0].message, 100)}"
             say(f"skipped {self.skipped} of {total}: {first}")
+            if why := self._notes.reasons():
+                say(f"  why: {why}")
         if fix:
             say(f"  fix: {fix}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return counts and the first problems."""
+        """Return counts, what was left out of the inputs, and the first problems."""
         return {
             "embedded": dict(sorted(self.embedded.items())),
             "skipped": self.skipped,
+            **self._notes.to_json(),
             "problems": [
                 {"id": plain(p.id, 500), "line": p.line_number or None, "message": p.message}
                 for p in self._problems

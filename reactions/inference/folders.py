@@ -11,6 +11,7 @@ from typing import NamedTuple
 from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.local_files import is_dir
 from reactions.core.types import Modality
+from reactions.inference.holdings import Holding
 from reactions.modalities import registry
 from reactions.modalities.suffixes import modality_of, sort_out, suffix_of
 
@@ -19,7 +20,7 @@ MANIFEST = "manifest.jsonl"
 
 def with_folders(
     inputs: Iterable[str], modality: Modality | None = None, base: Path = Path()
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Holding]]:
     """Replace folders by the media in them and in the folders within, in order of their names.
 
     What hidden files and folders hold is left out, as are links to folders.
@@ -30,14 +31,14 @@ def with_folders(
         base: folder that relative paths start from.
 
     Returns:
-        The arguments, and what each folder holds, in a sentence.
+        The arguments, and what each folder holds.
 
     Raises:
         UsageError: a folder holds no media, or has a manifest that says what it holds.
         DataError: a folder cannot be read.
     """
     arguments: list[str] = []
-    notices: list[str] = []
+    held: list[Holding] = []
     for text in inputs:
         if not text.strip() or text == "-" or not is_dir(base / text):
             arguments.append(text)
@@ -61,8 +62,9 @@ def with_folders(
         arguments += [str(Path(text) / name) for name in media]
         said = "1 media file" if len(media) == 1 else f"{len(media)} media files"
         more = f"; left out: {counted(others)}" if others else ""
-        notices.append(f"{text} is a folder, of {said}{more}")
-    return arguments, notices
+        sentence = f"{text} is a folder, of {said}{more}"
+        held.append(Holding(text, "folder", {"files": len(media)}, others, sentence))
+    return arguments, held
 
 
 class _File(NamedTuple):

@@ -20,6 +20,7 @@ from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
 from reactions.data.scan_cache import TableCache
 from reactions.inference.arguments import file_of_lines
+from reactions.inference.holdings import Holding
 from reactions.inference.line_stream import GuardedStream
 from reactions.inference.parquet_items import ParquetItems
 from reactions.inference.place_kinds import PlaceKind, place_kind
@@ -40,7 +41,7 @@ def choose_items(
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
     tables: TableCache | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_held: Callable[[Holding], None] | None = None,
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
 
@@ -53,7 +54,7 @@ def choose_items(
         by_id: modalities that the space looks up by id (``Embedder.by_id``).
         taken_as: what arguments and lines are, as for ``read_items``.
         tables: as for ``read_inputs``.
-        on_note: likewise.
+        on_held: likewise.
 
     Returns:
         Items, and how many of them are samples: all or none.
@@ -78,7 +79,7 @@ def choose_items(
             by_id=by_id,
             taken_as=taken_as,
             tables=tables,
-            on_note=on_note,
+            on_held=on_held,
         )
         return entries, 0
     why = "no arguments, and stdin is a terminal"
@@ -128,7 +129,7 @@ def read_inputs(
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
     tables: TableCache | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_held: Callable[[Holding], None] | None = None,
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
@@ -145,7 +146,7 @@ def read_inputs(
         by_id: as for ``read_items``.
         taken_as: what arguments and lines are, as for ``read_items``; ``-`` stays stdin.
         tables: remembers what scans of parquet files found.
-        on_note: called with a sentence on each tar and parquet file, once it is read.
+        on_held: called with what each tar and parquet file held, once it is read.
 
     Raises:
         DataError: a file of lines, a tar, a parquet file or an address cannot be read.
@@ -159,7 +160,7 @@ def read_inputs(
                     stdin, base=base, modalities=modalities, by_id=by_id, taken_as=taken_as
                 )
         elif not is_text and (kind := place_kind(text, base, taken_as)):
-            yield from _at_place(text, kind, position, modalities, taken_as, base, tables, on_note)
+            yield from _at_place(text, kind, position, modalities, taken_as, base, tables, on_held)
         elif taken_as is not None:
             yield _argument(text, position, base, modalities, by_id, taken_as=taken_as)
         elif isinstance(path_or_reason := file_of_lines(text, base), Path):
@@ -259,7 +260,7 @@ def _at_place(
     only: Modality | None,
     base: Path,
     tables: TableCache | None,
-    on_note: Callable[[str], None] | None,
+    on_held: Callable[[Holding], None] | None,
 ) -> Iterator[Item | Problem]:
     """Yield what a tar, a parquet file or an address holds."""
     if kind == "remote file":
@@ -278,8 +279,8 @@ def _at_place(
         else ParquetItems(file, text, modalities, only, tables=tables or TableCache())
     )
     yield from found
-    if on_note is not None:
-        on_note(found.summary)
+    if on_held is not None:
+        on_held(found.holding)
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

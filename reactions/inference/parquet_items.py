@@ -18,6 +18,7 @@ from reactions.data.sources.caption_tables import caption_column
 from reactions.data.sources.captions import row_id
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
+from reactions.inference.holdings import Holding
 from reactions.modalities.registry import get, names
 from reactions.modalities.suffixes import modality_of
 from reactions.modalities.text import TEXT
@@ -117,8 +118,8 @@ class ParquetItems:
                 yield Problem(0, bad.place, bad.why)
 
     @property
-    def summary(self) -> str:
-        """Which columns were read, and which were left out, in a sentence."""
+    def holding(self) -> Holding:
+        """Which columns were read, and which were left out."""
         read = [
             f"{len(corpus)} {corpus.modality} (column '{self._columns[corpus.modality]}')"
             for corpus in self._corpora
@@ -126,7 +127,9 @@ class ParquetItems:
         ids = f"ids of the column '{self._id_column}'" if self._id_column else "ids are numbers"
         ids += f": {self._why_numbers}" if self._why_numbers else ""
         left = f"; left out: {', '.join(self._left_out)}" if self._left_out else ""
-        return f"{self._called} holds {', '.join(read)}; {ids}{left}"
+        taken = {corpus.modality: len(corpus) for corpus in self._corpora}
+        sentence = f"{self._called} holds {', '.join(read)}; {ids}{left}"
+        return Holding(self._called, "parquet", taken, {}, sentence, tuple(self._left_out))
 
 
 def _why_numbers(table: ParquetTable, column: str) -> str:

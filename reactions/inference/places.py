@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from reactions.core.addresses import Entry, absolute, is_url
 from reactions.core.braces import expand
@@ -21,6 +22,7 @@ from reactions.core.types import Modality
 from reactions.data.path_like import is_pattern, known_suffix
 from reactions.inference.arguments import MANIFEST_SUFFIXES
 from reactions.inference.folders import check_known, counted, with_folders
+from reactions.inference.holdings import Holding
 from reactions.inference.place_kinds import CONTAINERS, is_address
 from reactions.modalities.encoded import too_large
 from reactions.modalities.suffixes import (
@@ -38,7 +40,7 @@ _FILE = "file://"
 
 def named_places(
     inputs: Iterable[str], modality: Modality | None = None, base: Path = Path()
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Holding]]:
     """Replace addresses, patterns and folders by the files that they name, in order.
 
     A pattern takes media, and tars, parquet files and lists where its own ending is theirs; a
@@ -50,7 +52,7 @@ def named_places(
         base: folder that relative paths start from.
 
     Returns:
-        The arguments, and what was found at each pattern and folder, in sentences.
+        The arguments, and what was found at each pattern and folder.
 
     Raises:
         UsageError: an argument names nothing that can be embedded.
@@ -58,21 +60,21 @@ def named_places(
         DataError: a folder or an address cannot be read.
     """
     arguments: list[str] = []
-    notices: list[str] = []
+    held: list[Holding] = []
     for text in inputs:
         if text.startswith(_FILE) and is_address(text):
             text = text.removeprefix(_FILE)
         if is_address(text):
-            found, notice = _at_address(text, modality)
+            found, holding = _at_address(text, modality)
         elif _is_pattern(text, base):
-            found, notice = _matches(text, modality, base)
+            found, holding = _matches(text, modality, base)
         else:
-            found, said = with_folders([text], modality, base)
-            notice = "".join(said)
+            found, own = with_folders([text], modality, base)
+            holding = own[0] if own else None
         arguments += found
-        if notice:
-            notices.append(notice)
-    return arguments, notices
+        if holding is not None:
+            held.append(holding)
+    return arguments, held
 
 
 def _is_pattern(text: str, base: Path) -> bool:
@@ -94,8 +96,8 @@ def _is_pattern(text: str, base: Path) -> bool:
     return len(text.split()) == 1 and (names_files or is_pattern(text))
 
 
-def _matches(text: str, modality: Modality | None, base: Path) -> tuple[list[str], str]:
-    """Return the files that a pattern names, as they would be typed, and a sentence on them."""
+def _matches(text: str, modality: Modality | None, base: Path) -> tuple[list[str], Holding | None]:
+    """Return the files that a pattern names, as they would be typed, and what was left out."""
     try:
         files = find(absolute(text, base))
     except MissingError as error:
@@ -109,8 +111,8 @@ def _matches(text: str, modality: Modality | None, base: Path) -> tuple[list[str
     return _sorted_out(text, files, shown, modality, names_kind=suffix_of(text))
 
 
-def _at_address(text: str, modality: Modality | None) -> tuple[list[str], str]:
-    """Return the files at an address, and a sentence where it is a folder or a pattern."""
+def _at_address(text: str, modality: Modality | None) -> tuple[list[str], Holding | None]:
+    """Return the files at an address, and what was left out of a folder or a pattern."""
     if text.endswith("/") and text.startswith(("http://", "https://")):
         raise UsageError(
             f"'{text}' cannot be embedded",
@@ -127,13 +129,13 @@ def _at_address(text: str, modality: Modality | None) -> tuple[list[str], str]:
         (file,) = find(text)  # what is not there is no medium
         if suffix_of(name) not in CONTAINERS and (why := too_large(file.size_bytes)):
             raise UsageError(f"'{text}' cannot be embedded", why=why, fix="cut it up")
-        return names, ""
+        return names, None
     files = find(text)
     shown = [file.url for file in files]
     return _sorted_out(text, files, shown, modality, names_kind=suffix_of(name))
 
 
-def _below(folder: str, modality: Modality | None) -> tuple[list[str], str]:
+def _below(folder: str, modality: Modality | None) -> tuple[list[str], Holding | None]:
     files = walk(folder)
     return _sorted_out(folder, files, [file.url for file in files], modality, is_folder=True)
 
@@ -146,8 +148,8 @@ def _sorted_out(
     *,
     names_kind: str = "",
     is_folder: bool = False,
-) -> tuple[list[str], str]:
-    """Return which of some files are taken, and a sentence that counts them and the others."""
+) -> tuple[list[str], Holding]:
+    """Return which of some files are taken, and a count of them and the others."""
     if modality:
         check_known(modality)
     taken: list[str] = []
@@ -172,7 +174,8 @@ def _sorted_out(
     said = "1 file" if len(taken) == 1 else f"{len(taken)} files"
     more = f"; left out: {counted(others)}" if others else ""
     verb = "is a folder, of" if is_folder else "matches"
-    return taken, f"{text} {verb} {said}{more}"
+    kind: Literal["folder", "pattern"] = "folder" if is_folder else "pattern"
+    return taken, Holding(text, kind, {"files": len(taken)}, others, f"{text} {verb} {said}{more}")
 
 
 def _check_ending(url: str, name: str, modality: Modality | None) -> None:

@@ -17,6 +17,7 @@ from reactions.data.manifest import Problem
 from reactions.data.sources.captions import captions_in, parse_json
 from reactions.data.sources.tar_index import split_member
 from reactions.data.tar_members import TarMember, tar_members
+from reactions.inference.holdings import Holding
 from reactions.modalities.encoded import too_large
 from reactions.modalities.suffixes import may_hold, modality_of, suffix_of
 from reactions.modalities.text import TEXT
@@ -93,6 +94,7 @@ class _Held:
         self.take()
 
 
+_LOOSE: Final = "without an ending"
 _SHOWN = 6
 """How many kinds of files that were left out are named."""
 
@@ -133,16 +135,19 @@ class TarItems:
         check_unchanged(self._shard)
 
     @property
-    def summary(self) -> str:
-        """What the tar held, and what of it was left out, in a sentence."""
+    def holding(self) -> Holding:
+        """What the tar held, and what of it was left out."""
         found = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
         samples = "1 sample" if self._samples == 1 else f"{self._samples} samples"
         left = [f"{n} {ending}" for ending, n in self._others.most_common(_SHOWN)]
         if more := sum(n for _, n in self._others.most_common()[_SHOWN:]):
             left.append(f"{more} of other kinds")
-        left += [f"{self._loose} without an ending"] if self._loose else []
+        left += [f"{self._loose} {_LOOSE}"] if self._loose else []
         rest = f"; left out: {', '.join(left)}" if left else ""
-        return f"{self._shard.name} holds {samples}: {found or 'nothing to embed'}{rest}"
+        name = self._shard.name
+        sentence = f"{name} holds {samples}: {found or 'nothing to embed'}{rest}"
+        others = dict(self._others) | ({_LOOSE: self._loose} if self._loose else {})
+        return Holding(name, "tar", dict(self._taken), others, sentence)
 
     def _grouped(self, stream: BinaryIO) -> Iterator[tuple[str, list[_Member]]]:
         """Yield the files of each sample, which lie behind one another."""

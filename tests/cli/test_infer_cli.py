@@ -2,11 +2,14 @@
 
 import io
 import json
+import re
+import shutil
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from media_files import image_bytes, put_tar
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -175,6 +178,45 @@ def test_summary_as_json(run):
     found = json.loads(out)
     assert (code, found["schema"], found["path"]) == (0, "molspace.infer/1", "e.npy")
     assert found["files"] == ["e.npy", "e.items.jsonl", "e.json"]
+
+
+def test_json_counts_what_is_left_out_as_the_messages_do(run, own_lab):
+    (own_lab / "all").mkdir()
+    for name in ("dog.png", "tiger.png"):
+        shutil.copy(own_lab / name, own_lab / "all" / name)
+    for name in ("a.md", "b.md", "c.csv"):
+        (own_lab / "all" / name).touch()
+    put_tar(own_lab / "s.tar", {"cat.png": image_bytes(), "cat.json": "{}", "odd": "x"})
+    (own_lab / "lines.txt").write_text("1\nno.png\n\0\nb.png\n")
+    given = ("all", "s.tar", "lines.txt", "--out", "e.npy")
+    code, out, err = run(*given, "--json")
+    found = json.loads(out)
+    assert code == 4
+    assert found["left_out"] == 5
+    assert found["inputs"] == [
+        {
+            "input": "all",
+            "kind": "folder",
+            "taken": {"files": 2},
+            "left_out": {".md": 2, ".csv": 1},
+        },
+        {
+            "input": "s.tar",
+            "kind": "tar",
+            "taken": {"image": 1},
+            "left_out": {".json": 1, "without an ending": 1},
+        },
+    ]
+    assert sum(found["skipped_why"].values()) == found["skipped"] == 5
+    assert found["skipped_why"]["no such file"] == 2
+    assert found["skipped_why"]["the line holds a NUL byte"] == 1
+    said = [line.removeprefix("note: ") for line in err.splitlines() if line.startswith("note: ")]
+    assert said == found["notices"]
+    assert "all is a folder, of 2 media files; left out: 2 .md, 1 .csv" in said
+    assert re.search("\n  why: .*2: no such file", err)
+    out, err = run(*given, "--json", "--overwrite", "--quiet")[1:]
+    assert json.loads(out) == found
+    assert "note: " not in err
 
 
 @pytest.mark.parametrize("stdin", [None, b"", b"\n\n"])

@@ -53,6 +53,8 @@ def test_tars_and_patterns_are_indexed_by_their_items(run, tmp_path):
     assert (code, json.loads(out)["counts"]) == (0, {"image": 4, "text": 1}), err
     assert "note: s.tar holds 1 sample: 1 image, 1 text; left out: 1 .cls" in err
     assert "note: photos/* matches 3 files" in err
+    assert (json.loads(out)["left_out"], len(json.loads(out)["inputs"])) == (1, 2)
+    assert [f"note: {text}" in err for text in json.loads(out)["notices"]] == [True, True]
     code, out, _ = run("index", "bundle", "s.tar", "--out", "idx", "--json")
     assert (code, json.loads(out)["kept"]) == (0, 2)
     code, out, _ = run("search", "idx", "rain", "--json", "--into", "image", "-k", "4")
@@ -235,6 +237,7 @@ def test_problems_have_their_line(run):
     code, out, _ = run("index", "bundle", "bad.jsonl", "--out", "i", "--json")
     (problem,) = json.loads(out)["problems"]
     assert (code, problem["line"], problem["id"]) == (4, 2, "2")
+    assert sum(json.loads(out)["skipped_why"].values()) == 1
 
 
 def test_upkeep(built, run):

@@ -58,10 +58,12 @@ def test_patterns(folder: Path, pattern: str, files: list[str] | None) -> None:
 
 def test_what_a_pattern_leaves_out_is_counted(folder: Path) -> None:
     _, notices = named_places(["photos/*"], base=folder)
-    assert notices == ["photos/* matches 2 files; left out: 1 .md, 1 .txt"]
+    assert list(map(str, notices)) == ["photos/* matches 2 files; left out: 1 .md, 1 .txt"]
     arguments, notices = named_places(["photos/*"], "audio", base=folder)
     assert arguments == ["photos/rain.wav"]
-    assert notices == ["photos/* matches 1 file; left out: 1 .md, 1 .png, 1 .txt"]
+    assert notices[0].taken == {"files": 1}
+    assert notices[0].left_out == {".md": 1, ".png": 1, ".txt": 1}
+    assert list(map(str, notices)) == ["photos/* matches 1 file; left out: 1 .md, 1 .png, 1 .txt"]
 
 
 @pytest.mark.parametrize("pattern", ["photo/*.png", "photos/*.jpg", "*.flac", "s-{0..2}.tar"])
@@ -113,7 +115,7 @@ def test_addresses_by_http(folder: Path) -> None:
         given = [f"{url}/photos/a.png", f"{url}/s-{{0..1}}.tar", f"{url}/photos/rain.wav?sig=a.b"]
         arguments, notices = named_places(given)
         assert arguments == [given[0], f"{url}/s-0.tar", f"{url}/s-1.tar", given[2]]
-        assert notices == [f"{given[1]} matches 2 files"]
+        assert list(map(str, notices)) == [f"{given[1]} matches 2 files"]
         items = list(read_inputs(arguments, modalities=BOTH))
         assert [(item.id, item.modality, item.own_id) for item in items] == [
             (given[0], "image", False),
@@ -188,7 +190,7 @@ def test_folders_and_patterns_elsewhere(folder: Path, monkeypatch: pytest.Monkey
     files = [f"memory:///far/photos/{name}" for name in ("a.png", "deep/b.PNG", "rain.wav")]
     arguments, notices = named_places(["memory://far/photos"])
     assert arguments == files
-    assert notices == ["memory://far/photos is a folder, of 3 files; left out: 1 .md"]
+    assert str(notices[0]) == "memory://far/photos is a folder, of 3 files; left out: 1 .md"
     assert named_places(["memory://far/photos/*"])[0] == [files[0], files[2]]
     with pytest.raises(MissingError):
         named_places(["memory://far/photos/*.jpg"])

@@ -10,6 +10,7 @@ from reactions.core.errors import UsageError
 from reactions.core.storage import find
 from reactions.core.types import Item
 from reactions.data.scan_cache import TableCache
+from reactions.inference.holdings import Holding
 from reactions.inference.inputs import read_inputs
 from reactions.inference.parquet_items import ParquetItems
 
@@ -19,7 +20,7 @@ ALL = ("audio", "image", "text")
 def items_of(path: Path, modalities=ALL, only=None) -> tuple[list, str]:
     (file,) = find(str(path))
     found = ParquetItems(file, path.name, modalities, only, tables=TableCache())
-    return list(found), found.summary
+    return list(found), str(found.holding)
 
 
 @pytest.fixture
@@ -50,9 +51,10 @@ def test_media_and_captions_by_the_ids_of_their_rows(table: Path) -> None:
     )
     (image,) = [e for e in items_of(table, ALL, "image")[0] if isinstance(e, Item)]
     assert image.modality == "image"
-    notes: list[str] = []
-    list(read_inputs([str(table)], modalities=("text",), on_note=notes.append))
-    assert "left out: image, score" in notes[0]
+    held: list[Holding] = []
+    list(read_inputs([str(table)], modalities=("text",), on_held=held.append))
+    assert "left out: image, score" in str(held[0])
+    assert held[0].columns_left_out == ("image", "score")
 
 
 def test_without_ids_rows_are_called_by_file_and_number(tmp_path: Path) -> None:

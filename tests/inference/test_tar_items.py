@@ -46,7 +46,7 @@ def items_of(path: Path, modalities=ALL, only=None) -> tuple[list[Item], list[Pr
     found = TarItems(file, modalities, only)
     entries = list(found)
     items = [entry for entry in entries if isinstance(entry, Item)]
-    return items, [entry for entry in entries if isinstance(entry, Problem)], found.summary
+    return items, [entry for entry in entries if isinstance(entry, Problem)], str(found.holding)
 
 
 def test_every_file_of_a_sample_is_an_item_by_its_key(tar: Path) -> None:
@@ -90,7 +90,7 @@ def test_one_modality_alone(tar: Path) -> None:
 
 def test_notes_come_when_the_tar_is_read(tar: Path) -> None:
     notes: list[str] = []
-    entries = read_inputs([str(tar)], modalities=ALL, on_note=notes.append)
+    entries = read_inputs([str(tar)], modalities=ALL, on_held=lambda held: notes.append(str(held)))
     next(entries)
     assert notes == []
     list(entries)
@@ -125,7 +125,7 @@ def test_a_remote_tar_is_read_once(tar: Path, monkeypatch: pytest.MonkeyPatch) -
             if isinstance(entry, Item):
                 far.append(entry)
                 read.append(entry.value if entry.modality == "text" else entry.value.read())
-        assert (len(far), found.summary) == (len(near), summary)
+        assert (len(far), str(found.holding)) == (len(near), summary)
         assert server.counts["bytes"] <= tar.stat().st_size
         here = [i.value if i.modality == "text" else i.value.read() for i in near]
         assert read == here

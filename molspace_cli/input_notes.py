@@ -1,0 +1,67 @@
+"""What commands that read inputs report of them besides bad items: notes, and what was left out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from molspace_cli.console import say
+from reactions.core.printable import printable_cell
+
+if TYPE_CHECKING:
+    from reactions.inference.holdings import Holding
+
+
+_MOST_REASONS: Final = 20
+_OTHER_REASONS: Final = "other reasons"
+_VALUES: Final = re.compile(r" ?['\"(:;]|, | ?/|\d")
+"""Where names, paths and numbers begin in what is wrong with an item."""
+
+
+class InputNotes:
+    """Notes on inputs: said on stderr at once, and kept for ``--json``.
+
+    Args:
+        quiet: only keep them.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._texts: list[str] = []
+        self._holdings: list[Holding] = []
+        self._reasons: Counter[str] = Counter()
+
+    def note(self, text: str) -> None:
+        """Report a sentence."""
+        text = printable_cell(text)
+        self._texts.append(text)
+        if not self._quiet:
+            say(f"note: {text}")
+
+    def held(self, holding: Holding) -> None:
+        """Report what an argument held."""
+        self._holdings.append(holding)
+        self.note(str(holding))
+
+    def skipped(self, message: str) -> None:
+        """Count an item that cannot be embedded, by what is wrong with it."""
+        reason = printable_cell(_VALUES.split(message, maxsplit=1)[0].strip() or message)
+        if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:
+            reason = _OTHER_REASONS
+        self._reasons[reason] += 1
+
+    def reasons(self) -> str:
+        """Return how many items were skipped for each reason; "" if there is one at most."""
+        if len(self._reasons) < 2:
+            return ""
+        return "; ".join(f"{n:,}: {why}" for why, n in self._reasons.most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return why items were skipped, files left out, what arguments held, and all notes."""
+        return {
+            "skipped_why": dict(self._reasons.most_common()),
+            "left_out": sum(sum(each.left_out.values()) for each in self._holdings),
+            "inputs": [each.to_json() for each in self._holdings],
+            "notices": list(self._texts),
+        }
