@@ -24,7 +24,7 @@ from molspace_cli.input_notes import InputNotes
 if TYPE_CHECKING:
     from reactions.core.types import Item
     from reactions.data.manifest import Problem
-    from reactions.inference.holdings import Holding
+    from reactions.inference.place_contents import PlaceContents
     from reactions.inference.similarity import Similarities
 
 _LABEL_WIDTH = 40
@@ -146,7 +146,7 @@ def infer(
         )
     taken_as = TEXT.name if text else modality
     literal = taken_as == TEXT.name
-    held: list[Holding] = []
+    held: list[PlaceContents] = []
     if not literal:
         inputs, held = named_places(inputs or (), taken_as)
     if taken_as is None:

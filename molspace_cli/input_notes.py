@@ -10,7 +10,7 @@ from molspace_cli.console import say
 from reactions.core.printable import printable_cell
 
 if TYPE_CHECKING:
-    from reactions.inference.holdings import Holding
+    from reactions.inference.place_contents import PlaceContents
 
 
 _MOST_REASONS: Final = 20
@@ -29,7 +29,7 @@ class InputNotes:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._texts: list[str] = []
-        self._holdings: list[Holding] = []
+        self._holdings: list[PlaceContents] = []
         self._reasons: Counter[str] = Counter()
 
     def note(self, text: str) -> None:
@@ -39,7 +39,7 @@ class InputNotes:
         if not self._quiet:
             say(f"note: {text}")
 
-    def held(self, holding: Holding) -> None:
+    def held(self, holding: PlaceContents) -> None:
         """Report what an argument held."""
         self._holdings.append(holding)
         self.note(str(holding))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from reactions.core.errors import DataError, UsageError, suggestion
 from reactions.core.local_files import is_dir
 from reactions.core.types import Modality
-from reactions.inference.holdings import Holding
+from reactions.inference.place_contents import PlaceContents
 from reactions.modalities import registry
 from reactions.modalities.suffixes import modality_of, sort_out, suffix_of
 
@@ -20,7 +20,7 @@ MANIFEST = "manifest.jsonl"
 
 def with_folders(
     inputs: Iterable[str], modality: Modality | None = None, base: Path = Path()
-) -> tuple[list[str], list[Holding]]:
+) -> tuple[list[str], list[PlaceContents]]:
     """Replace folders by the media in them and in the folders within, in order of their names.
 
     What hidden files and folders hold is left out, as are links to folders.
@@ -38,7 +38,7 @@ def with_folders(
         DataError: a folder cannot be read.
     """
     arguments: list[str] = []
-    held: list[Holding] = []
+    held: list[PlaceContents] = []
     for text in inputs:
         if not text.strip() or text == "-" or not is_dir(base / text):
             arguments.append(text)
@@ -63,7 +63,7 @@ def with_folders(
         said = "1 media file" if len(media) == 1 else f"{len(media)} media files"
         more = f"; left out: {counted(others)}" if others else ""
         sentence = f"{text} is a folder, of {said}{more}"
-        held.append(Holding(text, "folder", {"files": len(media)}, others, sentence))
+        held.append(PlaceContents(text, "folder", {"files": len(media)}, others, sentence))
     return arguments, held
 
 

@@ -20,9 +20,9 @@ from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
 from reactions.data.scan_cache import TableCache
 from reactions.inference.arguments import file_of_lines
-from reactions.inference.holdings import Holding
 from reactions.inference.line_stream import GuardedStream
 from reactions.inference.parquet_items import ParquetItems
+from reactions.inference.place_contents import PlaceContents
 from reactions.inference.place_kinds import PlaceKind, place_kind
 from reactions.inference.tar_items import TarItems
 from reactions.modalities.registry import get
@@ -41,7 +41,7 @@ def choose_items(
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
     tables: TableCache | None = None,
-    on_held: Callable[[Holding], None] | None = None,
+    on_held: Callable[[PlaceContents], None] | None = None,
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
 
@@ -129,7 +129,7 @@ def read_inputs(
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
     tables: TableCache | None = None,
-    on_held: Callable[[Holding], None] | None = None,
+    on_held: Callable[[PlaceContents], None] | None = None,
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
@@ -260,7 +260,7 @@ def _at_place(
     only: Modality | None,
     base: Path,
     tables: TableCache | None,
-    on_held: Callable[[Holding], None] | None,
+    on_held: Callable[[PlaceContents], None] | None,
 ) -> Iterator[Item | Problem]:
     """Yield what a tar, a parquet file or an address holds."""
     if kind == "remote file":
@@ -280,7 +280,7 @@ def _at_place(
     )
     yield from found
     if on_held is not None:
-        on_held(found.holding)
+        on_held(found.contents)
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

@@ -18,7 +18,7 @@ from reactions.data.sources.caption_tables import caption_column
 from reactions.data.sources.captions import row_id
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
-from reactions.inference.holdings import Holding
+from reactions.inference.place_contents import PlaceContents
 from reactions.modalities.registry import get, names
 from reactions.modalities.suffixes import modality_of
 from reactions.modalities.text import TEXT
@@ -118,7 +118,7 @@ class ParquetItems:
                 yield Problem(0, bad.place, bad.why)
 
     @property
-    def holding(self) -> Holding:
+    def contents(self) -> PlaceContents:
         """Which columns were read, and which were left out."""
         read = [
             f"{len(corpus)} {corpus.modality} (column '{self._columns[corpus.modality]}')"
@@ -129,7 +129,7 @@ class ParquetItems:
         left = f"; left out: {', '.join(self._left_out)}" if self._left_out else ""
         taken = {corpus.modality: len(corpus) for corpus in self._corpora}
         sentence = f"{self._called} holds {', '.join(read)}; {ids}{left}"
-        return Holding(self._called, "parquet", taken, {}, sentence, tuple(self._left_out))
+        return PlaceContents(self._called, "parquet", taken, {}, sentence, tuple(self._left_out))
 
 
 def _why_numbers(table: ParquetTable, column: str) -> str:

@@ -22,7 +22,7 @@ from reactions.core.types import Modality
 from reactions.data.path_like import is_pattern, known_suffix
 from reactions.inference.arguments import MANIFEST_SUFFIXES
 from reactions.inference.folders import check_known, counted, with_folders
-from reactions.inference.holdings import Holding
+from reactions.inference.place_contents import PlaceContents
 from reactions.inference.place_kinds import CONTAINERS, is_address
 from reactions.modalities.encoded import too_large
 from reactions.modalities.suffixes import (
@@ -40,7 +40,7 @@ _FILE = "file://"
 
 def named_places(
     inputs: Iterable[str], modality: Modality | None = None, base: Path = Path()
-) -> tuple[list[str], list[Holding]]:
+) -> tuple[list[str], list[PlaceContents]]:
     """Replace addresses, patterns and folders by the files that they name, in order.
 
     A pattern takes media, and tars, parquet files and lists where its own ending is theirs; a
@@ -60,7 +60,7 @@ def named_places(
         DataError: a folder or an address cannot be read.
     """
     arguments: list[str] = []
-    held: list[Holding] = []
+    held: list[PlaceContents] = []
     for text in inputs:
         if text.startswith(_FILE) and is_address(text):
             text = text.removeprefix(_FILE)
@@ -96,7 +96,9 @@ def _is_pattern(text: str, base: Path) -> bool:
     return len(text.split()) == 1 and (names_files or is_pattern(text))
 
 
-def _matches(text: str, modality: Modality | None, base: Path) -> tuple[list[str], Holding | None]:
+def _matches(
+    text: str, modality: Modality | None, base: Path
+) -> tuple[list[str], PlaceContents | None]:
     """Return the files that a pattern names, as they would be typed, and what was left out."""
     try:
         files = find(absolute(text, base))
@@ -111,7 +113,7 @@ def _matches(text: str, modality: Modality | None, base: Path) -> tuple[list[str
     return _sorted_out(text, files, shown, modality, names_kind=suffix_of(text))
 
 
-def _at_address(text: str, modality: Modality | None) -> tuple[list[str], Holding | None]:
+def _at_address(text: str, modality: Modality | None) -> tuple[list[str], PlaceContents | None]:
     """Return the files at an address, and what was left out of a folder or a pattern."""
     if text.endswith("/") and text.startswith(("http://", "https://")):
         raise UsageError(
@@ -135,7 +137,7 @@ def _at_address(text: str, modality: Modality | None) -> tuple[list[str], Holdin
     return _sorted_out(text, files, shown, modality, names_kind=suffix_of(name))
 
 
-def _below(folder: str, modality: Modality | None) -> tuple[list[str], Holding | None]:
+def _below(folder: str, modality: Modality | None) -> tuple[list[str], PlaceContents | None]:
     files = walk(folder)
     return _sorted_out(folder, files, [file.url for file in files], modality, is_folder=True)
 
@@ -148,7 +150,7 @@ def _sorted_out(
     *,
     names_kind: str = "",
     is_folder: bool = False,
-) -> tuple[list[str], Holding]:
+) -> tuple[list[str], PlaceContents]:
     """Return which of some files are taken, and a count of them and the others."""
     if modality:
         check_known(modality)
@@ -175,7 +177,9 @@ def _sorted_out(
     more = f"; left out: {counted(others)}" if others else ""
     verb = "is a folder, of" if is_folder else "matches"
     kind: Literal["folder", "pattern"] = "folder" if is_folder else "pattern"
-    return taken, Holding(text, kind, {"files": len(taken)}, others, f"{text} {verb} {said}{more}")
+    return taken, PlaceContents(
+        text, kind, {"files": len(taken)}, others, f"{text} {verb} {said}{more}"
+    )
 
 
 def _check_ending(url: str, name: str, modality: Modality | None) -> None:

@@ -17,7 +17,7 @@ from reactions.data.manifest import Problem
 from reactions.data.sources.captions import captions_in, parse_json
 from reactions.data.sources.tar_index import split_member
 from reactions.data.tar_members import TarMember, tar_members
-from reactions.inference.holdings import Holding
+from reactions.inference.place_contents import PlaceContents
 from reactions.modalities.encoded import too_large
 from reactions.modalities.suffixes import may_hold, modality_of, suffix_of
 from reactions.modalities.text import TEXT
@@ -135,7 +135,7 @@ class TarItems:
         check_unchanged(self._shard)
 
     @property
-    def holding(self) -> Holding:
+    def contents(self) -> PlaceContents:
         """What the tar held, and what of it was left out."""
         found = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
         samples = "1 sample" if self._samples == 1 else f"{self._samples} samples"
@@ -147,7 +147,7 @@ class TarItems:
         name = self._shard.name
         sentence = f"{name} holds {samples}: {found or 'nothing to embed'}{rest}"
         others = dict(self._others) | ({_LOOSE: self._loose} if self._loose else {})
-        return Holding(name, "tar", dict(self._taken), others, sentence)
+        return PlaceContents(name, "tar", dict(self._taken), others, sentence)
 
     def _grouped(self, stream: BinaryIO) -> Iterator[tuple[str, list[_Member]]]:
         """Yield the files of each sample, which lie behind one another."""

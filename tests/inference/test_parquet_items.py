@@ -10,9 +10,9 @@ from reactions.core.errors import UsageError
 from reactions.core.storage import find
 from reactions.core.types import Item
 from reactions.data.scan_cache import TableCache
-from reactions.inference.holdings import Holding
 from reactions.inference.inputs import read_inputs
 from reactions.inference.parquet_items import ParquetItems
+from reactions.inference.place_contents import PlaceContents
 
 ALL = ("audio", "image", "text")
 
@@ -20,7 +20,7 @@ ALL = ("audio", "image", "text")
 def items_of(path: Path, modalities=ALL, only=None) -> tuple[list, str]:
     (file,) = find(str(path))
     found = ParquetItems(file, path.name, modalities, only, tables=TableCache())
-    return list(found), str(found.holding)
+    return list(found), str(found.contents)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_media_and_captions_by_the_ids_of_their_rows(table: Path) -> None:
     )
     (image,) = [e for e in items_of(table, ALL, "image")[0] if isinstance(e, Item)]
     assert image.modality == "image"
-    held: list[Holding] = []
+    held: list[PlaceContents] = []
     list(read_inputs([str(table)], modalities=("text",), on_held=held.append))
     assert "left out: image, score" in str(held[0])
     assert held[0].columns_left_out == ("image", "score")

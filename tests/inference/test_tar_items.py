@@ -46,7 +46,7 @@ def items_of(path: Path, modalities=ALL, only=None) -> tuple[list[Item], list[Pr
     found = TarItems(file, modalities, only)
     entries = list(found)
     items = [entry for entry in entries if isinstance(entry, Item)]
-    return items, [entry for entry in entries if isinstance(entry, Problem)], str(found.holding)
+    return items, [entry for entry in entries if isinstance(entry, Problem)], str(found.contents)
 
 
 def test_every_file_of_a_sample_is_an_item_by_its_key(tar: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_remote_tar_is_read_once(tar: Path, monkeypatch: pytest.MonkeyPatch) -
             if isinstance(entry, Item):
                 far.append(entry)
                 read.append(entry.value if entry.modality == "text" else entry.value.read())
-        assert (len(far), str(found.holding)) == (len(near), summary)
+        assert (len(far), str(found.contents)) == (len(near), summary)
         assert server.counts["bytes"] <= tar.stat().st_size
         here = [i.value if i.modality == "text" else i.value.read() for i in near]
         assert read == here

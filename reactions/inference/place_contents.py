@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class PlaceContents:
     """What was found at one argument.
 
     Attributes:
