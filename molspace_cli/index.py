@@ -224,7 +224,7 @@ def _refuse_texts(inputs: list[str]) -> None:
         if text != "-" and not text.lstrip().startswith("{") and not exists(Path(text)):
             raise UsageError(
                 f"there is no file or folder '{text}'",
-                why="index takes texts from files of lines, or if it is told to",
+                why="index takes texts from files of lines, or with --text",
                 fix="correct the path; --text, if it is a text",
             )
 
