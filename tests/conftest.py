@@ -13,6 +13,9 @@ hypothesis.settings.load_profile("untimed")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
 
+# What a test writes need not outlive a power failure, and disks take long to promise that.
+os.fsync = lambda fd: None
+
 # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 
@@ -50,15 +50,7 @@ def machine(tmp_path_factory) -> dict[str, str]:
 def molspace(
     env: dict[str, str], *arguments: str, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "molspace_cli", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=env["ROOT"],
-        timeout=300,
-    )
+    return command_line.molspace(*arguments, stdin=stdin, env=env, cwd=env["ROOT"])
 
 
 def test_react_prints_the_bundle_and_only_that(machine):
@@ -194,14 +186,20 @@ def test_folders_of_embeddings_can_be_base_and_expert(machine, tmp_path):
 
 def test_killed_with_9_anywhere_the_next_run_finishes_with_the_same_bundle(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "molspace_cli", "react", "-q", EXPRESSION]
-    for wait_s in (1.5, 3.0, 5.0):
+    command = [sys.executable, "-m", "molspace_cli", "react", EXPRESSION]
+    for step in ("[2/", "[15/", "[15/"):
         process = subprocess.Popen(
-            command, env=env, cwd=machine["ROOT"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=env,
+            cwd=machine["ROOT"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        time.sleep(wait_s)
+        assert any(step in line for line in process.stderr), step
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL
     done = molspace(env, "react", EXPRESSION)
     assert done.returncode == 0, done.stderr
     ours, theirs = Path(done.stdout.strip()), Path(machine["BUNDLE"])

@@ -109,14 +109,7 @@ def test_mistakes_get_their_exit_code_and_their_fix(arguments, code, words):
 def test_a_bad_place_for_the_bundle_is_refused_before_anything_runs(tmp_path, out):
     (tmp_path / "notes.txt").write_text("mine")
     env = {**os.environ, "MOLSPACE_CACHE": str(tmp_path / "cache")}
-    shown = subprocess.run(
-        [*MOLSPACE, "react", "ImageBind + Cr(CLAP_m)", "--out", str(tmp_path / out)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=env,
-        check=False,
-    )
+    shown = molspace("react", "ImageBind + Cr(CLAP_m)", "--out", tmp_path / out, env=env)
     assert shown.returncode == 4
     assert "error:" in shown.stderr
     assert "Traceback" not in shown.stderr

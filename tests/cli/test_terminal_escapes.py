@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from command_line import molspace
 
 ESC = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
 SIGNS = ("\x1b", "\x07", "\u202e", "\x9b")
-ROOT = Path(__file__).parents[2]
 
 
 def run(cwd, *arguments, stdin=b"", encoding="utf-8"):
@@ -102,11 +99,6 @@ def test_arguments_that_are_not_text(tmp_path, arguments, encoding):
 
 def test_a_path_in_a_pipe_keeps_its_bytes(tmp_path):
     folder = os.fsencode(tmp_path) + b"/s\xff"
-    done = subprocess.run(
-        [os.fsencode(sys.executable), b"-m", b"molspace_cli", b"lab", b"sample", b"--out", folder],
-        capture_output=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = molspace("lab", "sample", "--out", folder, is_text=False)
     assert done.returncode == 0, done.stderr
     assert Path(os.fsdecode(done.stdout.strip())).is_file()

@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+from command_line import molspace
 from installed import install
 from media_files import image_bytes, put
 
@@ -58,14 +58,10 @@ def test_the_example_works_as_it_stands(section, tmp_path):
     assert commands
     for command in commands:
         assert command.startswith("molspace ")
-        done = subprocess.run(
-            f'"{sys.executable}" -m molspace_cli {command.removeprefix("molspace ")}',
-            shell=True,
+        done = molspace(
+            *shlex.split(command)[1:],
             cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout

@@ -1,11 +1,10 @@
 """Paths and names that no file system holds are refused in words, whatever reads them."""
 
 import contextlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from command_line import molspace
 
 from reactions.core.errors import MolspaceError, UsageError
 from reactions.core.file_digests import DigestCache
@@ -66,8 +65,7 @@ def test_folders_of_nobody_in_a_lab_file(key, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["~nobody_of_this_name/x", "x" * 5000, "y" * 300])
 def test_quoted_folders_end_with_an_error(name, tmp_path):
-    command = [sys.executable, "-m", "molspace_cli", "plan", f'"{name}" + Cr("{name}/b")']
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = molspace("plan", f'"{name}" + Cr("{name}/b")', cwd=tmp_path)
     assert done.returncode in (2, 3)
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import molspace
 
 from reactions.core.types import Encoder, Item
 from reactions.encoders import registry
@@ -79,15 +80,9 @@ def test_a_reaction_is_planned_and_runs_with_it(installed, tmp_path):
         '[lab]\nextends = "mini"\n[reaction]\nhidden_dim = 16\ncr_epochs = 1\nbatch_size = 32\n'
         + "".join(f"[corpora.{m}]\nworld = 64\n" for m in ("audio", "image", "text"))
     )
-    command = [sys.executable, "-m", "molspace_cli", "react", 'ImageBind + Cr("palette:8")']
-    done = subprocess.run(
-        [*command, "--lab", str(lab)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    env = {**os.environ, "PYTHONPATH": str(installed)}
+    reaction = 'ImageBind + Cr("palette:8")'
+    done = molspace("react", reaction, "--lab", lab, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     bundle = Path(done.stdout.strip().splitlines()[-1])
     record = json.loads((bundle / "bundle.json").read_text())

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import command_line
 import pytest
 from installed import install, install_example, installing
 from media_files import image_bytes, put
@@ -52,14 +52,8 @@ def sets(tmp_path):
 
 
 def molspace(site, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "molspace_cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=site.parent,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": f"{site}:{ROOT}"},
-    )
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    return command_line.molspace(*arguments, cwd=site.parent, env=env)
 
 
 def test_a_set_of_another_package_is_scored(postcards, sets):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from bundles import record_of, tensors_of
+from command_line import molspace
 from fakes import CG, CM, IB, VL, Encoder, cr, dr, headline
 from indexed import items_of, target_at
 
@@ -179,16 +180,11 @@ def test_missing_packages_are_named(tmp_path, monkeypatch):
 def test_the_command(tmp_path):
     write_bundle(tmp_path / "bundle", record_of(cr(IB, CM)), tensors_of(cr(IB, CM)))
 
-    def molspace(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "molspace_cli", "export", str(tmp_path / "bundle"), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    def export(*arguments):
+        return molspace("export", tmp_path / "bundle", *arguments)
 
     out = str(tmp_path / "out")
-    done = molspace("--to", "torch", "--out", out, "--json")
+    done = export("--to", "torch", "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["modalities"]["text"]["file"] == "text.pt2"
     assert "loaded again, differs by" in done.stderr
@@ -198,7 +194,7 @@ def test_the_command(tmp_path):
         (("--to", "torch", "--out", out), "--overwrite"),
         (("--to", "torch", "--out", out, "--overwrite", "--experts", "CLAP_n"), "CLAP_m"),
     ):
-        refused = molspace(*arguments)
+        refused = export(*arguments)
         assert refused.returncode == 2, refused.stderr
         assert said in refused.stderr
         assert "Traceback" not in refused.stderr

@@ -1,9 +1,8 @@
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 
+import command_line
 import fakes
 import pytest
 
@@ -249,15 +248,7 @@ def test_the_mini_lab_is_called_a_rehearsal_and_only_that(open_session):
 
 def molspace(folder, *arguments):
     env = {**os.environ, "MOLSPACE_CACHE": str(folder / "cache"), "XDG_DATA_HOME": str(folder)}
-    return subprocess.run(
-        [sys.executable, "-m", "molspace_cli", "reproduce", *arguments],
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=folder,
-        timeout=300,
-        check=False,
-    )
+    return command_line.molspace("reproduce", *arguments, env=env, cwd=folder)
 
 
 @pytest.mark.slow

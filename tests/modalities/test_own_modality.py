@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 from installed import install, install_example, installing
@@ -65,15 +65,8 @@ def lab(tmp_path):
 
 
 def molspace(site, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "molspace_cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=site.parent,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": f"{site}:{ROOT}"},
-        **options,
-    )
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    return command_line.molspace(*arguments, cwd=site.parent, env=env, **options)
 
 
 def test_a_corpus_of_it_is_scanned(palettes, lab):
@@ -113,7 +106,7 @@ def test_it_takes_part_in_a_mixture_and_is_embedded(palettes, lab, tmp_path):
     lines = '{"palette": "sea.pal"}\nsea.pal\na blue sea\nlost.pal\n'
     done = molspace(
         *(palettes, "infer", "-", "--space", tmp_path / "bundle", "--lab", lab, "--out", "-"),
-        input=lines,
+        stdin=lines,
     )
     assert done.returncode == 4
     assert "no such file" in done.stderr

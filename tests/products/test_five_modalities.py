@@ -1,13 +1,11 @@
 """A product of five modalities, trained on the subsets that a lab file chooses, and read again."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import molspace
 from media_files import put
 from twin_folders import ids, unit, write_space
 
@@ -15,7 +13,6 @@ from reactions import load, react
 from reactions.core.errors import UsageError
 from reactions.core.types import Item
 
-ROOT = Path(__file__).parents[2]
 MODALITIES = ("audio", "depth", "image", "text", "video")
 N = 40
 
@@ -76,14 +73,7 @@ def test_it_is_trained_and_read_again(lab, tmp_path, subsets, n, some, expressio
 
 def test_a_plan_says_how_many_projectors_all_subsets_need(lab):
     lab("")
-    done = subprocess.run(
-        [sys.executable, "-m", "molspace_cli", "plan", "Narrow + Cr(Wide)", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=Path(lab("")).parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = molspace("plan", "Narrow + Cr(Wide)", "--json", cwd=Path(lab("")).parent)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert len(plan["projectors"]) == 31

@@ -17,6 +17,7 @@ class Slow(Step):
     """Row i is i; a shard takes ``seconds``, and leaves a file that names its rows and process.
 
     ``deadly`` shards kill the process, as often as ``deaths`` says; a ``bad`` one cannot be made.
+    None ends before as many processes as ``together`` says have begun one.
     """
 
     KIND, VERSION = "embed", 1
@@ -29,6 +30,7 @@ class Slow(Step):
     deaths: int = field(default=1, metadata=NOT_IN_KEY)
     slow_once: tuple = field(default=(), metadata=NOT_IN_KEY)
     bad: int = field(default=-1, metadata=NOT_IN_KEY)
+    together: int = field(default=0, metadata=NOT_IN_KEY)
 
     @property
     def label(self):
@@ -46,6 +48,12 @@ class Slow(Step):
         while (left_s := until_s - time.monotonic()) > 0:
             context.progress(0, stop - start, "rows")
             time.sleep(min(0.02, left_s))
+        until_s = time.monotonic() + 120
+        while len(self.pids()) < self.together:
+            if time.monotonic() > until_s:
+                raise DataError(f"fewer than {self.together} processes", why="no other has begun")
+            context.progress(0, stop - start, "rows")
+            time.sleep(0.02)
         self._note(start, "done")
         return Artifact({"x": np.arange(start, stop, dtype=np.float32)[:, None]})
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 IMPORTED = (
     "torch",
+    "torch._dynamo",  # which the first optimizer imports
     "numpy",
     "pydantic",
     "typer",
@@ -45,7 +46,8 @@ def molspace(*arguments, cwd=None, env=None, stdin="", timeout_s=120, is_text=Tr
     Args:
         arguments: of ``molspace``; text, bytes or paths.
         cwd: folder to be in.
-        env: all of the environment; by default this process's own.
+        env: all of the environment; by default this process's own. What its PYTHONPATH has
+            besides is where packages are installed for this command.
         stdin: text, or bytes.
         timeout_s: after which the test fails.
         is_text: decode what it writes, as UTF-8.
@@ -107,6 +109,7 @@ def _template():
 
 def _serve():
     """Fork a child for each line, and answer with its exit code."""
+    os.fsync = lambda fd: None  # as in conftest.py
     for name in IMPORTED:
         __import__(name)
     for line in sys.stdin.buffer:
@@ -134,7 +137,8 @@ def _be_the_command(order):
     )
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     sys.argv = ["molspace", *order["arguments"]]
-    sys.path[0] = ""
+    own = filter(None, order["env"].get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = ["", *(folder for folder in own if folder not in sys.path)]
     code = 1
     try:
         runpy.run_module("molspace_cli", run_name="__main__", alter_sys=True)

@@ -12,6 +12,7 @@ def spawn(code, root):
     """Run code that has a store, the toy steps, and a file to append to, in another process."""
     prelude = f"""
         import os, signal, sys, time
+        os.fsync = lambda fd: None  # as in conftest.py
         from pathlib import Path
         sys.path[:0] = [{str(SUPPORT)!r}]
         from toy import by_rows, counting, executor

@@ -178,7 +178,8 @@ def fields() -> NDArray[np.bool_]:
     hill = 28000 * cell_size**2 * (1700 - radius) // 1700  # above zero in the middle only
     shape = (field[:, 0] + hill > 0) & (radius < FINE**2)
     marked = (field[:, 1] > 0) & shape
-    flat = np.stack([shape, marked], 1).reshape(candidates, -1).astype(np.int64)
+    # Counts up to 7200 are exact in float32, and quicker: BLAS multiplies no integers.
+    flat = np.stack([shape, marked], 1).reshape(candidates, -1).astype(np.float32)
     area = flat.sum(axis=1)
     # Cells in which two differ: |a| + |b| - 2 |a and b|.
     distance = area[:, None] + area[None, :] - 2 * (flat @ flat.T)

@@ -1,7 +1,6 @@
 """A real cluster on this machine: the same results, whoever dies."""
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -11,10 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from cluster_steps import Slow
 from plain_steps import load_encoder, plan
+from small_reaction import react
 from toy import contents
 
 from reactions.core.errors import DataError, StepError, UsageError
@@ -80,12 +79,11 @@ def test_it_makes_what_this_machine_makes(cluster, store, tmp_path):
 
 
 def test_both_nodes_work(cluster, store, log):
-    # Long enough for the second to start on a busy machine.
-    step = Slow(n_rows=16, log=log, seconds=1.0)
+    step = Slow(n_rows=6, log=log, together=2)
     result, _ = run(store, step)
-    assert rows(result) == list(range(16))
+    assert rows(result) == list(range(6))
     assert len(step.pids()) == 2
-    assert all(step.begun(row) == 1 for row in range(16))
+    assert all(step.begun(row) == 1 for row in range(6))
 
 
 def test_a_killed_worker_costs_the_shard_in_flight(cluster, store, log):
@@ -170,48 +168,13 @@ def test_what_the_cluster_has_not_is_refused(cluster, store, log):
     assert "nodes have 1, 1" in caught.value.why
 
 
-def test_a_reaction_from_the_command_line(cluster, tmp_path):
-    lab = """
-[lab]
-extends = "mini"
-[reaction]
-hidden_dim = 16
-cr_epochs = 1
-batch_size = 32
-shard_rows = 40
-[corpora]
-text = { world = 90 }
-image = { world = 60 }
-audio = { world = 60 }
-"""
-    (tmp_path / "molspace.toml").write_text(lab)
-    made = {}
-    for executor in ("local", f"ray:{cluster.address}"):
-        own = tmp_path / executor[:3]
-        line = ["react", "ImageBind + Cr(CLAP_m)", "--executor", executor, "--device", "cpu"]
-        done = subprocess.run(
-            [sys.executable, "-m", "molspace_cli", *line, "--yes", "--quiet", "--json"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "OMP_NUM_THREADS": "1",
-                "XDG_DATA_HOME": str(own / "data"),
-                "XDG_CACHE_HOME": str(own / "cache"),
-                "MOLSPACE_CACHE": str(own / "store"),
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-        slow = "workers have not started yet"  # on a busy machine
-        assert not [line for line in done.stderr.splitlines() if slow not in line]
-        made[executor] = json.loads(done.stdout)["digest"], contents(own / "store")
-    (digest, stored), (other_digest, other_stored) = made.values()
-    assert digest == other_digest
-    assert np.array_equal(sorted(stored), sorted(other_stored))
-    assert stored == other_stored
+def test_a_reaction_from_the_command_line(cluster, made_locally, tmp_path):
+    digest, stored, errors = react(tmp_path, f"ray:{cluster.address}")
+    slow = "workers have not started yet"  # on a busy machine
+    assert not [line for line in errors if slow not in line]
+    assert digest == made_locally[0]
+    assert sorted(stored) == sorted(made_locally[1])
+    assert stored == made_locally[1]
 
 
 def test_kills_at_random_moments(cluster, store, log):
