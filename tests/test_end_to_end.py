@@ -241,7 +241,7 @@ def test_ctrl_c_stops_cleanly(machine, tmp_path):
             break
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
     assert not list((tmp_path / "cache" / "tmp").glob("*"))

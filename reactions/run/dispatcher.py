@@ -32,7 +32,7 @@ from reactions.run.events import (
     StoreWarning,
     ignore,
 )
-from reactions.run.failures import sigterm_unwinds, step_failure
+from reactions.run.failures import signals_unwind, step_failure
 from reactions.run.job import Job, claim_rows
 from reactions.run.mailbox import Mailbox
 from reactions.run.orders import MOST_LOSSES, Order, Orders, Slot
@@ -94,7 +94,7 @@ class Dispatcher:
             StepError: a step raised anything else, or ran out of memory.
         """
         mailbox = Mailbox()
-        with self._store_warnings(mailbox), sigterm_unwinds():
+        with self._store_warnings(mailbox), signals_unwind(mailbox.leave):
             try:
                 return self._run(targets, mailbox)
             except BaseException:

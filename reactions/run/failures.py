@@ -1,12 +1,13 @@
-"""How a run ends early: errors that name the step, and SIGTERM that unwinds the stack."""
+"""How a run ends early: errors that name the step, and signals that unwind the stack."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
@@ -40,24 +41,39 @@ def step_failure(error: Exception, step: Step, device: str) -> MolspaceError:
 
 
 @contextmanager
-def sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, as Ctrl-C does, so that temporary folders go.
+def signals_unwind(leave: Callable[[Callable[[], None]], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM unwind the stack, so that temporary folders go.
 
-    Only in the main thread, and only where nothing else handles the signal.
+    Only in the main thread, and only where nothing else handles the signal. Python drops an
+    exception that a handler raises while a finaliser or a callback of C code runs ("Exception
+    ignored in"), and the run would go on. So it is left to be raised once more.
+
+    Args:
+        leave: takes what the run is to call when it next looks for calls.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         # As shells report a process that a signal ended.
-        raise SystemExit(128 + number)
+        error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if ours:
-        signal.signal(signal.SIGTERM, stop)
+        def once_more() -> None:
+            raise error
+
+        leave(once_more)
+        raise error
+
+    usual: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    if threading.current_thread() is threading.main_thread():
+        ours = [number for number, by in usual.items() if signal.getsignal(number) is by]
+    else:
+        ours = []
+    for number in ours:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, usual[number])

@@ -23,7 +23,11 @@ class Mailbox:
         if threading.get_ident() == self._owner:
             function(*args)
         else:
-            self._calls.put(partial(function, *args))
+            self.leave(partial(function, *args))
+
+    def leave(self, call: Callable[[], None]) -> None:
+        """Leave a call for the owner; also for itself, from a handler of a signal."""
+        self._calls.put(call)
 
     def deliver(self) -> None:
         """Make the calls that were left."""

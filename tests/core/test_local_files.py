@@ -1,7 +1,6 @@
 """Small files of other people: limits, devices, pipes, names that no file system holds."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -41,20 +40,16 @@ def test_a_sparse_file_of_gigabytes_is_refused_unread(tmp_path):
     with path.open("wb") as stream:
         stream.truncate(3 << 30)
     code = (
-        "import sys; from pathlib import Path\n"
+        "import resource, sys; from pathlib import Path\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
         "from reactions.core.local_files import read_text_file\n"
         "from reactions.core.errors import DataError\n"
         "try: read_text_file(Path(sys.argv[1]), 1 << 20)\n"
         "except DataError as error: print(error.what)\n"
     )
-
-    def bound():
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
         cwd=Path(__file__).parents[2],
-        preexec_fn=bound,
         capture_output=True,
         text=True,
         timeout=60,

@@ -130,9 +130,27 @@ def test_warnings_of_the_store_go_where_they_went_before(store):
     assert warnings == ["later"]
 
 
-def test_the_handler_of_sigterm_is_given_back(store):
+def test_the_handlers_of_signals_are_given_back(store):
     executor(store).run([counting([], "a")])
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_arrives_in_a_finaliser_ends_the_run(store, number, error):
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(number)  # whose exception Python can only ignore here
+
+    def drop(*_):
+        Finalised()
+        return Artifact({"x": np.zeros(1)})
+
+    with pytest.raises(error):
+        executor(store).run([make_step("train", "a", {}, (), drop)])
 
 
 def test_a_store_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):

@@ -2,10 +2,8 @@
 
 import io
 import os
-import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import clap_toys
@@ -174,8 +172,6 @@ class Machine:
             text=True,
             cwd=self.root,
             env=self.env,
-            # A shell's background jobs, such as these tests may be, would ignore Ctrl-C.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def command(self, *arguments: str) -> list[str]:

@@ -13,12 +13,25 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def _own_signals():
+    """Handlers from before Ray, which sets its own with each node that this process starts."""
+    return [(number, signal.getsignal(number)) for number in (SIGINT, SIGTERM)]
+
+
+@pytest.fixture(autouse=True)
+def _give_signals_back(_own_signals):
+    yield
+    for number, handler in _own_signals:
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def cluster(_own_signals):
     ray = pytest.importorskip("ray", reason="ray is not installed")
     from ray.cluster_utils import Cluster
 
     # Workers import steps from where the tests do.
-    before, handlers = dict(os.environ), [(n, signal.getsignal(n)) for n in (SIGINT, SIGTERM)]
+    before = dict(os.environ)
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{SUPPORT}"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
@@ -28,8 +41,6 @@ def cluster():
         ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
     os.environ.clear()
     os.environ.update(before)
-    for number, handler in handlers:  # Ray sets its own
-        signal.signal(number, handler)
     yield nodes
     ray.shutdown()
     nodes.shutdown()
