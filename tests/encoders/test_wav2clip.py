@@ -5,6 +5,7 @@ import pytest
 import torch
 from clap_toys import item, scramble, sound, wav
 from hf_tiny import save_clip, save_pictures
+from other_device import assert_same_on
 
 from reactions.core.errors import DataError, DimensionMismatch, MediaError, MissingError
 from reactions.core.types import StagedEncoder, Waveform
@@ -183,3 +184,15 @@ def test_what_must_be_fetched(tmp_path, monkeypatch):
     assert len(ADAPTER.requirements("wav2clip:./mine.pt")) == 1
     with pytest.raises(MissingError):
         ADAPTER.resolve("wav2clip:Wav2CLIP.pt", locator=WeightLocator(hub=tmp_path))
+
+
+def test_cuda_gives_the_same(cuda, spec, tmp_path):
+    encoder = ADAPTER.load(spec)
+    items = {
+        "audio": [
+            item(wav(tmp_path / f"{n}.wav", n, rate_hz=16_000)) for n in (900, 16_000, 16_000)
+        ],
+        "image": [item(path, "image") for path in save_pictures(tmp_path)[:1]],
+        "text": [item("a dog barks", "text")],
+    }
+    assert_same_on(cuda, encoder, items)
