@@ -20,6 +20,6 @@ def left_out(device: str | torch.device, what: str) -> str:
     """Return the note under a table from which contenders in 16 bits were left out."""
     kind = "CPU" if torch.device(device).type == "cpu" else "GPU"
     return (
-        f"Left out: {what}. This {kind} has no fast 16-bit products, and 'fast' computes in "
+        f"Left out: {what}. This {kind} has no fast 16-bit products, and 'fast' multiplies in "
         "float32 here, as 'exact' does."
     )

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 Precision: TypeAlias = Literal["fast", "exact"]
-"""``exact`` computes in fp32; ``fast`` takes 16-bit products where the device has fast ones."""
+"""``exact`` computes in fp32. ``fast`` takes 16-bit products where the device has fast ones; soft
+retrieval on a CPU without draws among keys that weigh little instead."""
 
 Purpose: TypeAlias = Literal["retrieval", "training"]
 

@@ -10,10 +10,8 @@ from torch import Tensor
 from reactions.ops.kernels.choice import computed
 from reactions.ops.kernels.operations import WEIGHTS
 from reactions.ops.tensors import scratch, unit
-from reactions.ops.tiles import Matrix, raw_rows
+from reactions.ops.tiles import Matrix, sampled_rows
 
-# Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
-_SAMPLE_RUNS, _RUN_ROWS = 32, 32
 _EXTRA = 8
 """Columns appended to queries and keys: four in use, eight to keep rows aligned."""
 
@@ -73,7 +71,7 @@ class ShiftedTiles:
     ) -> None:
         n, dim = queries.shape
         self._dtype, self._base, self._block_rows = dtype, _BASE[dtype], block_rows
-        samples = {id(x): unit(_sample(x, queries.device)) for x in (keys, *values)}
+        samples = {id(x): unit(sampled_rows(x, queries.device)) for x in (keys, *values)}
         self._key_mean = samples[id(keys)].mean(dim=0)
         self._value_means = [samples[id(value)].mean(dim=0) for value in values]
         query_mean = queries.mean(dim=0)
@@ -213,13 +211,3 @@ def _row_sums(weights: Tensor) -> Tensor:
     whole = weights.shape[1] // _SUM_GROUP * _SUM_GROUP
     groups = weights[:, :whole].reshape(len(weights), -1, _SUM_GROUP).sum(dim=2)
     return groups.float().sum(dim=1) + weights[:, whole:].float().sum(dim=1)
-
-
-def _sample(rows: Matrix, device: torch.device) -> Tensor:
-    """Return evenly spaced runs of rows in fp32; the same ones for any matrix of a length."""
-    m = len(rows)
-    if m <= _SAMPLE_RUNS * _RUN_ROWS:
-        return raw_rows(rows, 0, m).to(device).float()
-    starts = [round(i * (m - _RUN_ROWS) / (_SAMPLE_RUNS - 1)) for i in range(_SAMPLE_RUNS)]
-    runs = [raw_rows(rows, start, start + _RUN_ROWS) for start in starts]
-    return torch.cat(runs).to(device).float()

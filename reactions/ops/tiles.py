@@ -20,6 +20,9 @@ Matrix: TypeAlias = "Rows | Tensor"
 
 _MIN_ROWS = 16
 
+# Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
+_SAMPLE_RUNS, _RUN_ROWS = 32, 32
+
 _CACHED_ROWS, _CACHED_LOGITS = 1 << 10, 1 << 20
 """Queries in one product, and logits in a tile, that a CPU's cache holds: 4 MB of fp32."""
 
@@ -68,7 +71,10 @@ def plan_tiles(
         DataError: not even the smallest tiles fit.
     """
     block_rows, key_rows = (1 << 14, 1 << 14) if cuda else (1 << 11, 1 << 13)
+    # Bytes a pair: a float32 logit, and the weight that is made of it.
+    pair_bytes = 8
     if cached and not cuda:
+        pair_bytes = 32  # or, of the pairs that SampledTiles keeps, places and weights
         block_rows = min(n, _CACHED_ROWS)
         key_rows = min(key_rows, _CACHED_LOGITS // block_rows)
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
@@ -77,8 +83,7 @@ def plan_tiles(
     query_bytes = 4 * sum(widths) + 8 * (dim + 8)
     key_bytes = 16 * (dim + 8 + sum(widths))
     while True:
-        # Eight bytes a pair: a float32 logit, and the weight that is made of it.
-        tile_bytes = key_rows * key_bytes + block_rows * key_rows * 8
+        tile_bytes = key_rows * key_bytes + block_rows * key_rows * pair_bytes
         room = memory_bytes - tile_bytes
         least_bytes = tile_bytes + block_rows * query_bytes
         if room >= block_rows * query_bytes:
@@ -105,6 +110,16 @@ def raw_rows(rows: Matrix, start: int, stop: int) -> Tensor:
     # A memory map is read-only and may be paged out: torch wants an array of its own, in
     # native byte order.
     return torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
+
+
+def sampled_rows(rows: Matrix, device: torch.device) -> Tensor:
+    """Return evenly spaced runs of rows in fp32; the same ones for any matrix of a length."""
+    m = len(rows)
+    if m <= _SAMPLE_RUNS * _RUN_ROWS:
+        return raw_rows(rows, 0, m).to(device).float()
+    starts = [round(i * (m - _RUN_ROWS) / (_SAMPLE_RUNS - 1)) for i in range(_SAMPLE_RUNS)]
+    runs = [raw_rows(rows, start, start + _RUN_ROWS) for start in starts]
+    return torch.cat(runs).to(device).float()
 
 
 def pinned_rows(rows: Matrix, start: int, stop: int) -> Tensor:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import DataError, DimensionMismatch
 from reactions.ops import retrieval, retrieval_16bit
-from reactions.ops.retrieval import FAST_ERROR, ExactTiles, soft_retrieve
+from reactions.ops.retrieval import FAST_ERROR, soft_retrieve
+from reactions.ops.retrieval_exact import ExactTiles
 from reactions.ops.tiles import Tiling, plan_tiles, stream_tiles
 
 ROUND = {
@@ -285,7 +286,7 @@ def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda, cached):
     try:
         tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory, cuda=cuda, cached=cached)
     except DataError:
-        assert memory < 16 * 16 * (dim + 8 + sum(widths)) + 16 * 16 * 8 + 16 * (
+        assert memory < 16 * 16 * (dim + 8 + sum(widths)) + 16 * 16 * 32 + 16 * (
             4 * sum(widths) + 8 * (dim + 8)
         )
         return

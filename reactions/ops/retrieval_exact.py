@@ -1,0 +1,76 @@
+"""Soft retrieval in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from reactions.ops.tensors import scratch, unit
+
+_REACH = 64.0
+"""Octaves between a row's shift and its largest logit: 2^64 times a billion keys is no overflow,
+and a key is lost only where it weighs 2^-62 of the largest."""
+
+
+class ExactTiles:
+    """Sums in fp32, relative to a shift of each row that follows its largest logit.
+
+    Beside the products, a pair costs passes over its logit, few as can be: fp32 holds weights from
+    2^-126 to 2^127 equally well, so a shift moves only when the largest logit leaves its reach,
+    and nothing is subtracted as long as the logits themselves are within it.
+
+    Args:
+        queries: (n, d) fp32 unit rows on the device.
+        widths: of the values.
+        scale: log2(e) / temperature.
+        block_rows: queries in one product.
+    """
+
+    def __init__(
+        self, queries: Tensor, widths: Sequence[int], *, scale: float, block_rows: int
+    ) -> None:
+        n = len(queries)
+        self._queries = queries * scale
+        self._block_rows = block_rows
+        self._unread = queries.is_cuda  # there, to read a shift is to wait for the device
+        self._scratch = queries.new_empty(0)
+        self._peak = queries.new_full((n, 1), -torch.inf)
+        self._shift = queries.new_full((n, 1), -torch.inf)
+        self._total = queries.new_zeros((n, 1))
+        self._sums = [queries.new_zeros((n, width)) for width in widths]
+
+    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+        """Take one tile in."""
+        k = unit(keys.float())
+        v = [k if value is keys else unit(value.float()) for value in values]
+        for start in range(0, len(self._queries), self._block_rows):
+            rows = slice(start, start + self._block_rows)
+            queries = self._queries[rows]
+            self._scratch, place = scratch(self._scratch, len(queries), len(k))
+            weights = torch.mm(queries, k.T, out=place)  # (block, tile) base-2 logits
+            shift = self._reach(rows, weights)
+            if self._unread or shift.count_nonzero():
+                weights.sub_(shift)
+            self._total[rows] += weights.exp2_().sum(dim=1, keepdim=True)
+            for sums, value in zip(self._sums, v, strict=True):
+                sums[rows].addmm_(weights, value)
+
+    def means(self) -> list[Tensor]:
+        """Return the weighted means."""
+        return [sums / self._total for sums in self._sums]
+
+    def _reach(self, rows: slice, logits: Tensor) -> Tensor:
+        """Return the (block, 1) shifts for a block, having moved those that are out of reach."""
+        peak = torch.maximum(self._peak[rows], logits.amax(dim=1, keepdim=True))
+        old = self._shift[rows]
+        shift = torch.where(peak - old > _REACH, peak, old)
+        shift.masked_fill_(peak.abs() <= _REACH, 0.0)
+        if self._unread or not torch.equal(shift, old):
+            # What earlier tiles added was relative to the old shift: -inf at the first, so 0.
+            decay = torch.exp2(old - shift)
+            for sums in (self._total, *self._sums):
+                sums[rows] *= decay
+        self._peak[rows], self._shift[rows] = peak, shift
+        return shift

@@ -1,0 +1,170 @@
+"""Light keys are drawn: what that may cost, and when it is done."""
+
+import numpy as np
+import pytest
+import torch
+from hard_retrieval import NAMES, M, hard, reference, unit
+
+from reactions.ops import retrieval, retrieval_sampled
+from reactions.ops.retrieval import soft_retrieve
+from reactions.ops.retrieval_sampled import COLUMN_ERROR, ROW_ERROR, SampledTiles
+from reactions.ops.tiles import Tiling
+
+SCALE = float(np.log2(np.e)) * 100  # of temperature 1/100
+
+
+def in_tiles(q, k, values, *, share=1e-3, tile=400, block=25, scale=SCALE):
+    """Return unit means, and how many rows were computed once more."""
+    q, k = torch.from_numpy(unit(q)).float(), torch.from_numpy(k)
+    values = [torch.from_numpy(value) for value in values]
+    tiling = Tiling(query_rows=len(q), block_rows=block, key_rows=tile)
+    tiles = SampledTiles(q, k, values, share=share, scale=scale, tiling=tiling)
+    for start in range(0, len(k), tile):
+        rows = slice(start, start + tile)
+        tiles.add(k[rows], [value[rows] for value in values])
+    exactly, again = tiles._exactly, []
+    tiles._exactly = lambda which, index: again.append(len(which)) or exactly(which, index)
+    means = tiles.means()
+    return [torch.nn.functional.normalize(mean).double().numpy() for mean in means], sum(again)
+
+
+def errors(found, expected):
+    rows = np.linalg.norm(found - expected, axis=1)
+    return np.linalg.norm(rows) / len(rows) ** 0.5, rows.max()
+
+
+@pytest.mark.parametrize("d", [64, 512])
+@pytest.mark.parametrize("name", NAMES)
+def test_errors_are_within_the_bounds_whatever_the_data(name, d):
+    q, k = (rows.astype(np.float32) for rows in hard(name, d))
+    v = unit(np.random.default_rng(3).normal(size=(M, 200)) + 0.5).astype(np.float32)
+    for temperature in (1 / 20, 1 / 100, 1 / 200):
+        for share in (2.0**-10, 2.0**-16):
+            scale = SCALE / 100 / temperature
+            found, _ = in_tiles(q, k, [k, v], share=share, scale=scale)
+            for value, out in zip((k, v), found, strict=True):
+                column, row = errors(out, reference(q, k, value, temperature))
+                assert column < COLUMN_ERROR
+                assert row < 3 * ROW_ERROR  # three times what is expected
+
+
+def test_a_threshold_that_is_too_high_is_found_out():
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    (found,), again = in_tiles(q, k, [k], share=0.2)
+    assert again == len(q)
+    assert errors(found, reference(q, k, k, 1 / 100))[0] < 1e-5
+
+
+def test_what_is_drawn_is_right_on_average(monkeypatch):
+    monkeypatch.setattr(retrieval_sampled, "COLUMN_ERROR", 1.0)
+    monkeypatch.setattr(retrieval_sampled, "ROW_ERROR", 1.0)
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    expected = reference(q, k, k, 1 / 20)
+    draws = []
+    for seed in range(64):
+        monkeypatch.setattr(retrieval_sampled, "_SEED", seed)
+        ((found,), again) = in_tiles(q, k, [k], share=0.01, scale=SCALE / 5)
+        assert again == 0
+        draws.append(found)
+    single = np.mean([errors(draw, expected)[0] for draw in draws])
+    # Errors that are independent from draw to draw shrink by the root of their number.
+    assert errors(unit(np.mean(draws, axis=0)), expected)[0] < single / 5
+    assert single > 1e-3
+
+
+def test_the_estimate_of_the_error_is_one(monkeypatch):
+    seen = []
+
+    class Sums(SampledTiles):
+        def means(self):
+            seen.append((self._variance.sqrt() / self._total).square().mean().sqrt())
+            return super().means()
+
+    monkeypatch.setattr(retrieval_sampled, "COLUMN_ERROR", 1.0)
+    monkeypatch.setattr(retrieval_sampled, "ROW_ERROR", 1.0)
+    monkeypatch.setitem(globals(), "SampledTiles", Sums)
+    q, k = (rows.astype(np.float32) for rows in hard("duplicates", 64))
+    ((found,), _) = in_tiles(q, k, [k], share=0.003, scale=SCALE / 5)
+    measured = errors(found, reference(q, k, k, 1 / 20))[0]
+    # A bound: rows in a cone have less to lose, as what is off along their mean does not count.
+    assert 0.1 * float(seen[0]) < measured < 1.5 * float(seen[0])
+
+
+def test_neither_other_values_nor_other_queries_change_what_is_drawn():
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    v = unit(np.random.default_rng(3).normal(size=(M, 200)) + 0.5).astype(np.float32)
+    together, _ = in_tiles(q, k, [k, v])
+    alone, _ = in_tiles(q, k, [v])
+    assert np.array_equal(alone[0], together[1])
+    few, _ = in_tiles(q[:10], k, [v])
+    np.testing.assert_allclose(few[0], alone[0][:10], atol=1e-5)
+
+
+def test_rows_of_no_norm_and_of_no_number_come_out_as_in_full_products():
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    v = np.zeros((M, 40), np.float32)
+    broken = k.copy()
+    broken[7] = np.nan
+    for keys in (k, broken):
+        found, _ = in_tiles(q, keys, [v, keys])
+        expected = soft_retrieve(q, keys, [v, keys], temperature=1 / 100, precision="exact")
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other.numpy(), atol=2e-2)
+
+
+def clustered(n, d, seed):
+    """Many rows around many centres, as a corpus is, and in no order."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).normal(size=(300, d))
+    return unit(centres[rng.integers(0, 300, n)] + 1.5 * rng.normal(size=(n, d)) + 0.3).astype(
+        np.float32
+    )
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """A CPU without 16-bit products; the sums that retrievals made."""
+    monkeypatch.setattr(retrieval, "gemm_dtype", lambda device, purpose: None)
+    made = []
+    choose = SampledTiles.where_it_pays.__func__
+
+    def spy(cls, *arguments, **options):
+        made.append(choose(cls, *arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(SampledTiles, "where_it_pays", classmethod(spy))
+    return made
+
+
+def test_fast_draws_where_that_pays(made):
+    q, k, v = clustered(96, 300, 1), clustered(6000, 300, 2), clustered(6000, 48, 3)
+    found = soft_retrieve(q, k, [k, v], temperature=1 / 100)
+    assert isinstance(made.pop(), SampledTiles)
+    for value, out in zip((k, v), found, strict=True):
+        column, _ = errors(out.double().numpy(), reference(q, k, value, 1 / 100))
+        assert 1e-5 < column < COLUMN_ERROR
+    (alone,) = soft_retrieve(q, k, [v], temperature=1 / 100)
+    assert torch.equal(alone, found[1])
+
+
+@pytest.mark.parametrize(
+    ("m", "d", "temperature", "why"),
+    [
+        (6000, 64, 1 / 100, "few columns to add"),
+        (2000, 300, 1 / 100, "few keys"),
+        (6000, 300, 1.0, "all keys weigh as much"),
+    ],
+)
+def test_fast_is_exact_where_drawing_does_not_pay(made, m, d, temperature, why):
+    q, k, v = clustered(40, d, 1), clustered(m, d, 2), clustered(m, 20, 3)
+    (found,) = soft_retrieve(q, k, [v], temperature=temperature)
+    (exact,) = soft_retrieve(q, k, [v], temperature=temperature, precision="exact")
+    assert made == [None], why
+    assert torch.equal(found, exact)
+
+
+def test_exact_never_draws_and_neither_do_tiny_temperatures(made):
+    q, k, v = clustered(8, 300, 1), clustered(5000, 300, 2), clustered(5000, 20, 3)
+    soft_retrieve(q, k, [v], temperature=1 / 100, precision="exact")
+    soft_retrieve(q, k, [v], temperature=1 / 300)
+    assert made == []
