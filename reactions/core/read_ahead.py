@@ -55,8 +55,8 @@ class _File:
         self.version = ranges.stamp or uuid.uuid4().hex
         # Whoever begins at the beginning will most likely go on.
         self.ends: deque[int] = deque([0], maxlen=_REMEMBERED_READS)
-        self.n_blocks_read = 0
-        self.last_block = -1
+        self.n_reads = 0  # in order
+        self.sent_for = (-1, 0)  # the block that was read last, and how many behind it
 
 
 class ReadAhead:
@@ -186,17 +186,21 @@ class ReadAhead:
 
     def _block(self, file: _File, number: int) -> Future[bytearray]:
         """Return a block that is there or on its way, and send for those behind it."""
+        name = (file.url, file.version, number)
         with self._lock:
-            if number != file.last_block:
-                file.last_block, file.n_blocks_read = number, file.n_blocks_read + 1
+            file.n_reads += 1
             # Few at first: what reads a single range would leave the others unread.
-            n_ahead = min(self._n_ahead, 2 ** min(file.n_blocks_read, 8))
+            n_ahead = min(self._n_ahead, 2 ** min(file.n_reads, 8))
+            block = self._blocks.get(name)
+            if (number, n_ahead) == file.sent_for and block is not None and not _has_failed(block):
+                return block  # most reads are of the block before them
+            file.sent_for = (number, n_ahead)
             n_blocks = -(-file.ranges.size_bytes // self.block_bytes)
             for n in range(number, min(number + 1 + n_ahead, n_blocks)):
                 self._send_for(file, n)
                 # Or what was not needed yet would go first.
                 self._blocks.move_to_end((file.url, file.version, n))
-            block = self._blocks[file.url, file.version, number]
+            block = self._blocks[name]
             while len(self._blocks) > self._n_kept:
                 self._blocks.popitem(last=False)
             return block
@@ -205,7 +209,7 @@ class ReadAhead:
         name = (file.url, file.version, number)
         block = self._blocks.get(name)
         # What failed on its way ahead is asked for anew by whoever needs it.
-        if block is not None and not (block.done() and block.exception()):
+        if block is not None and not _has_failed(block):
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(
@@ -214,6 +218,10 @@ class ReadAhead:
         start = number * self.block_bytes
         stop = min(start + self.block_bytes, file.ranges.size_bytes)
         self._blocks[name] = self._pool.submit(file.ranges.read, start, stop)
+
+
+def _has_failed(block: Future[bytearray]) -> bool:
+    return block.done() and block.exception() is not None
 
 
 class _InOrder(io.RawIOBase):

@@ -158,7 +158,7 @@ class RemoteRanges:
                 if span is None or int(span[1]) != start:
                     raise _other_part(self.url, start, answer.headers.get("Content-Range", ""))
                 most_bytes = min(most_bytes, len(data) + max(0, int(span[2]) + 1 - start))
-            async for chunk in answer.content.iter_any():
+            async for chunk, _ in answer.content.iter_chunks():  # iter_any joins them first
                 data += chunk
             del data[most_bytes:]
 

@@ -115,6 +115,16 @@ def test_in_the_middle_the_second_read_is_in_order() -> None:
     assert len(file.asked) <= 1 + 3 + 2  # the first read, the blocks, and those ahead
 
 
+def test_the_second_read_in_order_sends_for_all_that_go_ahead() -> None:
+    file = Kept(CONTENT * 100)
+    blocks = ahead_of(file, ahead_blocks=4, kept_blocks=8)
+    for start, n_sent_for in ((0, 3), (500, 5), (1000, 5)):
+        blocks.read("u", start, 500)
+        assert len(blocks._blocks) == n_sent_for
+    blocks._pool.shutdown()
+    assert sorted(file.asked) == [(n * 10 * KB, (n + 1) * 10 * KB) for n in range(5)]
+
+
 def test_few_blocks_are_kept() -> None:
     blocks = ahead_of(Kept())
     for start in range(0, 100 * KB, 500):
