@@ -28,6 +28,10 @@ from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import check, parse
+from reactions.encoders.clap.laion import FLOPS_PER_ITEM as CLAP_FLOPS
+from reactions.encoders.flops import transformer_flops
+from reactions.encoders.imagebind.sizes import flops as imagebind_flops
+from reactions.encoders.transformers.internvl import MAX_TOKENS
 from reactions.labs.lab import Lab
 from reactions.planning.plan import ordered
 from reactions.planning.planner import Planner
@@ -123,6 +127,7 @@ def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
             adapter="synthetic",
             source=name,
             hub="image" if name == "ImageBind" else None,
+            flops_per_item=tuple((m, encoder_flops(name, m)) for m in sorted(modalities)),
         )
         for name, (dim, modalities) in PAPER_SPACES.items()
     }
@@ -149,6 +154,20 @@ def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
             for step in ordered(list(planner.mixture(fusion, expert).heads.values())):
                 stage.setdefault(step.key, index)
     return Scaled(steps, columns, stage)
+
+
+def encoder_flops(space: str, modality: str) -> float:
+    """Return about how many operations a published encoder takes for an item."""
+    if space == "ImageBind":
+        return imagebind_flops(modality)
+    if space.startswith("CLAP"):
+        return dict(CLAP_FLOPS)[modality]
+    # InternVL-14B-224px: a vision transformer of 6 billion parameters, and a LLaMA of 7 billion
+    # whose perceptrons are gated (three matrices instead of two).
+    if modality == "image":
+        return transformer_flops(layers=48, width=3200, tokens=(224 // 14) ** 2 + 1)
+    ratio = 3 / 2 * 11008 / 4096
+    return transformer_flops(layers=32, width=4096, tokens=MAX_TOKENS, mlp_ratio=ratio)
 
 
 def stages(space: Space) -> list[Fusion]:

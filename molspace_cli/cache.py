@@ -77,16 +77,33 @@ def explain(
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why.
 
+    A result whose rows were made by different devices is named. --json has the devices of all.
+
     Examples:
       molspace cache explain "ImageBind + Cr(CLAP_m)"
     """
+    from reactions.store.made_by import mixture
+    from reactions.store.maintenance import made_by
+
     session, planned, reasons = planned_states(expression, planning)
+    devices = made_by(session.store.layout, [key for key in reasons if reasons[key] == "hit"])
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
-        body = [{"label": label, "key": key, "state": state} for label, key, state in rows]
+        body: list[dict[str, Any]] = [
+            {
+                "label": step.label,
+                "key": step.key[:12],
+                "state": reasons[step.key],
+                "made_by": [part.to_json() for part in devices.get(step.key, ())],
+            }
+            for step in planned.steps()
+        ]
         print_json("explain", {"lab": session.lab.label, "steps": body})
         return
     print_table(f"lab: {session.lab.label}", ("step", "key", "state"), rows)
+    for step in planned.steps():
+        if mixed := mixture(devices.get(step.key, ())):
+            say(f"'{step.label}' was made by devices that can round differently: {mixed}")
 
 
 @app.command("verify")

@@ -101,14 +101,25 @@ def print_workers(
         is_anew: steps that are done count, too.
         as_json: print JSON.
     """
+    from collections import Counter
     from functools import cache
 
+    from reactions.encoders.precomputed.adapter import PrecomputedAdapter
     from reactions.planning import workers as sim
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
 
     recorded = {e.key: e.seconds for e in session.store.ls() if e.seconds is not None}
     unknown = [step for step in steps if step.key not in recorded]
+    # Encoders whose operations nobody wrote down cost nothing here; reading embeddings does, too.
+    uncounted = [
+        step
+        for step in unknown
+        if step.space is not None
+        and step.space.adapter != PrecomputedAdapter.scheme
+        and not step.cost.flops
+    ]
+    kinds = Counter(step.kind for step in steps)
     if flops_per_s is None and unknown:
         devices = resolve_devices(session.device)[:1]
         flops_per_s = pace(devices, session.lab.settings.precision)
@@ -133,7 +144,9 @@ def print_workers(
                 "anew": is_anew,
                 "steps": len(steps),
                 "tasks": len(todo),
+                "kinds": dict(kinds),
                 "recorded": len(steps) - len(unknown),
+                "uncounted": [step.label for step in uncounted],
                 "flops_per_s": flops_per_s,
                 "runs": [
                     {"workers": run.workers, "seconds": run.seconds, "busy": run.busy}
@@ -163,7 +176,8 @@ def print_workers(
     )
     named = ", ".join(f"'{step.label}' {_time(_longest(step, todo))}" for step in heaviest)
     say(
-        f"simulated: {len(todo)} tasks of {len(steps)} steps; "
+        f"simulated: {len(todo)} tasks of {len(steps)} steps "
+        f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}); "
         f"{len(steps) - len(unknown)} with recorded times"
         + (f", {len(unknown)} by operations at {flops_per_s:.3g} FLOP/s" if unknown else "")
     )
@@ -174,6 +188,13 @@ def print_workers(
         )
         say(f"from {enough} workers on, twice as many save less than a tenth")
     say("not counted: loading encoders, decoding, and moving rows between machines")
+    if uncounted:
+        names = sorted({step.space.name for step in uncounted if step.space is not None})
+        steps_are = "1 step of" if len(uncounted) == 1 else f"{len(uncounted)} steps of"
+        say(
+            f"not counted either: {steps_are} {', '.join(names)}, whose operations are not known "
+            "(a lab file can give them: flops)"
+        )
 
 
 def _longest(step: Step, todo: Sequence[Any]) -> float:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from reactions.core import environment
 from reactions.core.errors import UsageError
 from reactions.encoding.batch_size import free_device_memory, is_out_of_memory
+from reactions.run.machine import cpu_name
+from reactions.store.made_by import Hardware
 
 __all__ = [
     "check_device",
     "chosen_device",
     "current_device",
     "free_device_memory",
+    "hardware_of",
     "is_out_of_memory",
     "resolve_devices",
     "shared_cpu",
@@ -105,6 +109,24 @@ def resolve_devices(name: str) -> tuple[str, ...]:
             raise UsageError(f"no device '{part}'", why=why, fix=fix, device=part, found=count)
         devices.append(f"cuda:{index}")
     return tuple(devices)
+
+
+@lru_cache(maxsize=16)
+def hardware_of(device: str) -> Hardware:
+    """Return what a worker's device is, for the record of what it makes.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda:N"``.
+    """
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return Hardware(kind, cpu_name())
+    import torch
+
+    try:
+        return Hardware(kind, torch.cuda.get_device_name(device))
+    except (RuntimeError, AssertionError):  # it works; only its name cannot be found out
+        return Hardware(kind, "")
 
 
 @contextmanager

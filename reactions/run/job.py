@@ -236,7 +236,7 @@ class Job:
                 is_last = not self.lacking() and not self._claims
                 self._report_rows()
                 self._may_join = is_last and self._claim(None, _ENTRY)
-            elif is_whole and not self._is_there():
+            elif is_whole and not self._store.look_again(self._is_there):
                 raise StepError(
                     f"the result of '{self.step.label}' vanished from the store",
                     why="another program removed or damaged it just after it was written",

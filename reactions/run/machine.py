@@ -29,7 +29,7 @@ def system_facts() -> dict[str, Any]:
         "installed": installed_as(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "memory_bytes": _memory_bytes(),
     }
@@ -114,7 +114,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Return the processor's name, as the system gives it."""
     if sys.platform == "linux":
         try:
             text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

@@ -11,7 +11,7 @@ from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, Encoder, SpaceSpec
 from reactions.run.backend import Measured, Progress, Report, Work
-from reactions.run.device import free_device_memory
+from reactions.run.device import free_device_memory, hardware_of
 from reactions.run.schedule import Needs, needs_of
 from reactions.run.validate import check_result
 from reactions.store import Store
@@ -92,7 +92,9 @@ class Worker:
         self._keep(self._needs & needs)
         self._needs, self._report = needs, report
         if work.joins_shards:
-            return self._store.complete(self._store.partial(work.steps[0], verify=False))
+            shards = self._store.partial(work.steps[0], verify=False)
+            self._store.look_again(lambda: not shards.missing() or self._store.has(shards.key))
+            return self._store.complete(shards)
         self._make(work)
         return True
 
@@ -116,16 +118,19 @@ class Worker:
             artifacts = [first.run(self, inputs[0], start, stop)]
         # Steps that were made in one pass share its time.
         seconds = round((time.monotonic() - began_s) / len(work.steps), 3)
+        hardware = hardware_of(self.device)
         for step, artifact in zip(work.steps, artifacts, strict=True):
             if work.rows is None:
                 check_result(step, artifact, 0, None)
-                self._store.put(step, artifact, seconds=seconds)
+                self._store.put(step, artifact, seconds=seconds, hardware=hardware)
                 if self._has_saved and self._checkpoint is not None:
                     self._checkpoint.discard()
             else:
                 check_result(step, artifact, start, stop)
                 shards = self._store.partial(step, verify=False)
-                self._store.add_shard(shards, start, stop, artifact, seconds=seconds)
+                self._store.add_shard(
+                    shards, start, stop, artifact, seconds=seconds, hardware=hardware
+                )
                 if self._store.has(step.key):  # made by a twin, and joined meanwhile
                     shards.discard()
 
@@ -140,7 +145,9 @@ class Worker:
         return [{name: self._inputs[key] for name, key in named} for named in work.inputs]
 
     def _read(self, step: Step, name: str, key: Digest) -> Artifact:
-        if (artifact := self._store.lookup(key)) is None:
+        # Another machine may have made it just now.
+        artifact = self._store.look_again(lambda: self._store.lookup(key))
+        if artifact is None:
             raise StepError(
                 f"input '{name}' of '{step.label}' vanished from the store",
                 why="another program removed or damaged it after it was made",
@@ -190,6 +197,8 @@ class Worker:
         self._store.prepare()
         self._has_saved = True
         self._checkpoint.write(arrays)
+        if self._store.has(self._checkpoint.key):  # made by a twin, which this process outlived
+            self._checkpoint.discard()
 
     def drop_saved(self, why: str) -> None:
         """Remove what an interrupted run of the present step saved, and warn of it."""

@@ -16,12 +16,12 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactions.core.hashing import JSON, file_digest
 from reactions.core.types import Digest
@@ -30,16 +30,15 @@ from reactions.store.files import disk_errors, temporary_folder
 from reactions.store.heartbeats import Life, watch_until_known
 from reactions.store.object_locks import ObjectLeases, ObjectLock, leased, life_of, object_locked
 from reactions.store.objects import PROBES, ObjectInfo, Objects
-from reactions.store.places import GRACE_S, UNLOCKED_GRACE_S, OnBusy, RowSource
+from reactions.store.orphans import USED, named_digests, orphans
+from reactions.store.places import OnBusy, RowSource
 
 if TYPE_CHECKING:
     import numpy as np
 
     from reactions.store.layout import StoreLayout
 
-_USED = "used"
-_PROBES = (PROBES, "clocks")
-"""Where what a process only tries something with lies, also of earlier versions."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,10 @@ class Bucket:
     def is_file(self, path: Path) -> bool:
         """Return whether there is an object."""
         return self._objects.exists(self._name(path))
+
+    def look_again(self, ask: Callable[[], _T]) -> _T:
+        """Ask once: services show what was put at once."""
+        return ask()
 
     def is_published(self, folder: Path, record: str) -> bool:
         """Return whether there is a record: what lies there without one is being put."""
@@ -171,7 +174,7 @@ class Bucket:
             if not is_ours:
                 self._withdraw(put, f"{name}/{record}", data)
         for path in files:
-            for digest in _digests(data, path.name):
+            for digest in named_digests(data, path.name):
                 self.copies.add(path, digest)
         return is_ours
 
@@ -246,19 +249,19 @@ class Bucket:
         """Write ``used/<key>``, once a process."""
         key = path.parent.name
         if key not in self._used:
-            self._objects.write(f"{_USED}/{key}", b"")
+            self._objects.write(f"{USED}/{key}", b"")
             self._used.add(key)
 
     def usage(self, folders: Iterable[Path], record: str) -> dict[Path, tuple[int, float]]:
         """Return the records' sizes, and times by this machine's clock."""
         by_name = {self._name(folder / record): folder for folder in folders}
-        used = self._objects.find(_USED)
+        used = self._objects.find(USED)
         entries = self._objects.find("entries")
         found = {}
         for name, folder in by_name.items():
             if name in entries:
                 info = entries[name]
-                use = used.get(f"{_USED}/{folder.name}", info)
+                use = used.get(f"{USED}/{folder.name}", info)
                 used_s = max(info.written_s, use.written_s) - self._clock_ahead_s()
                 found[folder] = info.size_bytes, used_s
         return found
@@ -302,8 +305,8 @@ class Bucket:
             self._objects.create(name, data)  # or another has made it anew, which is as good
             return False
         # Of this record alone: another process may be putting files of its own.
-        ours = [other for other in files if _digests(data, other.rpartition("/")[2])]
-        self._objects.remove([*ours, f"{_USED}/{key}"])
+        ours = [other for other in files if named_digests(data, other.rpartition("/")[2])]
+        self._objects.remove([*ours, f"{USED}/{key}"])
         return True
 
     def prune_copies(
@@ -321,39 +324,13 @@ class Bucket:
             for name in (*self._objects.find("locks"), *self._objects.find("leases"))
             if life_of(self._objects, name) is Life.DEAD
         ]
-        orphans = self._orphans(layout, record)
+        found = orphans(self._objects, self._name(layout.leases), record, self._age_s)
         if not dry_run:
-            self._objects.remove([*dead, *orphans])
+            self._objects.remove([*dead, *found])
         for name in dead:
             yield self._root / name, 0
-        for name, info in orphans.items():
+        for name, info in found.items():
             yield self._root / name, info.size_bytes
-
-    def _orphans(self, layout: StoreLayout, record: str) -> dict[str, ObjectInfo]:
-        """Return objects of entries that no record names, and that nobody is about to name."""
-        entries = self._objects.find("entries")
-        busy = {name.split("/")[1].split(".")[0] for name in self._objects.find("locks")}
-        busy |= leased(self._objects, self._name(layout.leases))
-        records = [name for name in entries if name.endswith(f"/{record}")]
-        named = {name.rpartition("/")[0]: data for name, data in self._objects.read_all(records)}
-        corpora = {data[:32] for data in map(_corpus, named.values())}
-        orphans = {
-            name: info
-            for name, info in self._objects.find("corpora").items()
-            if Path(name).stem.removeprefix("rows-") not in corpora
-            and self._age_s(info) >= UNLOCKED_GRACE_S  # its first entry may be in the making
-        }
-        for name, info in entries.items():
-            folder, _, file = name.rpartition("/")
-            is_named = file == record or _digests(named.get(folder, b"{}"), file)
-            if not is_named and Path(folder).name not in busy and self._age_s(info) >= GRACE_S:
-                orphans[name] = info
-        for name, info in (o for folder in _PROBES for o in self._objects.find(folder).items()):
-            if self._age_s(info) >= GRACE_S:
-                orphans[name] = info
-        used = self._objects.find(_USED)
-        keys = {Path(folder).name for folder in named}
-        return orphans | {name: used[name] for name in used if Path(name).name not in keys}
 
     def _age_s(self, *infos: ObjectInfo) -> float:
         newest_s = max(info.written_s for info in infos)
@@ -373,23 +350,3 @@ class Bucket:
 
 def _records_first(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (not name.endswith(".json"), name))
-
-
-def _corpus(record: bytes) -> Digest:
-    """Return what corpus a record's entry was made of; "" for none."""
-    with suppress(ValueError, LookupError, TypeError):
-        return str(json.loads(record)["preimage"]["params"]["corpus"])
-    return ""
-
-
-def _digests(record: bytes, file: str) -> list[Digest]:
-    """Return the digest that a record gives a file, in a list; none where it does not name it."""
-    with suppress(ValueError, LookupError, TypeError, AttributeError):
-        arrays: dict[str, Any] = json.loads(record)["arrays"]
-        return [
-            shard["sha256"]
-            for array in arrays.values()
-            for shard in array["shards"]
-            if shard["file"] == file
-        ]
-    return []

@@ -8,11 +8,11 @@ import stat
 import time
 import tokenize
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -44,6 +44,12 @@ _SMALL_BYTES = 1 << 20
 as anything refers to a part of it, and the heads of a product have hundreds of small tensors."""
 
 
+SETTLING_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Pauses between looks for what another process says it has made."""
+
+_T = TypeVar("_T")
+
+
 class Disk:
     """Files of a folder; see ``places.StorePlace``."""
 
@@ -68,14 +74,25 @@ class Disk:
 
     def is_file(self, path: Path) -> bool:
         """Return whether there is a file."""
-        return path.is_file()
+        return path.is_file() or (_list_anew(path.parent) and path.is_file())
 
     def is_published(self, folder: Path, record: str) -> bool:
         """Return whether there is a folder: it had all its files when it appeared."""
-        return folder.is_dir()
+        return folder.is_dir() or (_list_anew(folder.parent) and folder.is_dir())
+
+    def look_again(self, ask: Callable[[], _T]) -> _T:
+        """Ask every now and then: not all network file systems are made to look by listing."""
+        answer = ask()
+        for pause_s in SETTLING_S:
+            if answer:
+                break
+            time.sleep(pause_s)
+            answer = ask()
+        return answer
 
     def names(self, folder: Path, record: str) -> list[str]:
         """Return the names in a folder; other files may lie among the folders."""
+        _list_anew(folder.parent)
         with suppress(FileNotFoundError):
             return os.listdir(folder)  # noqa: PTH208  (a thousand names, often)
         return []
@@ -259,6 +276,23 @@ class Disk:
                     if not dry_run:
                         path.unlink(missing_ok=True)
                     yield path, 0
+
+
+def _list_anew(folder: Path) -> bool:
+    """Have the kernel ask a file server for what is in a folder, and in the two above it.
+
+    A client of NFS remembers for up to a minute that a name was not there. It forgets when it
+    finds that the folder has changed, and asks for that whenever a folder is opened.
+
+    Returns:
+        Whether there is such a folder.
+    """
+    for each in (*reversed(folder.parents[:2]), folder):
+        try:
+            os.close(os.open(each, os.O_RDONLY))
+        except OSError:  # Windows opens no folders, and has no such clients
+            return False
+    return True
 
 
 def _age_s(path: Path) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from reactions.store.files import disk_errors
 from reactions.store.index import Index
 from reactions.store.layout import MANIFEST_JSON
 from reactions.store.located import LocatedStore
+from reactions.store.made_by import MadeBy
 from reactions.store.manifest import EntryManifest
 
 _UNFINISHED_S = 7 * 86400.0
@@ -85,6 +86,19 @@ def manifests(layout: LocatedStore) -> Iterator[tuple[EntryManifest, Path]]:
     for folder, data in layout.place.load_all(layout.entry_folders(), MANIFEST_JSON):
         with suppress(ValueError):
             yield EntryManifest.parse(data), folder
+
+
+def made_by(layout: LocatedStore, keys: Iterable[Digest]) -> dict[Digest, tuple[MadeBy, ...]]:
+    """Return which devices made which rows of entries, of those where that is known."""
+    folders = [layout.entry(key) for key in keys]
+    found = {}
+    with disk_errors(layout.address, "read"):
+        for _, data in layout.place.load_all(folders, MANIFEST_JSON):
+            with suppress(ValueError):
+                manifest = EntryManifest.parse(data)
+                if manifest.made_by:
+                    found[manifest.key] = manifest.made_by
+    return found
 
 
 def entries(layout: LocatedStore) -> Iterator[EntryInfo]:

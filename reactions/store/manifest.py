@@ -17,8 +17,10 @@ import numpy as np
 from reactions.core.hashing import JSON, digest
 from reactions.core.step import Artifact
 from reactions.core.types import Digest
+from reactions.store import made_by
 from reactions.store.files import write_rows
 from reactions.store.layout import FORMAT
+from reactions.store.made_by import MadeBy
 from reactions.store.places import StorePlace
 
 MAX_BYTES = 256 << 20
@@ -79,6 +81,7 @@ class EntryManifest:
 
     Attributes:
         seconds: that making it took; None where that is not known, as in earlier versions.
+        made_by: which devices made which rows, as far as that is known.
     """
 
     key: Digest
@@ -89,6 +92,7 @@ class EntryManifest:
     arrays: Mapping[str, ArrayRecord]
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     seconds: float | None = None
+    made_by: tuple[MadeBy, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -132,6 +136,7 @@ class EntryManifest:
             "label": self.label,
             "created": self.created,
             **({} if self.seconds is None else {"seconds": self.seconds}),
+            **({"made_by": [part.to_json() for part in self.made_by]} if self.made_by else {}),
             "preimage": self.preimage,
             "meta": self.meta,
             "arrays": {name: record.to_json() for name, record in self.arrays.items()},
@@ -168,6 +173,7 @@ class EntryManifest:
                 arrays=arrays,
                 created=datetime.fromisoformat(value["created"]).isoformat(timespec="seconds"),
                 seconds=_seconds(value.get("seconds")),
+                made_by=made_by.parse(value.get("made_by")),
             )
             # Entries of earlier versions have none.
             if "digest" in value and value["digest"] != manifest.digest:

@@ -14,6 +14,7 @@ from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store.files import disk_errors, temporary_folder, write_json
 from reactions.store.located import LocatedStore
+from reactions.store.made_by import Hardware, MadeBy, joined
 from reactions.store.manifest import ArrayRecord, EntryManifest, ShardFile, write_arrays
 
 SHARD_JSON = "shard.json"
@@ -114,7 +115,14 @@ class Partial:
             model = model or manifest
             kept.append(rows)
 
-    def add(self, start: int, stop: int, artifact: Artifact, seconds: float | None = None) -> None:
+    def add(
+        self,
+        start: int,
+        stop: int,
+        artifact: Artifact,
+        seconds: float | None = None,
+        hardware: Hardware | None = None,
+    ) -> None:
         """Keep a finished shard; safe to call from several threads and processes.
 
         Args:
@@ -122,6 +130,7 @@ class Partial:
             stop: row after the last.
             artifact: (stop - start, ...) arrays.
             seconds: that making it took, if known.
+            hardware: that made it, if known.
 
         Raises:
             StepError: names, types, widths or record differ from earlier shards of the step.
@@ -129,7 +138,8 @@ class Partial:
         """
         with temporary_folder(self._layout.tmp) as temp:
             arrays = write_arrays(temp, artifact, self._place.prefix())
-            manifest = _manifest(self._step, artifact.meta, arrays, seconds)
+            made_by = (MadeBy(hardware, start, stop),) if hardware else ()
+            manifest = _manifest(self._step, artifact.meta, arrays, seconds, made_by)
             write_json(temp / SHARD_JSON, manifest.to_json())
             # Or two threads, each with a first shard, would both find nothing to agree with.
             # Those of two processes are compared by ``assemble``.
@@ -170,9 +180,9 @@ class Partial:
             arrays[name] = ArrayRecord(record.dtype, (n_rows, *record.shape[1:]), tuple(files))
         times = [manifest.seconds for _, manifest in shards]
         known = [seconds for seconds in times if seconds is not None]
-        return _manifest(
-            self._step, first.meta, arrays, sum(known) if len(known) == len(times) else None
-        )
+        seconds = sum(known) if len(known) == len(times) else None
+        made_by = joined(part for _, manifest in shards for part in manifest.made_by)
+        return _manifest(self._step, first.meta, arrays, seconds, made_by)
 
     def discard(self) -> None:
         """Remove the finished shards; they lie in an entry now."""
@@ -243,11 +253,11 @@ def _manifest(
     step: Step,
     meta: Mapping[str, Any],
     arrays: dict[str, ArrayRecord],
-    seconds: float | None = None,
+    seconds: float | None,
+    made_by: tuple[MadeBy, ...],
 ) -> EntryManifest:
-    return EntryManifest(
-        step.key, step.kind, step.label, step.preimage, meta, arrays, seconds=seconds
-    )
+    names = (step.key, step.kind, step.label, step.preimage)
+    return EntryManifest(*names, meta, arrays, seconds=seconds, made_by=made_by)
 
 
 def _difference(model: EntryManifest, other: EntryManifest) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from reactions.core.hashing import JSON
 from reactions.core.types import Digest
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from reactions.store.layout import StoreLayout
     from reactions.store.leases import Leases
+
+_T = TypeVar("_T")
 
 OnBusy: TypeAlias = Callable[[int | None], None]
 
@@ -85,6 +87,9 @@ class StorePlace(Protocol):
 
     def is_file(self, path: Path) -> bool:
         """Return whether there is a file."""
+
+    def look_again(self, ask: Callable[[], _T]) -> _T:
+        """Return what ``ask`` does, once it is true or what others made must be visible here."""
 
     def is_published(self, folder: Path, record: str) -> bool:
         """Return whether a folder was published, perhaps damaged since."""

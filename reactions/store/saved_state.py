@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.types import Digest
 from reactions.store.files import disk_errors
 from reactions.store.located import LocatedStore
 
@@ -35,6 +36,11 @@ class SavedState:
         self._folder = folder
         self._address = layout.address
         self._place = layout.place
+
+    @property
+    def key(self) -> Digest:
+        """Of the step."""
+        return self._folder.name
 
     @property
     def path(self) -> Path:

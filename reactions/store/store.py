@@ -8,72 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from reactions.core.errors import StoreError
-from reactions.core.paths import store_address
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store import explain, maintenance
 from reactions.store.files import disk_errors, temporary_folder, write_json
 from reactions.store.heartbeats import SILENT_S
-from reactions.store.index import Index
-from reactions.store.layout import FORMAT, MANIFEST_JSON
+from reactions.store.layout import MANIFEST_JSON
 from reactions.store.leases import Hold
-from reactions.store.located import check_format, locate
+from reactions.store.made_by import Hardware, MadeBy
 from reactions.store.manifest import EntryManifest, write_arrays
+from reactions.store.opened import OpenedStore, ignore
 from reactions.store.partial import Incomplete, Partial
 from reactions.store.places import EntryClaim, Held
 from reactions.store.saved_state import SavedState
 from reactions.store.shards import stored_rows
 
 
-def _ignore(_: object) -> None:
-    pass
-
-
-class Store:
-    """Artifacts by step key.
-
-    Looking things up never creates anything; the root appears with the first write.
-
-    Args:
-        root: folder of the store, or a URL such as ``s3://bucket/prefix``, of which this machine
-            keeps copies; what ``MOLSPACE_CACHE`` says by default.
-        warn: called with a sentence when something damaged was put aside.
-
-    Attributes:
-        address: the folder or URL: what another process opens the same store by.
-        root: the folder; of a store behind a URL, that of this machine's copies.
-        layout: what lies where.
-        index: entries by what made them but the corpus.
-
-    Raises:
-        UsageError: a store cannot lie at the URL.
-        MissingError: the package that its protocol needs is not installed, or offline mode is on.
-    """
-
-    def __init__(
-        self, root: Path | str | None = None, *, warn: Callable[[str], None] = _ignore
-    ) -> None:
-        self.layout = locate(root or store_address())
-        self.address = self.layout.address
-        self.root = self.layout.root
-        self.warn = warn
-        self.index = Index(self.layout)
-        self._place = self.layout.place
-        self._leases = self._place.open_leases(self.layout.leases)
-        self._checked = False
-        self._prepared = False
+class Store(OpenedStore):
+    """Artifacts by step key; see ``OpenedStore`` for its arguments and attributes."""
 
     # --- reading ---------------------------------------------------------------------
-
-    def has(self, key: Digest) -> bool:
-        """Return, at little cost, whether there is an entry; ``lookup`` may still find it damaged.
-
-        Raises:
-            StoreError: the store is of another version, or cannot be read.
-        """
-        self._check_format()
-        with disk_errors(self.address, "read"):
-            return self._place.is_file(self.layout.entry(key) / MANIFEST_JSON)
 
     def lookup(self, key: Digest) -> Artifact | None:
         """Return an entry, its arrays memory-mapped, or None.
@@ -167,8 +121,15 @@ class Store:
 
     # --- writing ---------------------------------------------------------------------
 
-    def put(self, step: Step, artifact: Artifact, *, seconds: float | None = None) -> None:
-        """Store what a step made, and in how many seconds, unless an entry is there already.
+    def put(
+        self,
+        step: Step,
+        artifact: Artifact,
+        *,
+        seconds: float | None = None,
+        hardware: Hardware | None = None,
+    ) -> None:
+        """Store what a step made, in how many seconds and on what, unless an entry is there.
 
         Raises:
             StoreError: it cannot be written; nothing of it is left visible.
@@ -177,7 +138,8 @@ class Store:
         def fill(folder: Path) -> EntryManifest:
             arrays = write_arrays(folder, artifact, self._place.prefix())
             names = (step.key, step.kind, step.label, step.preimage)
-            return EntryManifest(*names, artifact.meta, arrays, seconds=seconds)
+            made_by = (MadeBy(hardware, 0, None),) if hardware else ()
+            return EntryManifest(*names, artifact.meta, arrays, seconds=seconds, made_by=made_by)
 
         self._write_entry(step.key, fill)
 
@@ -210,6 +172,7 @@ class Store:
         artifact: Artifact,
         *,
         seconds: float | None = None,
+        hardware: Hardware | None = None,
     ) -> None:
         """Keep rows ``start`` to ``stop`` of a step for this run or a later one.
 
@@ -218,7 +181,7 @@ class Store:
             StoreError: it cannot be written; nothing of it is left visible.
         """
         with self._writing():
-            shards.add(start, stop, artifact, seconds)
+            shards.add(start, stop, artifact, seconds, hardware)
 
     def complete(self, shards: Partial) -> bool:
         """Make an entry of all shards of a step, unless it is there already.
@@ -247,7 +210,7 @@ class Store:
     def lock(
         self,
         key: Digest,
-        on_busy: Callable[[int | None], None] = _ignore,
+        on_busy: Callable[[int | None], None] = ignore,
         *,
         part: str = "",
         shared: bool = False,
@@ -294,15 +257,6 @@ class Store:
             if hold is not None:
                 hold.release()
 
-    def has_lock(self, key: Digest) -> bool:
-        """Return whether the lock of a key is there: held, or left behind.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        with disk_errors(self.address, "read"):
-            return self._place.is_file(self.layout.lock(key))
-
     def gc(
         self,
         *,
@@ -330,35 +284,7 @@ class Store:
             self._leases.settle()
             return maintenance.gc(self.layout, keep, older_than_s, max_bytes, dry_run)
 
-    def prepare(self) -> None:
-        """Make the store's folders now, before work is done that it could not keep.
-
-        Raises:
-            StoreError: the store is of another version, or cannot be written.
-        """
-        with self._writing():
-            pass
-
     # --- within ----------------------------------------------------------------------
-
-    def _check_format(self) -> None:
-        """Refuse a store of another version; an absent one is empty."""
-        if not self._checked:
-            with disk_errors(self.address, "read"):
-                self._checked = check_format(self.layout)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Make the root if needed, and speak plainly of disk errors."""
-        self._check_format()
-        with disk_errors(self.address, "write to"):
-            if not self._prepared:
-                self.root.mkdir(parents=True, exist_ok=True)
-                if not self._place.is_file(self.layout.store_json):
-                    self._place.write_json(self.layout.store_json, {"format": FORMAT})
-                maintenance.sweep(self.layout)
-                self._prepared = True
-            yield
 
     def _write_entry(self, key: Digest, fill: Callable[[Path], EntryManifest]) -> None:
         with self._writing(), temporary_folder(self.layout.tmp) as folder:
@@ -374,10 +300,6 @@ class Store:
     def _quarantine(self, folder: Path, problems: Sequence[str]) -> bool:
         """Move a damaged entry out of the way, if possible; return whether it is."""
         return maintenance.put_aside(self.layout, folder, problems, self.warn)
-
-    def _is_published(self, folder: Path) -> bool:
-        with disk_errors(self.address, "read"):
-            return self._place.is_published(folder, MANIFEST_JSON)
 
     def _manifests(self) -> list[EntryManifest]:
         self._check_format()

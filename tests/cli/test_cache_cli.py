@@ -11,9 +11,12 @@ from toy_steps import make_step
 from typer.testing import CliRunner
 
 from molspace_cli.app import app
+from molspace_cli.options import PlanOptions
+from molspace_cli.plan import planned_states
 from reactions.core.errors import MolspaceError, UsageError
 from reactions.core.step import Artifact
 from reactions.store import Store
+from reactions.store.made_by import Hardware
 
 
 def step(seed):
@@ -87,13 +90,38 @@ def test_gc_in_a_folder_that_is_gone(store, tmp_path, monkeypatch):
     assert run("gc").exit_code == 0
 
 
-def test_explain_takes_what_plan_takes(store, tmp_path):
+def of_folders(tmp_path):
+    """Return four rows, and a reaction of two folders of embeddings that hold them."""
     rows = np.eye(4, dtype=np.float32)
     for name, modalities in (("A", ("text", "image")), ("B", ("text", "audio"))):
         (tmp_path / name).mkdir()
         for modality in modalities:
             np.save(tmp_path / name / f"{modality}.npy", rows)
-    reaction = '"./A" + Cr("./B")'
+    return rows, '"./A" + Cr("./B")'
+
+
+def test_explain_names_results_of_mixed_devices(store, tmp_path):
+    rows, reaction = of_folders(tmp_path)
+    (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
+    shards = store.partial(first)
+    for start, name in ((0, "H100"), (2, "A100")):
+        made = Artifact({"x": rows[start : start + 2]})
+        store.add_shard(shards, start, start + 2, made, hardware=Hardware("cuda", name))
+    assert store.complete(shards)
+    done = run("explain", reaction)
+    said = f"'{first.label}' was made by devices that can round differently"
+    assert f"{said}: cuda H100 (2 rows), cuda A100 (2 rows)" in done.stderr
+    body = json.loads(run("explain", reaction, "--json").stdout)
+    by_label = {one["label"]: one["made_by"] for one in body["steps"]}
+    assert [(m["name"], m["rows"]) for m in by_label.pop(first.label)] == [
+        ("H100", [0, 2]),
+        ("A100", [2, 4]),
+    ]
+    assert not any(by_label.values())
+
+
+def test_explain_takes_what_plan_takes(store, tmp_path):
+    _, reaction = of_folders(tmp_path)
     body = json.loads(run("explain", reaction, "--json").stdout)
     assert body["steps"]
     assert all(one["state"].startswith("no earlier ") for one in body["steps"])

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 
 from molspace_cli.__main__ import main
+from reactions.steps.embed import EmbedLeaf
 
 REACTION = "ImageBind + Cr(CLAP_m)"
 
@@ -56,6 +58,21 @@ def test_workers_are_simulated(molspace):
     assert "lab: mini" in shown.stdout
     assert "no number of workers takes less than" in shown.stderr
     assert "not counted: loading encoders" in shown.stderr
+
+
+def test_what_is_counted_is_said(molspace, monkeypatch):
+    """An encoder whose operations nobody wrote down would cost nothing, silently."""
+    line = ["plan", REACTION, "--workers", "1", "--pace", "1e10"]
+    body = json.loads(molspace(*line, "--json").stdout)
+    assert body["uncounted"] == []
+    assert body["kinds"]["embed"] > 0
+    assert sum(body["kinds"].values()) == body["steps"]
+    flops = EmbedLeaf.cost.func
+    monkeypatch.setattr(EmbedLeaf, "cost", property(lambda s: replace(flops(s), flops=0.0)))
+    shown = molspace(*line)
+    assert f"({body['kinds']['embed']} embed, " in shown.stderr
+    assert "not counted either: 5 steps of CLAP_m, ImageBind, whose operations" in shown.stderr
+    assert len(json.loads(molspace(*line, "--json").stdout)["uncounted"]) == 5
 
 
 @pytest.mark.parametrize(

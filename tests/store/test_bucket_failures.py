@@ -14,7 +14,7 @@ from store_toys import artifact, rows, step
 
 from reactions.core.errors import MissingError, StoreError, UsageError
 from reactions.core.step import Artifact
-from reactions.store import Store, bucket, objects
+from reactions.store import Store, objects, orphans
 from reactions.store.objects import Objects
 from reactions.store.services import normal_url
 
@@ -34,7 +34,7 @@ EXPECTED = {n: np.ascontiguousarray(a).tobytes() for n, a in artifact().arrays.i
 def no_orphans(store, monkeypatch):
     """Clean as if an hour had passed, and return objects that no record names."""
     with monkeypatch.context() as patch:
-        patch.setattr(bucket, "GRACE_S", -10.0)
+        patch.setattr(orphans, "GRACE_S", -10.0)
         store.gc()
     named = {
         shard.file

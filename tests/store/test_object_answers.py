@@ -4,7 +4,7 @@ import pytest
 from buckets import in_memory, names
 
 from reactions.core.errors import MissingError, UsageError
-from reactions.store import Store, bucket, objects, services
+from reactions.store import Store, objects, orphans, services
 from reactions.store.objects import Objects
 from reactions.store.services import normal_url
 
@@ -96,6 +96,6 @@ def test_what_a_killed_process_tried_out_goes_when_it_is_old(monkeypatch):
     for name in ("probes/a", "clocks/b"):
         store.layout.place._objects.write(name, b"")
     assert store.gc().debris == ()
-    monkeypatch.setattr(bucket, "GRACE_S", -10.0)
+    monkeypatch.setattr(orphans, "GRACE_S", -10.0)
     assert sorted(path.name for path in store.gc().debris) == ["a", "b"]
     assert names(store) == ["store.json"]
