@@ -21,7 +21,11 @@ from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, WorkOutcome
 from reactions.run.cluster.places import Place, Places
 
 POLL_S = 0.1
-"""How often workers are asked how far they are."""
+"""How often a worker is asked how far it is, ..."""
+
+_QUESTION_S = 0.02
+"""... and at least so long between two questions: hundreds of workers would keep this process
+from giving them work."""
 
 _SILENCE_S = 120.0
 """A worker that answers nothing for so long is given up: its node hangs, or is cut off."""
@@ -268,7 +272,7 @@ class RayWorkers:
             self._warn(f"a worker on {place.name} ended before it was ready: {_why(error)}")
             return
         if problem is None:
-            self._workers.append(_Live(actor, label, place, asked_s=time.monotonic()))
+            self._workers.append(_Live(actor, label, place))
             return
         self._kill(actor)
         if not isinstance(problem, MolspaceError):
@@ -302,7 +306,10 @@ class RayWorkers:
                 return
             with live.lock:
                 live.deliver(order, first, signals)
-        live.asked_s = time.monotonic()
+        now_s = time.monotonic()
+        if live.asked_s and now_s - live.asked_s < _QUESTION_S * len(self._workers):
+            return
+        live.asked_s = now_s
         with live.lock:
             live.poll = live.actor.poll.remote(live.order, live.known), live.order
 
