@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from synthetic import PAPER_ROWS, PAPER_SPACES, Column, embeddings
+from synthetic import PAPER_ROWS, PAPER_SPACES, Column, embeddings, encoder_flops
 from timing import Table, parser, progress, publish, seconds
 
 from reactions.core.catalogue import Catalogue
@@ -28,10 +28,6 @@ from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Fusion, Leaf, Space, SpaceSpec, leaves
 from reactions.dsl import check, parse
-from reactions.encoders.clap.laion import FLOPS_PER_ITEM as CLAP_FLOPS
-from reactions.encoders.flops import transformer_flops
-from reactions.encoders.imagebind.sizes import flops as imagebind_flops
-from reactions.encoders.transformers.internvl import MAX_TOKENS
 from reactions.labs.lab import Lab
 from reactions.planning.plan import ordered
 from reactions.planning.planner import Planner
@@ -154,20 +150,6 @@ def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
             for step in ordered(list(planner.mixture(fusion, expert).heads.values())):
                 stage.setdefault(step.key, index)
     return Scaled(steps, columns, stage)
-
-
-def encoder_flops(space: str, modality: str) -> float:
-    """Return about how many operations a published encoder takes for an item."""
-    if space == "ImageBind":
-        return imagebind_flops(modality)
-    if space.startswith("CLAP"):
-        return dict(CLAP_FLOPS)[modality]
-    # InternVL-14B-224px: a vision transformer of 6 billion parameters, and a LLaMA of 7 billion
-    # whose perceptrons are gated (three matrices instead of two).
-    if modality == "image":
-        return transformer_flops(layers=48, width=3200, tokens=(224 // 14) ** 2 + 1)
-    ratio = 3 / 2 * 11008 / 4096
-    return transformer_flops(layers=32, width=4096, tokens=MAX_TOKENS, mlp_ratio=ratio)
 
 
 def stages(space: Space) -> list[Fusion]:

@@ -28,6 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.encoders.clap.laion import FLOPS_PER_ITEM as CLAP_FLOPS
+from reactions.encoders.flops import transformer_flops
+from reactions.encoders.imagebind.sizes import flops as imagebind_flops
+from reactions.encoders.transformers.internvl import MAX_TOKENS
+
 CHUNK_ROWS = 1024
 CONCEPTS = 4096
 CONTENT_DIM = 384
@@ -73,6 +78,20 @@ PAPER_SPACES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "CLAP_g": (512, ("text", "audio")),
 }
 PAPER_ROWS: Mapping[str, int] = {"text": 2_330_000, "image": 1_300_000, "audio": 1_800_000}
+
+
+def encoder_flops(space: str, modality: str) -> float:
+    """Return about how many operations a published encoder takes for an item."""
+    if space == "ImageBind":
+        return imagebind_flops(modality)
+    if space.startswith("CLAP"):
+        return dict(CLAP_FLOPS)[modality]
+    # InternVL-14B-224px: a vision transformer of 6 billion parameters, and a LLaMA of 7 billion
+    # whose perceptrons are gated (three matrices instead of two).
+    if modality == "image":
+        return transformer_flops(layers=48, width=3200, tokens=(224 // 14) ** 2 + 1)
+    ratio = 3 / 2 * 11008 / 4096
+    return transformer_flops(layers=32, width=4096, tokens=MAX_TOKENS, mlp_ratio=ratio)
 
 
 def rows(

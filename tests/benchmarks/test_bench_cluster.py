@@ -1,7 +1,8 @@
 """The paper's reaction, simulated: encoders are counted, and kept apart."""
 
 import cluster
-from paper_scale import encoder_flops, scaled
+from paper_scale import scaled
+from synthetic import encoder_flops
 
 
 def test_encoders_are_counted_by_their_operations():
