@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from synthetic import PAPER_ROWS, PAPER_SPACES, Column, embeddings, encoder_flops
+from synthetic import PAPER_ROWS, Column, embeddings, paper_specs
 from timing import Table, parser, progress, publish, seconds
 
 from reactions.core.catalogue import Catalogue
@@ -26,7 +26,7 @@ from reactions.core.hashing import digest
 from reactions.core.memory_budget import free_bytes
 from reactions.core.settings import PAPER_SETTINGS
 from reactions.core.step import Artifact, Step
-from reactions.core.types import Fusion, Leaf, Space, SpaceSpec, leaves
+from reactions.core.types import Fusion, Leaf, Space, leaves
 from reactions.dsl import check, parse
 from reactions.labs.lab import Lab
 from reactions.planning.plan import ordered
@@ -115,22 +115,10 @@ def pass_flops(group: Sequence[Step]) -> float:
 
 def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
     """Plan the reaction for a share of the paper's rows, and its epochs unless others are given."""
-    specs = {
-        name: SpaceSpec(
-            name=name,
-            dim=dim,
-            modalities=tuple(sorted(modalities)),
-            adapter="synthetic",
-            source=name,
-            hub="image" if name == "ImageBind" else None,
-            flops_per_item=tuple((m, encoder_flops(name, m)) for m in sorted(modalities)),
-        )
-        for name, (dim, modalities) in PAPER_SPACES.items()
-    }
     settings = PAPER_SETTINGS
     if epochs is not None:
         settings = replace(settings, dr_epochs=epochs, cr_epochs=epochs)
-    catalogue = Catalogue(specs)
+    catalogue = Catalogue(paper_specs())
     lab = ScaledLab(
         "paper scale", "synthetic", Path("-"), 0, catalogue, settings=settings, scale=scale
     )

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.core.types import SpaceSpec
 from reactions.encoders.clap.laion import FLOPS_PER_ITEM as CLAP_FLOPS
 from reactions.encoders.flops import transformer_flops
 from reactions.encoders.imagebind.sizes import flops as imagebind_flops
@@ -92,6 +93,22 @@ def encoder_flops(space: str, modality: str) -> float:
         return transformer_flops(layers=48, width=3200, tokens=(224 // 14) ** 2 + 1)
     ratio = 3 / 2 * 11008 / 4096
     return transformer_flops(layers=32, width=4096, tokens=MAX_TOKENS, mlp_ratio=ratio)
+
+
+def paper_specs() -> dict[str, SpaceSpec]:
+    """Return the spaces of PAPER_SPACES, which nothing can load."""
+    return {
+        name: SpaceSpec(
+            name=name,
+            dim=dim,
+            modalities=tuple(sorted(modalities)),
+            adapter="synthetic",
+            source=name,
+            hub="image" if name == "ImageBind" else None,
+            flops_per_item=tuple((m, encoder_flops(name, m)) for m in sorted(modalities)),
+        )
+        for name, (dim, modalities) in PAPER_SPACES.items()
+    }
 
 
 def rows(
