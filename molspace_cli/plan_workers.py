@@ -106,11 +106,14 @@ def print_workers(
 
     from reactions.encoders.precomputed.adapter import PrecomputedAdapter
     from reactions.planning import workers as sim
+    from reactions.planning.measured_costs import recorded_seconds, seconds_by_rows
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
 
-    recorded = {e.key: e.seconds for e in session.store.ls() if e.seconds is not None}
-    unknown = [step for step in steps if step.key not in recorded]
+    recorded = recorded_seconds(session.store)
+    by_rows = seconds_by_rows(session.store, steps, recorded)
+    n_recorded = sum(step.key in recorded for step in steps)
+    unknown = [step for step in steps if step.key not in recorded and step.key not in by_rows]
     # Encoders whose operations nobody wrote down cost nothing here; reading embeddings does, too.
     uncounted = [
         step
@@ -123,7 +126,7 @@ def print_workers(
     if flops_per_s is None and unknown:
         devices = resolve_devices(session.device)[:1]
         flops_per_s = pace(devices, session.lab.settings.precision)
-    seconds = sim.step_seconds(steps, recorded, flops_per_s or 1.0)
+    seconds = sim.step_seconds(steps, recorded | by_rows, flops_per_s or 1.0)
     todo = sim.tasks(steps, seconds)
     bound_s, chain = sim.longest_chain(steps, todo)
 
@@ -145,7 +148,8 @@ def print_workers(
                 "steps": len(steps),
                 "tasks": len(todo),
                 "kinds": dict(kinds),
-                "recorded": len(steps) - len(unknown),
+                "recorded": n_recorded,
+                "by_rows": len(by_rows),
                 "uncounted": [step.label for step in uncounted],
                 "flops_per_s": flops_per_s,
                 "runs": [
@@ -178,7 +182,8 @@ def print_workers(
     say(
         f"simulated: {len(todo)} tasks of {len(steps)} steps "
         f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}); "
-        f"{len(steps) - len(unknown)} with recorded times"
+        f"{n_recorded} with recorded times"
+        + (f", {len(by_rows)} by the rows of other corpora" if by_rows else "")
         + (f", {len(unknown)} by operations at {flops_per_s:.3g} FLOP/s" if unknown else "")
     )
     if chain:

@@ -1,0 +1,43 @@
+"""What steps took where they were made before, and what those like them will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reactions.core.step import Step
+from reactions.core.types import Digest
+from reactions.store import Store
+from reactions.store.maintenance import made_by
+
+
+def recorded_seconds(store: Store) -> dict[Digest, float]:
+    """Return how long the entries of a store took, by key, of those where that is known."""
+    return {entry.key: entry.seconds for entry in store.ls() if entry.seconds is not None}
+
+
+def seconds_by_rows(
+    store: Store, steps: Sequence[Step], recorded: Mapping[Digest, float]
+) -> dict[Digest, float]:
+    """Return how long steps take that were made of another corpus, in proportion to the rows.
+
+    Only rows that were really made count: not those taken over from another result.
+
+    Args:
+        store: where the others are.
+        steps: which; those that do not encode a corpus, or of which there is no other, are left
+            out.
+        recorded: seconds of the entries of the store, by key.
+    """
+    found = {}
+    for step in steps:
+        if step.space is None or step.corpus is None or step.key in recorded:
+            continue
+        others = [k for k in store.index.keys(step.kind, step.preimage) if k in recorded]
+        rows = {
+            key: sum(part.stop - part.start for part in parts if part.stop is not None)
+            for key, parts in made_by(store.layout, others).items()
+        }
+        if n_made := sum(rows.values()):
+            took_s = sum(recorded[key] for key, n in rows.items() if n)
+            found[step.key] = took_s / n_made * (step.n_rows or 0)
+    return found
