@@ -53,6 +53,10 @@ def molspace(
     return command_line.molspace(*arguments, stdin=stdin, env=env, cwd=env["ROOT"])
 
 
+def started(env: dict[str, str], *arguments: str) -> command_line.Started:
+    return command_line.Started(*arguments, env=env, cwd=env["ROOT"])
+
+
 def test_react_prints_the_bundle_and_only_that(machine):
     assert Path(machine["BUNDLE"], "bundle.json").is_file()
     assert "60 steps run" in machine["MESSAGES"]
@@ -186,20 +190,12 @@ def test_folders_of_embeddings_can_be_base_and_expert(machine, tmp_path):
 
 def test_killed_with_9_anywhere_the_next_run_finishes_with_the_same_bundle(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "molspace_cli", "react", EXPRESSION]
     for step in ("[2/", "[15/", "[15/"):
-        process = subprocess.Popen(
-            command,
-            env=env,
-            cwd=machine["ROOT"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert any(step in line for line in process.stderr), step
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        with started(env, "react", EXPRESSION) as running:
+            running.wait_for(lambda: step in running.errors)  # noqa: B023
+            running.send_signal(signal.SIGKILL)
+            running.communicate()
+        assert running.returncode == -signal.SIGKILL
     done = molspace(env, "react", EXPRESSION)
     assert done.returncode == 0, done.stderr
     ours, theirs = Path(done.stdout.strip()), Path(machine["BUNDLE"])
@@ -208,40 +204,20 @@ def test_killed_with_9_anywhere_the_next_run_finishes_with_the_same_bundle(machi
 
 def test_two_runs_at_once_both_end_well(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "molspace_cli", "react", "-q", "ImageBind + Cr(CLAP_m)"]
-    both = [
-        subprocess.Popen(
-            command,
-            env=env,
-            cwd=machine["ROOT"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
+    command = ("react", "-q", "ImageBind + Cr(CLAP_m)")
+    with started(env, *command) as one, started(env, *command) as two:
+        outputs = [running.communicate() for running in (one, two)]
+    assert [one.returncode, two.returncode] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
 
 
 def test_ctrl_c_stops_cleanly(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "molspace_cli", "react", EXPRESSION],
-        env=env,
-        cwd=machine["ROOT"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:  # once it is really at work
-        if "[2/" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert out == ""
-    assert "Traceback" not in err
+    with started(env, "react", EXPRESSION) as running:
+        running.wait_for(lambda: "[2/" in running.errors)  # it is really at work
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate()
+    assert running.returncode == 130, err
+    assert out == b""
+    assert b"Traceback" not in err
     assert not list((tmp_path / "cache" / "tmp").glob("*"))

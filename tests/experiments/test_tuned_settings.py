@@ -6,6 +6,7 @@ molspace tune --objective "audio-text + audio-image" --keep "image-text >= base 
 from dataclasses import replace
 
 import pytest
+from media_files import put
 
 from reactions.experiments.choosing import tune
 from reactions.experiments.sweep import make_grid
@@ -15,13 +16,23 @@ from reactions.store import Store
 
 pytestmark = pytest.mark.slow
 
-REACTION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
+REACTION = "ImageBind + Dr(InternVL, data=TVA) | Cr(CLAP_m, data=TVA) & Cr(CLAP_g, data=TVA)"
+LAB = """
+[lab]
+extends = "mini"
+[corpora]
+text = { world = 1500 }
+image = { world = 1000 }
+audio = { world = 1000 }
+"""
+GRID = "0:1:0.2,0:1:0.2"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mini")
-    session = Session(load_lab("mini"), Store(folder / "cache"), "cpu")
+    lab = load_lab(str(put(folder / "molspace.toml", LAB)))
+    session = Session(lab, Store(folder / "cache"), "cpu")
     bundle = session.react(session.check(REACTION), out=folder / "bundle", current=False)
     return session, session.target(bundle.path)
 
@@ -32,7 +43,7 @@ def family(scores, *tasks):
 
 def test_for_sounds_and_texts(made):
     session, target = made
-    choice = tune(session, target, make_grid(target.space, sigma="0:1:0.1,0:1:0.1"), "audio-text")
+    choice = tune(session, target, make_grid(target.space, sigma=GRID), "audio-text")
     for preset in ("own", "Ver.", "AT E."):
         (other,) = [each for each in choice.contenders if each.name == preset]
         assert choice.chosen.objective >= other.objective
@@ -41,7 +52,7 @@ def test_for_sounds_and_texts(made):
 def test_for_sounds_while_images_and_texts_are_kept(made):
     session, target = made
     choice = tune(
-        *(session, target, make_grid(target.space, sigma="0:1:0.1,0:1:0.1")),
+        *(session, target, make_grid(target.space, sigma=GRID)),
         "audio-text + audio-image",
         ["image-text >= base - 0.5"],
     )

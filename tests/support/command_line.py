@@ -6,6 +6,7 @@ is imported when, of signals, and of other installations start processes of thei
 """
 
 import atexit
+import contextlib
 import functools
 import io
 import json
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -38,6 +40,15 @@ IMPORTED = (
     "reactions.labs.mini.describer",
     "molspace_cli.app",
 )
+IF_INSTALLED = (
+    "ftfy",
+    "transformers.models.clip.modeling_clip",
+    "transformers.models.clap.modeling_clap",
+)
+"""What the encoders of official checkpoints need."""
+
+# As long as no test has added what it installs.
+PATH = os.pathsep.join(filter(None, sys.path))
 
 
 def molspace(*arguments, cwd=None, env=None, stdin="", timeout_s=120, is_text=True):
@@ -52,22 +63,62 @@ def molspace(*arguments, cwd=None, env=None, stdin="", timeout_s=120, is_text=Tr
         timeout_s: after which the test fails.
         is_text: decode what it writes, as UTF-8.
     """
-    env = dict(os.environ if env is None else env)
-    data = stdin.encode() if isinstance(stdin, str) else stdin
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
-        streams[0].write_bytes(data)
+    with Started(*arguments, cwd=cwd, env=env, stdin=stdin) as started:
+        out, err = started.communicate(timeout_s)
+    if is_text:
+        out, err = out.decode(), err.decode()
+    return subprocess.CompletedProcess(["molspace", *arguments], started.returncode, out, err)
+
+
+class Started:
+    """A command that runs; takes what ``molspace`` takes. Leaving the context ends it."""
+
+    def __init__(self, *arguments, cwd=None, env=None, stdin=""):
+        self._folder = tempfile.TemporaryDirectory()
+        self._streams = [Path(self._folder.name) / name for name in ("stdin", "stdout", "stderr")]
+        self._streams[0].write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
+        for path in self._streams[1:]:
+            path.touch()
         order = {
             "arguments": [os.fsdecode(argument) for argument in arguments],
             "cwd": os.fspath(cwd or Path.cwd()),
-            "env": env,
-            "streams": [str(path) for path in streams],
+            "env": dict(os.environ if env is None else env),
+            "streams": [str(path) for path in self._streams],
         }
-        code = _template().run(order, timeout_s)
-        out, err = (path.read_bytes() for path in streams[1:])
-    if is_text:
-        out, err = out.decode(), err.decode()
-    return subprocess.CompletedProcess(["molspace", *arguments], code, out, err)
+        self._template = _template()
+        self.pid = self._template.ask(order)
+        self.returncode = None
+
+    @property
+    def errors(self):
+        """What it has written to stderr so far."""
+        return self._streams[2].read_text()
+
+    def communicate(self, timeout_s=120):
+        """Wait for its end; return the bytes that it wrote to stdout and to stderr."""
+        if self.returncode is None:
+            self.returncode = self._template.ask({"wait": self.pid}, timeout_s + 60)
+        return [path.read_bytes() for path in self._streams[1:]]
+
+    def wait_for(self, is_true, timeout_s=120):
+        """Wait until it has come so far; it must not end before."""
+        until_s = time.monotonic() + timeout_s
+        while not is_true():
+            assert self._template.ask({"is_running": self.pid}), self.errors
+            assert time.monotonic() < until_s, self.errors
+            time.sleep(0.01)
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        if self.returncode is None:
+            self.send_signal(signal.SIGKILL)
+            self.communicate()
+        self._folder.cleanup()
 
 
 class Template:
@@ -78,17 +129,18 @@ class Template:
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": PATH},
             start_new_session=True,
         )
         atexit.register(self.stop)
 
-    def run(self, order, timeout_s):
+    def ask(self, order, timeout_s=120):
+        """Send what ``_serve`` takes; return the number that it answers."""
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], timeout_s + 60)[0]:
+        if not select.select([self._process.stdout], [], [], timeout_s)[0]:
             self.stop()
-            raise subprocess.TimeoutExpired(order["arguments"], timeout_s)
+            raise subprocess.TimeoutExpired(str(order), timeout_s)
         line = self._process.stdout.readline()
         assert line, "the process that commands are forked from has ended"
         return int(line)
@@ -108,15 +160,31 @@ def _template():
 
 
 def _serve():
-    """Fork a child for each line, and answer with its exit code."""
+    """Fork a child for each line that has arguments; wait for a child, or look, for others.
+
+    Answers with the child's number, its exit code, and whether it runs.
+    """
     os.fsync = lambda fd: None  # as in conftest.py
     for name in IMPORTED:
         __import__(name)
+    for name in IF_INSTALLED:
+        with contextlib.suppress(ImportError, RuntimeError):
+            __import__(name)
+    ended = {}
     for line in sys.stdin.buffer:
-        if (child := os.fork()) == 0:
-            _be_the_command(json.loads(line))
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        order = json.loads(line)
+        if (child := order.get("wait")) is not None:
+            answer = ended.pop(child, None)
+            if answer is None:
+                answer = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        elif (child := order.get("is_running")) is not None:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            answer = int(pid == 0)
+            if pid:
+                ended[child] = os.waitstatus_to_exitcode(status)
+        elif (answer := os.fork()) == 0:
+            _be_the_command(order)
+        sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
 

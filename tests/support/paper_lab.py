@@ -2,8 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import clap_toys
@@ -163,17 +161,6 @@ class Machine:
             *arguments, stdin=stdin, cwd=self.root, env={**self.env, **env}, timeout_s=300
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> command_line.Started:
         """Begin a command; who calls waits for it."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.root,
-            env=self.env,
-        )
-
-    def command(self, *arguments: str) -> list[str]:
-        """Return what starts the command line."""
-        return [sys.executable, "-m", "molspace_cli", *arguments]
+        return command_line.Started(*arguments, cwd=self.root, env=self.env)
