@@ -205,6 +205,11 @@ def test_kills_at_random_moments(cluster, store, log):
     assert driver.wait(1) == 0
     assert killed == n_kills
     assert list(store.verify()) == []
+    store.gc()
+    # Of killed drivers and workers: what they were known by, and what they were making.
+    left = [path.name for name in ("locks", "partial") for path in store.root.glob(f"{name}/*")]
+    assert left == []
+    assert not list(store.root.glob("leases/*.lease"))
     for seed in range(step.seed + 1):
         made = store.lookup(Slow(n_rows=n_rows, seed=seed, log=log).key)
         assert rows(made) == list(range(n_rows))
