@@ -104,6 +104,11 @@ def mteb(
         scores.append(score)
     if len(named) == 1 and failures:
         raise next(iter(failures.values()))
+    notes += [
+        f"{score.task}: mteb gives no number for {score.main}, as where all of its values are equal"
+        for score in scores
+        if not score.is_number
+    ]
     if not quiet:
         for notice in (*target.notices, *notes, *model.notices):
             say(f"note: {notice}")
@@ -125,7 +130,11 @@ def mteb(
         )
     elif scores:
         rows = [
-            (score.task, score.kind, score.main, f"{100 * score.value:.2f}") for score in scores
+            (
+                *(score.task, score.kind, score.main),
+                f"{100 * score.value:.2f}" if score.is_number else "-",
+            )
+            for score in scores
         ]
         print_table(f"mteb   {target.name}", ("task", "type", "metric", "%"), rows)
         facts = [f"lab: {model.lab}"] if model.lab else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from reactions.core.protocols import offline
 from reactions.encoders.packages import import_package
 
 _COMMA = re.compile(r",(?![^(]*\))")  # "MTEB(eng, v2)" is one name
+_SOUND_DECODER = "torchcodec"
 _RESULTS_REPOSITORY = "embeddings-benchmark/results"
 
 
@@ -35,7 +37,7 @@ class MtebScore:
         kind: mteb's type of task, such as ``"Any2AnyRetrieval"``.
         main: the metric that stands for the task.
         value: the main metric's mean over splits and subsets, as mteb gives it: from 0 to 1 for
-            most metrics.
+            most metrics; NaN where mteb gives no number, as for correlations with a constant.
         scores: split to a list of mteb's scores, one a subset.
         path: the file that mteb keeps them in.
         mteb_version: that computed them.
@@ -49,13 +51,18 @@ class MtebScore:
     path: Path
     mteb_version: str
 
+    @property
+    def is_number(self) -> bool:
+        """Whether mteb gives a number at all."""
+        return math.isfinite(self.value)
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it, JSON-able."""
         return {
             "task": self.task,
             "type": self.kind,
             "main": self.main,
-            "score": self.value,
+            "score": self.value if self.is_number else None,
             "scores": self.scores,
             "file": str(self.path),
             "mteb": self.mteb_version,
@@ -270,21 +277,37 @@ def _explain_loading(task: Any) -> None:
 def _not_loaded(task: Any, error: Exception) -> MissingError:
     metadata = task.metadata
     dataset = (metadata.dataset or {}).get("path", "")
-    forbidden = offline()
+    why = _first(error)
+    fix = f"a connection to the hub, or {dataset} in the cache of datasets ($HF_HOME)"
+    if to_install := _to_install(error):
+        fix = to_install
+    elif forbidden := offline():
+        why = f"{forbidden} forbids to fetch {dataset}"
+        fix = (
+            f"take {forbidden.partition('=')[0]} away, or bring {dataset} into the cache of "
+            "datasets ($HF_HOME) first"
+        )
     return MissingError(
         f"the data of {metadata.name} cannot be loaded",
-        why=f"{forbidden} forbids to fetch {dataset}" if forbidden else _first(error),
-        fix=f"take {forbidden.partition('=')[0]} away, or bring {dataset} into the cache of "
-        "datasets ($HF_HOME) first"
-        if forbidden
-        else f"a connection to the hub, or {dataset} in the cache of datasets ($HF_HOME)",
+        why=why,
+        fix=fix,
         task=metadata.name,
         dataset=dataset,
     )
 
 
+def _to_install(error: Exception) -> str:
+    """Return what to install where an error is about a package; "" where it is not."""
+    if _SOUND_DECODER in str(error):
+        return f"pip install {_SOUND_DECODER}   and FFmpeg: datasets decodes sounds by them"
+    if isinstance(error, ImportError):
+        return f"install {error.name or 'what it names'}, which these data need"
+    return ""
+
+
 def _failed(name: str, error: Exception) -> StepError:
-    return StepError(f"mteb cannot do {name}", why=_first(error), task=name)
+    fix = _to_install(error)
+    return StepError(f"mteb cannot do {name}", why=_first(error), fix=fix, task=name)
 
 
 def _first(error: Exception) -> str:

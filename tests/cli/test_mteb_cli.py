@@ -56,7 +56,8 @@ def tasks(monkeypatch):
     both = ["text", "image"]
     register(retrieval("MadeFound", texts, table(image=pictures), partners, both, "t2i"))
     register(classification("MadeProbe", "image", pictures, [0, 1, 0, 1]))
-    from mteb.abstasks import AbsTaskClassification
+    from datasets import Dataset, DatasetDict
+    from mteb.abstasks import AbsTaskClassification, AbsTaskSTS
 
     about = metadata("MadeAbsent", "Classification", "accuracy", ["text"], "t2c")
     absent = with_data(AbsTaskClassification, about, None)
@@ -67,6 +68,22 @@ def tasks(monkeypatch):
 
     absent.load_data = load_data
     register(absent)
+    silent = with_data(
+        AbsTaskClassification,
+        metadata("MadeSilent", "Classification", "accuracy", ["audio"], "a2c"),
+        None,
+    )
+    silent.data_loaded = False
+
+    def load_sounds(**kwargs):
+        # What datasets says.
+        raise ImportError("To support decoding audio data, please install 'torchcodec'.")
+
+    silent.load_data = load_sounds
+    register(silent)
+    scores = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.5, 0.5]}
+    alike = metadata("MadeAlike", "STS", "cosine_spearman", ["text"], "t2t")
+    register(with_data(AbsTaskSTS, alike, DatasetDict({"test": Dataset.from_dict(scores)})))
     clips = metadata("MadeClips", "Classification", "accuracy", ["text", "video"], "v2c")
     register(with_data(AbsTaskClassification, clips, None))
 
@@ -118,6 +135,7 @@ def test_what_is_there_is_not_run_again(run, tasks, monkeypatch):
         (("--tasks", "MadeFound", "--out", "clone/results"), 2, "is a copy of"),
         (("--tasks", "MadeFound", "--out", "bundle/bundle.json"), 4, "cannot write to"),
         (("--tasks", "MadeAbsent", "--out", "o"), 3, "the data of MadeAbsent cannot be loaded"),
+        (("--tasks", "MadeSilent", "--out", "o"), 3, "fix: pip install torchcodec"),
         (("--tasks", "MadeFound", "--out", "o", "--sigma", "3"), 2, "outside 0 to 1"),
     ],
 )
@@ -129,6 +147,15 @@ def test_mistakes_are_refused(run, tasks, tmp_path, arguments, code, said):
     assert (got, out) == (code, ""), err
     assert said in err
     assert "Traceback" not in err
+
+
+def test_a_score_that_is_no_number_is_said_to_be_none(run, tasks):
+    code, out, err = run("--tasks", "MadeAlike", "--out", "o", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["results"][0]["score"] is None
+    assert "MadeAlike: mteb gives no number for cosine_spearman" in found["notices"][0]
+    assert run("--tasks", "MadeAlike", "--out", "o")[1].splitlines()[2].endswith("\t-")
 
 
 def test_a_task_that_fails_leaves_the_others(run, tasks):
