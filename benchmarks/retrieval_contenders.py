@@ -21,7 +21,8 @@ LOGIT_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}
 
 TILE = (2048, 8192)
 CUDA_TILE = (16384, 16384)
-"""Queries and keys in one product of the bound."""
+SMALL_TILE = (1024, 1024)
+"""Queries and keys in one product of the bound; small tiles of fp32 stay in a CPU's cache."""
 
 Call = Callable[[], Any]
 
@@ -224,10 +225,10 @@ def mean_of_found(logits: Tensor, ids: Tensor, values: Sequence[Tensor]) -> list
     ]
 
 
-def products(problem: Problem, dtype: torch.dtype) -> Call:
+def products(problem: Problem, dtype: torch.dtype, tile: tuple[int, int] | None = None) -> Call:
     """The bound: the products at the same shapes and nothing else."""
     q, k, values = problem.loaded(dtype)
-    query_rows, key_rows = CUDA_TILE if q.is_cuda else TILE
+    query_rows, key_rows = tile or (CUDA_TILE if q.is_cuda else TILE)
     query_rows, key_rows = min(query_rows, problem.n), min(key_rows, problem.m)
     weights = torch.empty((query_rows, key_rows), dtype=dtype, device=q.device)
     sums = [torch.empty((query_rows, v.shape[1]), dtype=dtype, device=q.device) for v in values]

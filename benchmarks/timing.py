@@ -131,6 +131,7 @@ def machine(device: str | torch.device = "cpu") -> dict[str, str | int]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
     }
     if str(device).startswith("cuda"):
@@ -225,6 +226,7 @@ def about(facts: Mapping[str, str | int]) -> str:
         "cores": "{} cores",
         "threads": "{} threads",
         "torch": "torch {}",
+        "instructions": "{} at most",
         "cuda": "CUDA {}",
         "python": "Python {}",
     }
