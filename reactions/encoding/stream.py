@@ -206,9 +206,7 @@ class Stream:
             except MolspaceError as error:
                 error.fields.setdefault("id", item.id)
                 if isinstance(error, MediaError):
-                    error.fix = error.fix or registry.SKIP.format(
-                        id=item.id, modality=item.modality
-                    )
+                    error.fix = error.fix or registry.skip(item)
                     if (
                         item.own_id
                         and item.id not in f"{error.what} {error.fields.get('path', '')}"

@@ -13,6 +13,7 @@ by the lenient rule before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -28,6 +29,8 @@ NDCG_CUTOFF: Final = 10
 TOP: Final = 5
 MEDIAN: Final = "median rank"
 """The one metric that is not a share of 100."""
+
+_LATER_FOLD = re.compile(r"fold_[1-9]\d*")
 
 
 def of_ranks(direction: str, ranks: NDArray[np.int32]) -> dict[str, float]:
@@ -161,9 +164,8 @@ def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]
         found = found or [n for n in known if f" {folded} " in f" {n.casefold()} "]
         if not found:
             short = dict.fromkeys(name.partition(" ")[2] or name for name in known)
-            raise UsageError(
-                f"--metrics: no metric '{part}'", fix=suggestion(part, [*short, *known])
-            )
+            shown = [name for name in (*short, *known) if not _LATER_FOLD.fullmatch(name)]
+            raise UsageError(f"--metrics: no metric '{part}'", fix=suggestion(part, shown))
         names.update(dict.fromkeys(found))
     if not names:
         raise UsageError("--metrics names none", fix="--metrics all, or such as MRR,nDCG@10")

@@ -153,7 +153,7 @@ def file_of_lines(text: str, base: Path) -> Path | str:
             return f"it is not a regular file: {path}" if path.exists() else f"no such file: {path}"
         if modality_of(text) is None and path.is_file():
             if kind := other_kind(path.name):
-                return f"{kind.name} is not decoded here: {kind.fix}"
+                return f"{kind.name} is not decoded here"
             if is_packed(path.name):
                 return "it is a packed archive: unpack it, to a plain .tar or a folder"
             if names := sharing(path.name):

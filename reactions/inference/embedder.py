@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from reactions.core.errors import DataError, UsageError
+from reactions.core.errors import DataError, MediaError, UsageError
 from reactions.core.types import (
     Encoder,
     Item,
@@ -261,8 +261,13 @@ class Embedder:
         towers = self._towers(modality)
         if not isinstance(item.value, ENCODED):  # nothing to decode, so nothing to share
             return tuple([tower.preprocess(item) for tower in towers])
-        with decode_once():
-            return tuple([tower.preprocess(item) for tower in towers])
+        try:
+            with decode_once():
+                return tuple([tower.preprocess(item) for tower in towers])
+        except MediaError as error:
+            if error.fix == registry.skip(item):  # there is no corpus to leave it out of
+                error.fix = "replace it, or leave it out"
+            raise
 
     def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
         """Embed prepared items of one modality.

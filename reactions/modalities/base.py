@@ -112,9 +112,14 @@ class Modality:
         from reactions.modalities import encoded
 
         path = encoded.place(source)
+        start: bytes | None = None
         try:
             with encoded.open_encoded(source, buffered=self.buffered) as stream:
-                return read(stream, path)
+                try:
+                    return read(stream, path)
+                except Exception:
+                    start = encoded.first_bytes(stream)
+                    raise
         # Passed on as they are: a full memory, or a package that is not installed, says nothing
         # about the file.
         except (DataError, MissingError, MemoryError):
@@ -122,8 +127,7 @@ class Modality:
         # Decoders raise whatever their parsers meet (struct.error, KeyError, SyntaxError, ...);
         # the set is open, and every one of them means a bad file.
         except Exception as error:
-            kinds = {suffix: kind for kind in self.undecoded for suffix in kind.suffixes}
-            raise encoded.undecodable(self.name, path, error, kinds) from error
+            raise encoded.undecodable(self.name, path, error, self.undecoded, start) from error
 
     def is_whole(self, source: Source) -> bool:
         """Return whether header and end prove an item whole; False where a full try must decide.

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -27,6 +27,9 @@ ENCODED = (Path, Blob, bytes)
 
 MAX_HELD_BYTES = 1 << 30
 """Encoded items that are read from tars and servers, and image files."""
+
+_START_BYTES = 32
+"""What kinds of files are known by."""
 
 _STREAM = re.compile(r"<_io\.[^>]*>")
 
@@ -85,8 +88,21 @@ def in_memory(stream: BinaryIO, whole_bytes: int) -> BinaryIO:
     return io.BytesIO(stream.read())
 
 
+def first_bytes(stream: BinaryIO) -> bytes | None:
+    """Return what a stream begins with; None if it is closed or cannot be read."""
+    try:
+        stream.seek(0)
+        return stream.read(_START_BYTES)
+    except (OSError, ValueError):
+        return None
+
+
 def undecodable(
-    modality: str, path: str, error: Exception, undecoded: Mapping[str, UndecodedKind]
+    modality: str,
+    path: str,
+    error: Exception,
+    undecoded: Sequence[UndecodedKind],
+    start: bytes | None = None,
 ) -> MediaError:
     """Return the error for an item that a decoder failed on.
 
@@ -94,7 +110,8 @@ def undecodable(
         modality: what it should be.
         path: the item, for messages.
         error: what the decoder raised.
-        undecoded: ending to kind, of the modality's files that are not decoded.
+        undecoded: kinds of the modality's files that are not decoded.
+        start: what the item begins with; None if that is not known.
     """
     fix = ""
     if isinstance(error, FileNotFoundError):
@@ -105,7 +122,16 @@ def undecodable(
         # The libraries' own words, without the address of the object they read from.
         words = _STREAM.sub("", getattr(error, "error_string", None) or str(error))
         why = " ".join(words.split()) or type(error).__name__
-        if (kind := undecoded.get(os.path.splitext(path)[1].lower())) is not None:  # noqa: PTH122
-            why = f"its name is that of {kind.name}, which is not decoded ({why})"
-            fix = kind.fix
+        suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+        if start == b"":
+            why = "it is empty"
+        elif held := [
+            kind for kind in undecoded if kind.starts and kind.starts.match(start or b"")
+        ]:
+            why = f"it holds {held[0].name}, which is not decoded"
+            fix = held[0].fix
+        elif named := [kind for kind in undecoded if suffix in kind.suffixes]:
+            # The last of them, as elsewhere where an ending is that of several kinds.
+            why = f"its name is that of {named[-1].name}, which is not decoded ({why})"
+            fix = named[-1].fix
     return MediaError(f"cannot decode the {modality} '{path}'", why=why, fix=fix, path=path)

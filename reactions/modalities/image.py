@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -102,6 +103,10 @@ def why_unusable(value: Any) -> str:
 
 _CONVERT = "convert it to PNG or JPEG"
 
+# Phones and messengers rename HEIF to .jpg. The brand "mif1" is left out: AVIF has it as well.
+_HEIF = re.compile(rb"....ftyp(hei[cxms]|hev[cxms])", re.DOTALL)
+_JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")
+
 IMAGE = Modality(
     name="image",
     letter="V",
@@ -111,8 +116,8 @@ IMAGE = Modality(
         "pnm ppm qoi tga tif tiff webp"
     ),
     undecoded=(
-        UndecodedKind("a HEIF image", endings("heic heics heif heifs hif"), _CONVERT),
-        UndecodedKind("a JPEG XL image", endings("jxl"), _CONVERT),
+        UndecodedKind("a HEIF image", endings("heic heics heif heifs hif"), _CONVERT, _HEIF),
+        UndecodedKind("a JPEG XL image", endings("jxl"), _CONVERT, _JPEG_XL),
         UndecodedKind("a drawing", endings("ai cdr emf eps ps svg svgz wmf"), _CONVERT),
         UndecodedKind(
             "a camera's raw image",

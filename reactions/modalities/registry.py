@@ -65,13 +65,17 @@ _SUFFIX = re.compile(r"\.[a-z0-9]+")
 _CHECK_VERSION = 2
 """Raise it whenever a change in ``check`` can change a verdict."""
 
-SKIP = (
+_SKIP = (
     "fix it, or run molspace data check --full, with the same --lab and --data: it finds all "
     "that cannot be decoded, and later runs leave them out; one alone is left out by "
     'skip = ["{id}"] under [corpora.{modality}]; of an evaluation set, remove the file: what '
     "is missing is counted"
 )
-"""What helps against an item that cannot be used."""
+
+
+def skip(item: Item) -> str:
+    """Return what helps against an item of a corpus that cannot be used."""
+    return _SKIP.format(id=item.id, modality=item.modality)
 
 
 def get(name: Name) -> Modality:
@@ -149,7 +153,7 @@ def load(item: Item, modality: Modality | None = None) -> Item:
         return replace(item, value=value)
     except MediaError as error:
         error.fields["id"] = item.id
-        error.fix = error.fix or SKIP.format(id=item.id, modality=item.modality)
+        error.fix = error.fix or skip(item)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -13,11 +14,13 @@ class UndecodedKind:
         name: of the kind, for people.
         suffixes: their endings, lower case, with the full stop.
         fix: how to make them usable.
+        starts: what such files begin with, whatever they are called.
     """
 
     name: str
     suffixes: tuple[str, ...]
     fix: str
+    starts: re.Pattern[bytes] | None = None
 
 
 def endings(names: str) -> tuple[str, ...]:

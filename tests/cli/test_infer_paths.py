@@ -102,7 +102,7 @@ def test_a_folder_is_its_media_and_an_empty_one_is_refused(run, tmp_path):
 def test_what_is_there_is_refused_with_what_helps(run, tmp_path):
     (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
     _, err = run("IMG_1.HEIC", code=2)
-    assert "why: a HEIF image is not decoded here: convert it to PNG or JPEG\n" in err
+    assert "why: a HEIF image is not decoded here\n  fix: convert it to PNG or JPEG; " in err
     assert "correct the path" not in err
     (tmp_path / "a.csv").write_bytes(b"x")
     assert "why: lines are read from .jsonl, .ndjson, .txt files alone" in run("a.csv", code=2)[1]

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from media_files import image_bytes, put, put_tar, sound_bytes
 
-from reactions.core.errors import DataError, MissingError
+from reactions.core.errors import DataError, MediaError, MissingError
+from reactions.core.storage import Blob
+from reactions.core.types import Item
 from reactions.data.audit import others
 from reactions.data.manifest import read_items
 from reactions.data.scan_cache import TableCache
@@ -15,6 +17,7 @@ from reactions.data.sources.corpus import SourceCorpus, open_corpus
 from reactions.eval.media_index import MediaIndex
 from reactions.labs.inventory import audit, inventory
 from reactions.labs.lab_file import load_lab
+from reactions.modalities.registry import load
 from reactions.modalities.suffixes import count_others, describe_others
 
 
@@ -174,3 +177,27 @@ def test_sentences() -> None:
     )
     many = count_others([f"a.q{n}" for n in range(9)], "image")
     assert describe_others(many, "image").endswith("3 further kinds")
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_kind_is_known_by_its_contents_whatever_its_name(tmp_path: Path, packed: bool) -> None:
+    for start in (HEIC, b"\xff\x0a" + bytes(64), b"\0\0\0\x0cJXL \r\n\x87\n"):
+        path = put(tmp_path / "IMG_0001.jpg", start)
+        value = Blob(str(path), 0, len(start)) if packed else path
+        with pytest.raises(MediaError) as caught:
+            load(Item("i", "image", value))
+        name = "a HEIF image" if start == HEIC else "a JPEG XL image"
+        assert caught.value.why == f"it holds {name}, which is not decoded"
+        assert caught.value.fix == "convert it to PNG or JPEG"
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"), [("x.jpg", "image"), ("x.wav", "audio"), ("x.heic", "image")]
+)
+def test_an_empty_file_is_called_empty(tmp_path: Path, name: str, modality: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        load(Item("i", modality, put(tmp_path / name, b"")))
+    assert caught.value.why == "it is empty"
