@@ -32,7 +32,7 @@ def env(lab: options.Lab = None, as_json: options.Json = False) -> None:
     memory = human_bytes(system["memory_bytes"]) if system["memory_bytes"] else "?"
     print_table(
         "molspace env",
-        ("", ""),
+        ("field", "value"),
         [
             ("molspace", f"{system['molspace']} ({system['installed']})"),
             ("python", system["python"]),

@@ -110,7 +110,7 @@ def build(
       molspace index my-bundle --corpus image --corpus text --out my-index
       molspace index ImageBind captions.txt --out captions-index
     """
-    from reactions.core.errors import EXIT_STEP_FAILED, UsageError
+    from reactions.core.errors import EXIT_STEP_FAILED, UsageError, did_you_mean
     from reactions.core.extras import install_extra
     from reactions.core.file_digests import DigestCache
     from reactions.core.paths import cache_root
@@ -121,7 +121,10 @@ def build(
     from reactions.session import load_encoder
 
     if out is None:
-        raise UsageError("an index needs a place", fix="--out DIR")
+        commands = [command.name for command in app.registered_commands if command.name]
+        near = [] if Path(space).exists() else did_you_mean(space, commands, limit=1)
+        fix = "".join(f"did you mean 'molspace index {name}'?   or " for name in near)
+        raise UsageError("an index needs a place", fix=f"{fix}--out DIR")
     if not inputs and not corpus:
         raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
     check_directory(out)
@@ -338,7 +341,7 @@ def info(
         return
     print_table(
         f"{directory}   lab: {record.lab}" if record.lab else str(directory),
-        ("", ""),
+        ("field", "value"),
         [
             ("made with", record.name),
             ("bundle", record.bundle or "- (a space by itself)"),

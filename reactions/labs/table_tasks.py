@@ -187,7 +187,7 @@ def _given(columns: Sequence[str], header: Sequence[str], table: Path) -> dict[s
                 f"--columns {text}", fix="--columns MODALITY=COLUMN, such as audio=wav"
             )
         if name not in known:
-            raise UsageError(f"--columns: '{name}' is no modality", fix=suggestion(name, known))
+            raise UsageError(f"--columns: '{name}' is not a modality", fix=suggestion(name, known))
         if column not in header:
             raise _no_column(column, header, table)
         given.setdefault(name, []).append(column)

@@ -95,8 +95,9 @@ def _spaces(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         if isinstance(uri := entry.get("uri"), str):
             if uri.partition(":")[0] not in _FOLDERS:
                 yield _uri_kind(uri), f"spaces.{name}.uri", uri
-        elif "path" not in entry:
-            adapter, source = str(entry.get("adapter", "")), str(entry.get("source", ""))
+        # An entry with none of the three names nothing; reading it says which key is missing.
+        elif "adapter" in entry and "path" not in entry:
+            adapter, source = str(entry["adapter"]), str(entry.get("source", ""))
             if adapter in ADAPTERS and adapter not in _MODEL_ADAPTERS:
                 continue
             kind = "model" if adapter in ADAPTERS else "adapter of an installed package"

@@ -62,7 +62,7 @@ def check_kind(name: str) -> None:
         MissingError: faiss is not installed.
     """
     if name not in (AUTO, *KINDS):
-        raise UsageError(f"--kind: '{name}' is no kind", fix=suggestion(name, (AUTO, *KINDS)))
+        raise UsageError(f"--kind: '{name}' is not a kind", fix=suggestion(name, (AUTO, *KINDS)))
     if name not in (AUTO, "flat"):
         _faiss(f"an index of the kind {name}")
 

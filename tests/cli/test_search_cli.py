@@ -166,6 +166,7 @@ def test_queries_keep_their_ids(built, run):
         (("index", "bundle", "--out", "idx2"), 2, "nothing to index", "--corpus"),
         (("index", "bundle", "photso", "--out", "i"), 2, "no file or folder 'photso'", "--text"),
         (("index", "bundle", "captions.txt"), 2, "an index needs a place", "--out DIR"),
+        (("index", "inf", "my-index"), 2, "an index needs a place", "molspace index info'?"),
         (
             ("index", "bundle", "photos/cta.png", "--out", "i"),
             2,

@@ -92,6 +92,13 @@ def test_folders_of_embeddings_need_no_agreement(tmp_path):
     assert load_lab().catalogue.by_name("X").dim == 3
 
 
+def test_a_misspelt_key_is_named_without_a_question_of_trust():
+    write('[spaces.X]\npth = "x"\n')
+    with pytest.raises(UsageError, match=r"unknown key spaces\.X\.pth") as caught:
+        load_lab()
+    assert "did you mean 'path'" in caught.value.fix
+
+
 def test_a_lab_that_is_named_needs_no_agreement():
     write(REMOTE)
     for name in ("molspace.toml", "./molspace.toml", ".", str(Path.cwd())):

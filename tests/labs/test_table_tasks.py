@@ -127,7 +127,7 @@ SPECIES = ["class=species"]
     ("text", "kind", "options", "kindof", "said"),
     [
         (PAIRS, "pairs", {"columns": ["image=img"]}, UsageError, "has no column 'img'"),
-        (PAIRS, "pairs", {"columns": ["imag=image"]}, UsageError, "'imag' is no modality"),
+        (PAIRS, "pairs", {"columns": ["imag=image"]}, UsageError, "'imag' is not a modality"),
         (PAIRS, "pairs", {"columns": ["image"]}, UsageError, "--columns image"),
         (PAIRS, "pairs", {"id_column": "key"}, UsageError, "has no column 'key'"),
         (PAIRS, "pairs", {"templates": ["a {class}"]}, UsageError, "are of --labels"),

@@ -135,7 +135,7 @@ def test_without_faiss(built, target, tmp_path, monkeypatch):
 
 
 def test_kinds_that_are_unknown():
-    with pytest.raises(UsageError, match="'hsnw' is no kind") as refused:
+    with pytest.raises(UsageError, match="'hsnw' is not a kind") as refused:
         approximate.check_kind("hsnw")
     assert "'hnsw'" in refused.value.fix
 
