@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 
@@ -27,10 +28,13 @@ def bound(host: str, port: int) -> socket.socket:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind(address)
     except OSError as error:
+        elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise UsageError(
             f"cannot serve at {host}, port {port}",
             why=(error.strerror or str(error)).lower(),
-            fix="--port 0 takes a free port" if port else "--host 127.0.0.1",
+            fix="--port 0 takes a free port"
+            if port and not elsewhere
+            else "--host with an address of this machine, such as 127.0.0.1",
         ) from None
     return own
 

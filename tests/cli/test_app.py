@@ -94,6 +94,7 @@ def test_errors_as_json():
         (["show"], 3, "no current bundle"),
         (["show", "nowhere"], 3, "no bundle at nowhere"),
         (["eval", "--task", "esc50", "--space", "no/where"], 3, "no bundle at no/where"),
+        (["eval", "--task", "esc50", "--space", "my-bundel"], 3, "no bundle at my-bundel"),
         (["eval", "--task", "esc50", "--space", "/"], 3, "the folder has no bundle.json"),
     ],
 )

@@ -115,7 +115,8 @@ def _write_onnx(heads: Traceable, path: Path) -> Loaded:
     import torch
 
     names = [leaf.label for leaf in heads.inputs]
-    for name in ("onnxscript", "onnx_ir"):  # what they optimised, and what not
+    # What they optimised and what not, and that torchvision, which no head needs, is missing.
+    for name in ("onnxscript", "onnx_ir", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     torch.onnx.export(
         heads.module,

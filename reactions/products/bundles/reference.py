@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from reactions.core.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.core.types import SpaceSpec
 from reactions.products.bundles.bundle import RECORD, Bundle, check_replaceable, load_bundle
 from reactions.products.bundles.folder import restore
+
+# One word with a dash, which only a quoted name may have in a reaction.
+_DASHED = re.compile(r"[\w.]+(-[\w.]*)+")
 
 
 def named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
@@ -60,6 +64,8 @@ def check_place(directory: Path) -> None:
 def is_path(reference: str) -> bool:
     """Return whether what is not a valid reaction was probably meant as a bundle's path."""
     if reference.startswith(("/", "./", "../", "~")):
+        return True
+    if _DASHED.fullmatch(reference):
         return True
     return "/" in reference and not any(sign in reference for sign in '"()+')
 
