@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from reactions.ops.tensors import scratch, unit
+from reactions.ops.tensors import scratch, unit, unit_into
 
 _REACH = 64.0
 """Octaves between a row's shift and its largest logit: 2^64 times a billion keys is no overflow,
@@ -36,6 +36,7 @@ class ExactTiles:
         self._block_rows = block_rows
         self._unread = queries.is_cuda  # there, to read a shift is to wait for the device
         self._scratch = queries.new_empty(0)
+        self._converts = [queries.new_empty(0) for _ in range(1 + len(widths))]
         self._peak = queries.new_full((n, 1), -torch.inf)
         self._shift = queries.new_full((n, 1), -torch.inf)
         self._total = queries.new_zeros((n, 1))
@@ -43,8 +44,7 @@ class ExactTiles:
 
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
-        k = unit(keys.float())
-        v = [k if value is keys else unit(value.float()) for value in values]
+        k, *v = self._converted([keys, *values])
         for start in range(0, len(self._queries), self._block_rows):
             rows = slice(start, start + self._block_rows)
             queries = self._queries[rows]
@@ -60,6 +60,21 @@ class ExactTiles:
     def means(self) -> list[Tensor]:
         """Return the weighted means."""
         return [sums / self._total for sums in self._sums]
+
+    def _converted(self, matrices: Sequence[Tensor]) -> list[Tensor]:
+        """Return unit rows in fp32, each matrix in memory of its own that the next tile takes."""
+        keys = matrices[0]
+        if self._unread:
+            k = unit(keys.float())
+            return [k if rows is keys else unit(rows.float()) for rows in matrices]
+        made: list[Tensor] = []
+        for index, rows in enumerate(matrices):
+            if index and rows is keys:
+                made.append(made[0])
+                continue
+            self._converts[index], place = scratch(self._converts[index], *rows.shape)
+            made.append(unit_into(place, rows))
+        return made
 
     def _reach(self, rows: slice, logits: Tensor) -> Tensor:
         """Return the (block, 1) shifts for a block, having moved those that are out of reach."""

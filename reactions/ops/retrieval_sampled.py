@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reactions.ops.retrieval_exact import ExactTiles
-from reactions.ops.tensors import scratch, unit
+from reactions.ops.tensors import scratch, unit, unit_into
 from reactions.ops.tiles import Matrix, Tiling, sampled_rows, stream_tiles
 
 _LN_2 = math.log(2.0)
@@ -29,7 +29,9 @@ _SHARES = [2.0**-octave for octave in range(10, 21)]
 _COLUMNS = 128
 """Of values that are added at a time: those of a tile of keys stay in a core's own cache."""
 
-_MIN_KEYS = 1 << 12
+_MIN_KEYS, _MIN_QUERIES = 1 << 12, 1 << 8
+"""Fewer, and what is prepared for each is more than what is saved."""
+
 _PILOT_ROWS = 128
 
 _FINDING, _KEPT, _KEPT_COLUMN = 112.0, 1200.0, 2.0
@@ -87,6 +89,7 @@ class SampledTiles:
         drawn = torch.rand(len(keys), generator=torch.Generator().manual_seed(_SEED))
         self._drawn = drawn.clamp_(min=2.0**-24).log2_()
         self._scratch = queries.new_empty(0)
+        self._converts = [queries.new_empty(0) for _ in range(2 + len(values))]
         self._seen = 0
         # Weights are held relative to 2^unit, the total weight of a row that its first tile shows.
         self._unit = queries.new_zeros(n)
@@ -111,7 +114,7 @@ class SampledTiles:
         """
         # Judged for values as wide as keys: a value's result must not depend on the others.
         m, width = keys.shape
-        if m < _MIN_KEYS or width <= _FINDING:
+        if m < _MIN_KEYS or len(queries) < _MIN_QUERIES or width <= _FINDING:
             return None
         few = unit(sampled_rows(keys, queries.device))
         logits = (queries[:: max(1, len(queries) // _PILOT_ROWS)] * scale) @ few.T
@@ -129,12 +132,8 @@ class SampledTiles:
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
         drawn = self._drawn[self._seen : self._seen + len(keys)]
-        ones = torch.ones_like(drawn)
-        k = torch.cat([unit(keys.float()), ones.unsqueeze(1), drawn.unsqueeze(1)], dim=1)
-        v = [
-            [part.contiguous() for part in torch.split(unit(value.float()), _COLUMNS, dim=1)]
-            for value in values
-        ]
+        k, v = self._converted(keys, values)
+        k[:, -2], k[:, -1] = 1, drawn
         if self._seen:
             self._move_thresholds()
         for start in range(0, len(self._queries), self._tiling.block_rows):
@@ -162,6 +161,32 @@ class SampledTiles:
             if len(off):
                 mean[off] = self._exactly(off, index)
         return means
+
+    def _converted(
+        self, keys: Tensor, values: Sequence[Tensor]
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Return unit rows of a tile in fp32: keys with two more columns, values cut into columns.
+
+        They lie in memory that the next tile takes.
+        """
+        m, dim = keys.shape
+        memory = self._converts
+        memory[0], k = scratch(memory[0], m, dim + 2)
+        unit_into(k[:, :dim], keys)
+        cut = []
+        for index, value in enumerate(values, 2):
+            if value is keys:
+                rows = k[:, :dim]
+            else:
+                memory[1], rows = scratch(memory[1], *value.shape)
+                unit_into(rows, value)
+            memory[index], whole = scratch(memory[index], value.shape[1], m)
+            parts = torch.split(rows, _COLUMNS, dim=1)
+            places = torch.split(whole, _COLUMNS)  # each of its own memory, without gaps
+            cut.append(
+                [place.view(m, -1).copy_(part) for place, part in zip(places, parts, strict=True)]
+            )
+        return k, cut
 
     def _first_thresholds(self, rows: slice, logits: Tensor) -> Tensor:
         """Set and return the thresholds for the first tile, from its own logits."""

@@ -52,6 +52,12 @@ def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.de
     return part.to(device).float()  # half the bytes travel, and the device converts
 
 
+def unit_into(out: Tensor, x: Tensor) -> Tensor:
+    """Write ``unit(x)`` into an fp32 matrix of its shape, and return it: no fresh memory."""
+    norms = torch.linalg.vector_norm(out.copy_(x), dim=1, keepdim=True)
+    return out.div_(norms.clamp_min_(1e-12))
+
+
 def scratch(memory: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:
     """Return memory and an (n, m) view of its beginning: the given one if it is large enough.
 

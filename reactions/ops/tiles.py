@@ -23,8 +23,9 @@ _MIN_ROWS = 16
 # Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
 _SAMPLE_RUNS, _RUN_ROWS = 32, 32
 
-_CACHED_ROWS, _CACHED_LOGITS = 1 << 10, 1 << 20
-"""Queries in one product, and logits in a tile, that a CPU's cache holds: 4 MB of fp32."""
+_CACHED_ROWS, _CACHED_KEYS, _CACHED_LOGITS = 1 << 10, 1 << 11, 1 << 20
+"""Queries in one product, keys (which are converted), and logits that a CPU's cache holds: 4 MB
+of fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def plan_tiles(
     if cached and not cuda:
         pair_bytes = 32  # or, of the pairs that SampledTiles keeps, places and weights
         block_rows = min(n, _CACHED_ROWS)
-        key_rows = min(key_rows, _CACHED_LOGITS // block_rows)
+        key_rows = min(_CACHED_KEYS, _CACHED_LOGITS // block_rows)
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
     # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.
     # dim + 8: ShiftedTiles appends eight columns to queries and keys.

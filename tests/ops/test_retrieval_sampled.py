@@ -137,7 +137,7 @@ def made(monkeypatch):
 
 
 def test_fast_draws_where_that_pays(made):
-    q, k, v = clustered(96, 300, 1), clustered(6000, 300, 2), clustered(6000, 48, 3)
+    q, k, v = clustered(256, 300, 1), clustered(6000, 300, 2), clustered(6000, 48, 3)
     found = soft_retrieve(q, k, [k, v], temperature=1 / 100)
     assert isinstance(made.pop(), SampledTiles)
     for value, out in zip((k, v), found, strict=True):
@@ -148,15 +148,16 @@ def test_fast_draws_where_that_pays(made):
 
 
 @pytest.mark.parametrize(
-    ("m", "d", "temperature", "why"),
+    ("n", "m", "d", "temperature", "why"),
     [
-        (6000, 64, 1 / 100, "few columns to add"),
-        (2000, 300, 1 / 100, "few keys"),
-        (6000, 300, 1.0, "all keys weigh as much"),
+        (300, 5000, 64, 1 / 100, "few columns to add"),
+        (300, 2000, 300, 1 / 100, "few keys"),
+        (40, 5000, 300, 1 / 100, "few queries"),
+        (300, 5000, 300, 1.0, "all keys weigh as much"),
     ],
 )
-def test_fast_is_exact_where_drawing_does_not_pay(made, m, d, temperature, why):
-    q, k, v = clustered(40, d, 1), clustered(m, d, 2), clustered(m, 20, 3)
+def test_fast_is_exact_where_drawing_does_not_pay(made, n, m, d, temperature, why):
+    q, k, v = clustered(n, d, 1), clustered(m, d, 2), clustered(m, 20, 3)
     (found,) = soft_retrieve(q, k, [v], temperature=temperature)
     (exact,) = soft_retrieve(q, k, [v], temperature=temperature, precision="exact")
     assert made == [None], why
