@@ -70,7 +70,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(videos):
     bad = {item.id: item.why for item in pairs.corpus("image").bad()}
     assert bad == {
         "silent.mp4": "it has no sound",
-        "song.m4v": "it has no pictures",
+        "song.m4v": "it has no pictures, only sound",
         "empty.mp4": "it is empty",
         "half.mp4": bad["half.mp4"],
         "text.avi": bad["text.avi"],

@@ -21,6 +21,7 @@ from reactions.products.bundles.bundle import (
     load_bundle,
     write_bundle,
 )
+from reactions.products.bundles.reference import is_path, no_bundle
 from reactions.products.fuse import fuse
 
 
@@ -261,6 +262,24 @@ def test_no_bundle_there(tmp_path):
     for path in (tmp_path, tmp_path / "gone", tmp_path / "gone" / RECORD):
         with pytest.raises(MissingError, match="no bundle at"):
             load_bundle(path)
+
+
+@pytest.mark.parametrize("typed", ["my-bundel", "./my-bundel", "my-bundle2/", "mybundle"])
+def test_a_mistyped_bundle_has_its_neighbour_named(written, monkeypatch, typed):
+    written.rename(written.with_name("my-bundle"))
+    monkeypatch.chdir(written.parent)
+    assert is_path(typed)
+    assert no_bundle(typed, "--space").fix == "did you mean 'my-bundle'?"
+
+
+@pytest.mark.parametrize(
+    "typed", ["ImageBind", "", ".", "my-bundel + A", "my-bundel | B", "w" * 999]
+)
+def test_what_is_no_mistyped_bundle_is_read_as_a_reaction(written, monkeypatch, typed):
+    written.rename(written.with_name("my-bundle"))
+    (written.parent / "my-bundel2").mkdir()  # no bundle
+    monkeypatch.chdir(written.parent)
+    assert not is_path(typed)
 
 
 def test_an_enormous_record_is_not_read(written, monkeypatch):

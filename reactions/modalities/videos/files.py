@@ -145,8 +145,11 @@ def picture_track(container: InputContainer, path: str) -> av.VideoStream:
         # Frames may be larger than the header says; the decoder must not allocate them either.
         context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
         return track
-    kinds = "its pictures are of a kind that is not decoded" if tracks else ""
-    raise refused(path, kinds or "it has no pictures")
+    if tracks:
+        raise refused(path, "its pictures are of a kind that is not decoded")
+    if container.streams.audio:
+        raise refused(path, "it has no pictures, only sound")
+    raise refused(path, "it has no pictures")
 
 
 def _is_decoded(track: Any) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from reactions.core.errors import BundleError, MissingError, StoreError, UsageError
 from reactions.core.types import SpaceSpec
@@ -13,6 +16,8 @@ from reactions.products.bundles.folder import restore
 
 # One word with a dash, which only a quoted name may have in a reaction.
 _DASHED = re.compile(r"[\w.]+(-[\w.]*)+")
+_MOST_BESIDE: Final = 1000
+_NEAR: Final = 0.85
 
 
 def named_source(own: SpaceSpec, spec: SpaceSpec) -> str:
@@ -67,7 +72,22 @@ def is_path(reference: str) -> bool:
         return True
     if _DASHED.fullmatch(reference):
         return True
-    return "/" in reference and not any(sign in reference for sign in '"()+')
+    if any(sign in reference for sign in '"()+|&'):
+        return False
+    return "/" in reference or bool(_near_bundles(reference))
+
+
+def _near_bundles(reference: str) -> list[str]:
+    """Return the bundles beside a path that are called nearly like its last part."""
+    path = Path(reference.rstrip("/"))
+    try:
+        beside = islice(path.absolute().parent.iterdir(), _MOST_BESIDE)
+        names = [own.name for own in beside if (own / RECORD).is_file()]
+        # Nearer than names in reactions have to be: what was typed may be a space's name.
+        near = get_close_matches(path.name, names, cutoff=_NEAR)
+        return [str(path.with_name(name)) for name in near]
+    except (OSError, ValueError):  # longer than a file name may be, or no name at all
+        return []
 
 
 def no_bundle(reference: str, naming: str) -> MissingError:
@@ -87,6 +107,8 @@ def no_bundle(reference: str, naming: str) -> MissingError:
     else:
         why = "there is no such folder, and as a reaction it cannot be read"
         fix = f"{naming} with a folder that react printed, a space's name, or a reaction in quotes"
+        if near := _near_bundles(reference):
+            fix = f"did you mean {' or '.join(map(repr, near))}?"
     return MissingError(f"no bundle at {reference}", why=why, fix=fix)
 
 
