@@ -13,7 +13,10 @@ OLDEST := .venv-oldest
 # About half of the tests by their time; those in no folder named here are the rest.
 HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge search
 
-.PHONY: demo lint test test-full test-half test-rest test-oldest browser fuzz kills format bench gpu clean
+.PHONY: installed demo lint test test-full test-half test-rest test-oldest browser fuzz kills format bench gpu clean
+
+# All that tests run in. One at a time beside the largest, or two builds meet in one folder.
+installed: $(TEST)/.installed $(FULL)/.installed $(OLDEST)/.installed
 
 demo: $(DEMO)/.installed
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" sh examples/demo.sh

@@ -63,18 +63,15 @@ def main() -> None:
 def _run() -> int:
     gc.disable()  # while importing: what is imported stays, so there is nothing to collect
     try:
-        import typer.main
+        import typer
 
-        from molspace_cli.app import app
-        from molspace_cli.helptexts import prepare
+        from molspace_cli.app import app, root_command
         from molspace_cli.usage import refuse_valueless
 
         if COMPLETION_VARIABLE in os.environ:  # a shell asks, by the script that typer installed
             app(prog_name=PROGRAM)
         # Not app() otherwise: it would turn Ctrl-C and closed pipes into exit codes of its own.
-        command = typer.main.get_command(app)
-        verbosity.add_options(command)
-        prepare(command)
+        command = root_command()
     finally:
         gc.enable()
     verbosity.begin()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
+from molspace_cli import cache as stored
 from molspace_cli import (
-    cache,
     data,
     env,
     evaluate,
@@ -30,6 +32,8 @@ from molspace_cli import (
     sweep,
     tune,
 )
+from molspace_cli.helptexts import prepare
+from molspace_cli.verbosity import add_options
 
 app = typer.Typer(
     name="molspace",
@@ -77,10 +81,18 @@ app.add_typer(spaces.app, name="spaces")
 app.add_typer(data.app, name="data")
 app.add_typer(knowledge.app, name="kb")
 app.add_typer(lab.app, name="lab")
-app.add_typer(cache.app, name="cache")
+app.add_typer(stored.app, name="cache")
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(importing.app, name="import")
 app.command("env")(env.env)
 app.command("export")(export.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)
+
+
+@cache
+def root_command() -> Any:
+    """Return ``molspace`` as click's group, with the options that all commands have; made once."""
+    root = typer.main.get_command(app)
+    add_options(root)
+    return prepare(root)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -259,17 +260,23 @@ def add_options(command: Any) -> None:
     Args:
         command: typer's group or command; it is changed.
     """
-    import typer.main
-
-    own = [p for p in typer.main.get_command(_typer).params if p.name in ("verbose", "log_file")]
-    for param in own:
-        param.expose_value = False  # commands do not know of them
+    own = _own_options()
     below = getattr(command, "commands", {})
     taken = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     assert not taken & {option for param in own for option in param.opts}
     command.params += own
     for each in below.values():
         add_options(each)
+
+
+@cache
+def _own_options() -> list[Any]:
+    import typer.main
+
+    own = [p for p in typer.main.get_command(_typer).params if p.name in ("verbose", "log_file")]
+    for param in own:
+        param.expose_value = False  # commands do not know of them
+    return own
 
 
 def _snake(name: str) -> str:

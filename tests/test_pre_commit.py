@@ -37,4 +37,5 @@ def test_the_hooks_look_at_the_whole_tree_with_the_tools_of_the_test_extra():
 
 
 def test_ci_lints():
-    assert "make lint" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert any(re.match(r"make .*\blint\b", command) for command in commands)

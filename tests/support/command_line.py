@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 IMPORTED = (
@@ -166,10 +167,11 @@ def _serve():
     """
     os.fsync = lambda fd: None  # as in conftest.py
     for name in IMPORTED:
-        __import__(name)
+        import_module(name)
     for name in IF_INSTALLED:
         with contextlib.suppress(ImportError, RuntimeError):
-            __import__(name)
+            import_module(name)
+    import_module("molspace_cli.app").root_command()
     ended = {}
     for line in sys.stdin.buffer:
         order = json.loads(line)
