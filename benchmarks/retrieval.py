@@ -1,7 +1,7 @@
 """Soft retrieval: the product against what else one could write, and against its bound.
 
     python benchmarks/retrieval.py [--json FILE] [--quick] [--device cuda:0] [--rounds 3]
-                                   [--sizes 8192x65536] [--within SECONDS]
+                                   [--sizes 8192x65536] [--within SECONDS] [--one-thread]
 
 Tables: contenders at three sizes; growth; one similarity pass for several value matrices; inputs
 on disk and a memory budget smaller than they are.
@@ -36,7 +36,7 @@ from retrieval_contenders import (
     products,
     top_k,
 )
-from timing import Budget, Table, Timings, alternate, parser, progress, publish, seconds
+from timing import Budget, OneThread, Table, Timings, alternate, parser, progress, publish, seconds
 
 from reactions.ops.retrieval import soft_retrieve
 
@@ -55,6 +55,7 @@ def main() -> None:
     options.add_argument(
         "--sizes", type=parse_sizes, metavar="QxK,...", help="only compare, at other sizes"
     )
+    options.add_argument("--one-thread", action=OneThread)
     chosen = options.parse_args()
     publish(measured(chosen), chosen)
 

@@ -64,10 +64,28 @@ def alternate(
 def seconds(call: Callable[[], object], *, device: str | torch.device = "cpu") -> float:
     """Time one call to its end, on the device too."""
     synchronise(device)
-    began = time.perf_counter()
+    began = _read()
     call()
     synchronise(device)
-    return time.perf_counter() - began
+    return _read() - began
+
+
+_read = time.perf_counter
+
+
+class OneThread(argparse.Action):
+    """``--one-thread``: one thread is timed by what it computes, not by what it waits for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
+        text = "one thread, timed by its own CPU time: for ratios on a busy machine"
+        super().__init__(option_strings, dest, nargs=0, help=text)
+
+    def __call__(self, *_: Any) -> None:
+        import torch
+
+        global _read
+        torch.set_num_threads(1)
+        _read = time.thread_time
 
 
 def synchronise(device: str | torch.device) -> None:

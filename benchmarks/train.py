@@ -1,7 +1,7 @@
 """Training a projector: the product against what else one could write, and against its bound.
 
     python benchmarks/train.py [--json FILE] [--quick] [--device cuda:0] [--rounds 5]
-                               [--within SECONDS]
+                               [--within SECONDS] [--one-thread]
 
 Tables: contenders at several sizes; growth; loss curves and retrieval scores; seven projectors
 on shared pairs, resident and streamed.
@@ -26,6 +26,7 @@ from hardware import fast_half, left_out
 from retrieval_contenders import Peak
 from timing import (
     Budget,
+    OneThread,
     Table,
     Timings,
     alternate,
@@ -77,6 +78,7 @@ NAIVE, FAST, EXACT = "naive, fp32", "**molspace, fast**", "**molspace, exact**"
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
+    options.add_argument("--one-thread", action=OneThread)
     chosen = options.parse_args()
     publish(measured(chosen), chosen)
 

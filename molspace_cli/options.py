@@ -110,8 +110,9 @@ Precision = Annotated[
         "--precision",
         metavar="fast|exact",
         case_sensitive=False,
-        help="Of collecting and training: 16-bit products where the device has fast ones, or "
-        "float32 throughout.  [default: $MOLSPACE_PRECISION, else the lab's, else fast]",
+        help="Of collecting and training: 16-bit products where the device has fast ones (a CPU "
+        "without draws among keys that weigh little), or float32 throughout.  [default: "
+        "$MOLSPACE_PRECISION, else the lab's, else fast]",
     ),
 ]
 Track = Annotated[

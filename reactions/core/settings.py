@@ -146,7 +146,7 @@ class ReactionSettings(Hyperparameters):
     precision: Literal["fast", "exact"] = setting(
         "fast",
         "Of collecting and training: 'fast' takes 16-bit products where the device has fast "
-        "ones, 'exact' computes in float32.",
+        "ones (a CPU without draws among keys that weigh little), 'exact' computes in float32.",
     )
     # What float16 rounds away (2^-11 of each element) outweighs all other errors of ``exact``.
     dtype: Literal["auto", "float16", "float32"] = setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Self
@@ -12,6 +13,8 @@ from torch import Tensor
 from reactions.ops.retrieval_exact import ExactTiles
 from reactions.ops.tensors import scratch, unit, unit_into
 from reactions.ops.tiles import Matrix, Tiling, sampled_rows, stream_tiles
+
+logger = logging.getLogger("reactions.kernels")  # which ``-v`` shows
 
 _LN_2 = math.log(2.0)
 
@@ -127,6 +130,12 @@ class SampledTiles:
         density = float((shares / (share * alike)).clamp_(max=1.0).mean())
         if density * (_KEPT + _KEPT_COLUMN * width) + _FINDING >= width:
             return None
+        logger.info(
+            "soft retrieval of %d from %d: keys below %.1e of a row's weight are drawn",
+            len(queries),
+            m,
+            share,
+        )
         return cls(queries, keys, values, share=share, scale=scale, tiling=tiling)
 
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
@@ -159,6 +168,7 @@ class SampledTiles:
             limit = ROW_ERROR if column_error < COLUMN_ERROR else COLUMN_ERROR
             off = (~(row_error < limit)).nonzero().squeeze(1)
             if len(off):
+                logger.info("%d of %d rows are computed exactly", len(off), len(mean))
                 mean[off] = self._exactly(off, index)
         return means
 

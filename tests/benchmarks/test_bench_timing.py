@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import time
 
 import pytest
+import timing
+import torch
 from timing import Table, Timings, alternate, figure, machine, publish
 
 
@@ -46,3 +49,14 @@ def test_a_table_is_published_as_markdown_and_json(tmp_path, capsys):
 )
 def test_figures_have_three_digits_or_so(value, text):
     assert figure(value) == text
+
+
+def test_one_thread_is_timed_by_what_it_computes(monkeypatch):
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(timing, "_read", time.perf_counter)
+    options = timing.parser("x")
+    options.add_argument("--one-thread", action=timing.OneThread)
+    options.parse_args(["--one-thread"])
+    assert threads == [1]
+    assert timing._read is time.thread_time
