@@ -60,11 +60,18 @@ def allow_network() -> None:
 
 
 def offline() -> str:
-    """Return the setting that forbids the network, as ``NAME=VALUE``; "" where none does."""
+    """Return the setting that forbids the network, as ``NAME=VALUE``; "" where none does.
+
+    Raises:
+        UsageError: our own variable says neither yes nor no. Those of others are read as they
+            read them: what is not a yes is a no.
+    """
     for name in OFFLINE_VARIABLES:
-        value = os.environ.get(name, "")
+        value = os.environ.get(name, "").strip()
         if value.upper() in ("1", "ON", "YES", "TRUE"):
             return f"{name}={value}"
+        if name == OFFLINE_VARIABLES[0] and value.upper() not in ("", "0", "OFF", "NO", "FALSE"):
+            raise UsageError(f"{name} is '{value}'", fix="1, or 0")
     return ""
 
 

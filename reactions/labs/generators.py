@@ -98,11 +98,16 @@ class MiniGenerator:
         from reactions.labs.mini.subjects import subjects_by_name
 
         if item is not None:
+            from reactions.labs import mini
             from reactions.labs.mini.found import scene_of
 
+            described = mini.described_modalities()
+            if item.modality not in described:
+                fix = f"--corpus world:MODALITY, one of: {', '.join(described)}"
+                return f"the mini world describes no {item.modality} items", fix
             if scene_of(item, self._seed) is None:
                 fix = _DESCRIBED.format(modality=item.modality)
-                return "it is no scene that the mini describer finds by its id", fix
+                return "it is not a scene that the mini describer finds by its id", fix
         elif category not in (known := subjects_by_name()):
             fix = suggestion(category, known) if did_you_mean(category, known) else ""
             return (

@@ -191,6 +191,7 @@ def test_a_dead_server_is_told_in_a_few_words(run):
         (["build", "--classes", "animals.txt", "--generator", "mini", "--batch", "0"], 2, "batch"),
         (["describe", "--corpus", "imag", "--generator", "mini"], 2, "did you mean 'image'"),
         (["describe", "--corpus", "world:imag", "--generator", "mini"], 2, "'image'"),
+        (["describe", "--corpus", "text", "--generator", "mini"], 2, "one of: audio, depth"),
         (["build", "--classes", "animals.txt", "--generator", "mini"], 2, "no such class"),
         (["describe", "--corpus", "llvip", "--generator", "mini"], 2, "--corpus world:thermal"),
         (

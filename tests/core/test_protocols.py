@@ -172,6 +172,15 @@ def test_offline_mode_holds_for_data_too(name, monkeypatch):
     assert f"{name}=1" in caught.value.why
 
 
+def test_our_own_offline_variable_says_yes_or_no(monkeypatch):
+    monkeypatch.setenv("MOLSPACE_OFFLINE", "ja")
+    with pytest.raises(UsageError, match="MOLSPACE_OFFLINE is 'ja'"):
+        offline()
+    for name in protocols.OFFLINE_VARIABLES:
+        monkeypatch.setenv(name, "0" if name == "MOLSPACE_OFFLINE" else "ja")
+    assert offline() == ""
+
+
 def test_hosts_for_messages():
     assert host_of("https://example.org/a/b") == "https://example.org"
     assert host_of("simplecache::s3://bucket/a") == "s3://bucket"
