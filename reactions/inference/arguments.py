@@ -11,7 +11,7 @@ from pathlib import Path
 from reactions.core.errors import UsageError
 from reactions.core.file_names import as_stored
 from reactions.data.path_like import never_a_file, path_reason
-from reactions.inference.place_kinds import place_kind
+from reactions.inference.place_kinds import CONTAINERS, place_kind
 from reactions.modalities.suffixes import (
     COMPANIONS,
     is_packed,
@@ -123,7 +123,7 @@ def _is_there(text: str, base: Path) -> bool:
 
 def _reason(text: str, base: Path) -> str:
     """Say why an argument is not an input; "" if it is a file of lines, a medium or a text."""
-    if modality_of(text):
+    if modality_of(text) or Path(text).suffix.lower() in CONTAINERS:
         try:
             path = as_stored(base / text)
             if path.is_file():
