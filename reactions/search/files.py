@@ -5,7 +5,7 @@
         units.npy           (n, K, d) atoms, float32 or float16
         lengths.npy         (n, K) float32
         products.npy        (n, K (K - 1) / 2) float32
-        items.jsonl         an object a row: id, source, digest, and within, where there is one
+        items.jsonl         an object a row: id, source, digest; within and place of parts of files
         offsets.npy         (n + 1,) int64: where each line of items.jsonl begins
     approximate/            FAISS's structures, one a modality; see ``approximate``
     lock                    held by whoever writes
@@ -170,16 +170,18 @@ class OpenSegment:
 
 
 def _line(item: IndexedItem) -> str:
-    facts = {"id": item.id, "source": item.source, "digest": item.digest}
+    facts: dict[str, Any] = {"id": item.id, "source": item.source, "digest": item.digest}
     if item.within:
-        facts["within"] = item.within
+        facts |= {"within": item.within, "place": item.place}
     return json.dumps(facts, ensure_ascii=True) + "\n"
 
 
 def _item(line: bytes, modality: Modality) -> IndexedItem:
     facts = json.loads(line)
-    source, digest = facts["source"], facts["digest"]
-    return IndexedItem(facts["id"], modality, source, digest, facts.get("within", ""))
+    within = facts.get("within", "")
+    start, size_bytes, column = facts.get("place", (0, 0, ""))
+    place = (int(start), int(size_bytes), str(column))
+    return IndexedItem(facts["id"], modality, facts["source"], facts["digest"], within, place)
 
 
 def open_segment(directory: Path, record: IndexRecord, segment: Segment) -> OpenSegment:

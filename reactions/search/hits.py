@@ -11,6 +11,7 @@ from reactions.core.local_files import exists, is_file
 from reactions.core.remote import url_name
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
+from reactions.data.parquet_cells import ParquetCell
 from reactions.modalities.registry import get
 
 _LONGEST_SOURCE = 10_000
@@ -29,6 +30,8 @@ class IndexedItem:
         digest: of its contents.
         within: the path or address of the tar or parquet file that it lies in; "" for what is a
             file of its own, or none, and in indexes of versions before this was kept.
+        place: where in ``within`` it lies: a member's offset and size in bytes, and ""; or a row,
+            from 0, the size and the column.
     """
 
     id: str
@@ -36,19 +39,33 @@ class IndexedItem:
     source: str
     digest: str
     within: str = ""
+    place: tuple[int, int, str] = (0, 0, "")
 
     @classmethod
     def of(cls, item: Item, digest: str) -> IndexedItem:
         """Describe an item."""
-        value, source, within = item.value, "", ""
+        value, source, within, place = item.value, "", "", (0, 0, "")
         if isinstance(value, str):
             source = value[:_LONGEST_SOURCE]
         elif isinstance(value, Path):
             source = str(value.absolute())
         elif isinstance(value, Blob):
             source = str(value)
-            within = value.url if source != value.url else ""
-        return cls(item.id, item.modality, source, digest, within)
+            if source != value.url:
+                within, place = value.url, (value.offset, value.size_bytes or 0, "")
+            if isinstance(value, ParquetCell):
+                place = (value.row, value.size_bytes or 0, value.column)
+        return cls(item.id, item.modality, source, digest, within, place)
+
+    @property
+    def part(self) -> Blob | None:
+        """What is read of the file it lies in; None for what is no part of one, or not known."""
+        start, size_bytes, column = self.place
+        if start < 0:
+            return None
+        if column:
+            return ParquetCell(self.within, size_bytes=size_bytes or None, row=start, column=column)
+        return Blob(self.within, start, size_bytes, self.source) if size_bytes else None
 
     @property
     def label(self) -> str:
@@ -105,6 +122,7 @@ class Hit:
     def to_json(self) -> dict[str, Any]:
         """Return the hit as a JSON object."""
         facts = asdict(self.item)
+        del facts["place"]
         return {
             "rank": self.rank,
             "score": round(self.score, 6),

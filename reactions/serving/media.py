@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reactions.core.errors import DataError, MediaError
+from reactions.core.hashing import bytes_digest
 from reactions.core.types import Item, Modality
 from reactions.labs.lab import Lab
 from reactions.modalities import registry
@@ -129,11 +130,15 @@ class Media:
             raise _nothing(modality, number)
         indexed = _indexed(index, modality, number)
         if indexed.source:
-            path = self._file(indexed)
-            with path.open("rb") as stream:
-                kind = played(modality, stream.read(_HEAD))
-            if kind:
-                return Medium(kind, path=path, size_bytes=path.stat().st_size)
+            held = self._contents(indexed)
+            if isinstance(held, bytes):
+                if kind := played(modality, held[:_HEAD]):
+                    return self._keep(key, Medium(kind, held, size_bytes=len(held)))
+            else:
+                with held.open("rb") as stream:
+                    kind = played(modality, stream.read(_HEAD))
+                if kind:
+                    return Medium(kind, path=held, size_bytes=held.stat().st_size)
         if modality != "audio":
             raise NotThere(
                 f"the video {number} cannot be played by a browser",
@@ -168,12 +173,35 @@ class Media:
     def _value(self, index: SearchIndex, modality: Modality, number: int) -> Any:
         indexed = _indexed(index, modality, number)
         if indexed.source:
-            path = self._file(indexed)
-            return registry.load(Item(indexed.id, modality, path)).value
+            return registry.load(Item(indexed.id, modality, self._contents(indexed))).value
         item = self._lab_items.find(indexed)
         if item is None:
             raise _nothing(modality, number)
         return item.value
+
+    def _contents(self, indexed: IndexedItem) -> Path | bytes:
+        """Return the file of an item, or its bytes in a tar or parquet file of this machine.
+
+        Raises:
+            DataError: it is gone, or another one.
+        """
+        part = indexed.part
+        if part is None or not Path(part.url).is_file():
+            return self._file(indexed)
+        if not 0 < (part.size_bytes or 0) <= self._limits.upload_bytes:
+            raise MediaError(
+                f"'{indexed.label}' is larger than what is shown of tars and parquet files",
+                why=f"it has {part.size_bytes} bytes, more than {self._limits.upload_bytes}",
+                fix="index copies of the files",
+            )
+        data = part.read()
+        if f"file:{bytes_digest(data)}" != indexed.digest:
+            raise DataError(
+                f"'{indexed.label}' is not shown",
+                why="it is not what was indexed: its file was changed",
+                fix="build the index again",
+            )
+        return data
 
     def _file(self, indexed: IndexedItem) -> Path:
         """Return the file of an item, checked to be what was indexed.
@@ -187,18 +215,18 @@ class Media:
                 f"'{indexed.label}' lies on a server, and is not fetched to be shown",
                 fix="index copies of the files",
             )
+        if not path.is_file() and indexed.is_gone:
+            raise DataError(f"'{indexed.label}' is gone", why="its file was moved or removed")
         if ".tar/" in indexed.source and not path.is_file():
             raise MediaError(
                 f"'{indexed.label}' lies in a tar, and is not unpacked to be shown",
                 fix="index copies of the files",
             )
-        if not path.is_file() and not indexed.is_gone:
+        if not path.is_file():
             raise MediaError(
                 f"'{indexed.label}' lies in another file, and is not unpacked to be shown",
                 fix="index copies of the files",
             )
-        if not path.is_file():
-            raise DataError(f"'{indexed.label}' is gone", why="its file was moved or removed")
         if f"file:{self._digests.of(path)}" != indexed.digest:
             raise DataError(
                 f"'{indexed.label}' is not shown",

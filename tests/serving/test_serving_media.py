@@ -2,15 +2,19 @@
 
 import io
 import json
+import tarfile
 
 import numpy as np
 import pytest
 from media_files import image_bytes, put_tar, sound_bytes
+from parquet_media import put_media, struct
 from PIL import Image
 from served import bench_at, client_of, media_items
 
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Waveform
+from reactions.data.parquet_cells import ParquetCell
+from reactions.search.index import SearchIndex
 from reactions.serving.pictures import encoded_picture, peaks, picture_of, wav
 from reactions.serving.transfer import read_range
 
@@ -83,13 +87,63 @@ def test_a_changed_file_is_not_shown(served):
     assert "is gone" in client.get("/api/indexes/0/audio/1/play").json()["what"]
 
 
-def test_what_lies_in_a_tar_is_not_unpacked(tmp_path):
-    tar = put_tar(tmp_path / "s.tar", {"k.png": image_bytes()})
-    blob = Blob(str(tar), 512, len(image_bytes()), "k.png")
-    client = client_of(bench_at(tmp_path, [Item("k", "image", blob)]))
+def items_in_files(folder):
+    """A picture and a sound in a tar, and a picture in a parquet file."""
+    tar = put_tar(folder / "s.tar", {"k.png": image_bytes(), "s.wav": sound_bytes()})
+    rows = put_media(folder / "r.parquet", {"image": [None, struct(image_bytes(4), "p.png")]})
+    size = len(image_bytes(4))
+    with tarfile.open(tar) as opened:
+        places = {own.name: (own.offset_data, own.size) for own in opened}
+    return [
+        Item("k", "image", Blob(str(tar), *places["k.png"], "k.png")),
+        Item("r", "image", ParquetCell(str(rows), 0, size, row=1, column="image")),
+        Item("s", "audio", Blob(str(tar), *places["s.wav"], "s.wav")),
+    ]
+
+
+def test_what_lies_in_tars_and_parquet_files_is_shown(tmp_path):
+    client = client_of(bench_at(tmp_path, items_in_files(tmp_path)))
+    shown = [client.get(f"/api/indexes/0/image/{n}/picture") for n in range(2)]
+    assert [answer.status_code for answer in shown] == [200, 200]
+    assert shown[0].content != shown[1].content
+    answer = client.get("/api/indexes/0/audio/0/play", headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.content) == (206, sound_bytes()[:10])
+    assert client.get("/api/indexes/0/audio/0/outline").json()["peaks"]
+
+
+def test_parts_of_files_that_changed_are_not_shown(tmp_path):
+    client = client_of(bench_at(tmp_path, items_in_files(tmp_path)))
+    put_tar(tmp_path / "s.tar", {"k.png": image_bytes(7), "s.wav": sound_bytes(7)})
     answer = client.get("/api/indexes/0/image/0/picture")
     assert answer.status_code == 422
-    assert answer.json()["what"] == "'s.tar#k.png' lies in a tar, and is not unpacked to be shown"
+    assert answer.json()["what"] == "'s.tar#k.png' is not shown"
+    (tmp_path / "s.tar").unlink()
+    assert "is gone" in client.get("/api/indexes/0/audio/0/play").json()["what"]
+
+
+def test_large_parts_of_files_are_not_read(tmp_path):
+    client = client_of(bench_at(tmp_path, items_in_files(tmp_path), upload_bytes=50))
+    answer = client.get("/api/indexes/0/image/0/picture")
+    assert (answer.status_code, "larger than" in answer.json()["what"]) == (422, True)
+
+
+def tampered(folder, bench, changes):
+    """Change what an index says of its first sound, as whoever made it may; return a client."""
+    for segment in sorted((folder / "index" / "segments").iterdir()):
+        first, *rest = map(json.loads, (segment / "items.jsonl").read_text().splitlines())
+        if first["id"] in ("audio-0", "s"):
+            break
+    lines = [json.dumps(line) + "\n" for line in (first | changes, *rest)]
+    (segment / "items.jsonl").write_text("".join(lines))
+    np.save(segment / "offsets.npy", np.cumsum([0, *map(len, lines)], dtype=np.int64))
+    record = json.loads((folder / "index" / "index.json").read_text())
+    for own in record["segments"]:
+        if own["name"] == segment.name:
+            for name in ("items.jsonl", "offsets.npy"):
+                own["files"][name][0] = (segment / name).stat().st_size
+    (folder / "index" / "index.json").write_text(json.dumps(record))
+    bench.indexes = (SearchIndex(folder / "index", bench.target),)
+    return client_of(bench)
 
 
 def test_an_index_opens_no_other_file_of_this_machine(tmp_path):
@@ -97,28 +151,22 @@ def test_an_index_opens_no_other_file_of_this_machine(tmp_path):
     secret = tmp_path / "secret.wav"
     secret.write_bytes(sound_bytes(5))
     bench = bench_at(tmp_path, media_items(tmp_path / "media"))
-    segment = tmp_path / "index" / "segments" / "00002"
-    for folder in sorted((tmp_path / "index" / "segments").iterdir()):
-        lines = (folder / "items.jsonl").read_text().splitlines()
-        if json.loads(lines[0])["id"] == "audio-0":
-            segment = folder
-    first, *rest = map(json.loads, (segment / "items.jsonl").read_text().splitlines())
-    first["source"] = str(secret)
-    lines = [json.dumps(line) + "\n" for line in (first, *rest)]
-    (segment / "items.jsonl").write_text("".join(lines))
-    np.save(segment / "offsets.npy", np.cumsum([0, *map(len, lines)], dtype=np.int64))
-    record = json.loads((tmp_path / "index" / "index.json").read_text())
-    for own in record["segments"]:
-        if own["name"] == segment.name:
-            for name in ("items.jsonl", "offsets.npy"):
-                own["files"][name][0] = (segment / name).stat().st_size
-    (tmp_path / "index" / "index.json").write_text(json.dumps(record))
-    from reactions.search.index import SearchIndex
-
-    bench.indexes = (SearchIndex(tmp_path / "index", bench.target),)
-    answer = client_of(bench).get("/api/indexes/0/audio/0/play")
+    answer = tampered(tmp_path, bench, {"source": str(secret)}).get("/api/indexes/0/audio/0/play")
     assert answer.status_code == 422
     assert answer.content != secret.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "place", [[0, 60, ""], [0, 1 << 40, ""], [-1, 5, ""], [0, 10, "image"], [0, 0, ""]]
+)
+def test_an_index_opens_no_part_of_another_file(tmp_path, place):
+    secret = tmp_path / "secret.tar"
+    secret.write_bytes(sound_bytes(5))
+    bench = bench_at(tmp_path, items_in_files(tmp_path))
+    changes = {"within": str(secret), "source": f"{secret}/s.wav", "place": place}
+    answer = tampered(tmp_path, bench, changes).get("/api/indexes/0/audio/0/play")
+    assert answer.status_code == 422, answer.text
+    assert b"RIFF" not in answer.content
 
 
 @pytest.mark.parametrize(
