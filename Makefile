@@ -50,10 +50,10 @@ test-oldest: $(OLDEST)/.installed
 browser: $(TEST)/.installed
 	.ci/browser $(TEST)
 
-# Damaged bundles, expressions, lab files, embeddings, media and tables: the same seeds as in
-# the tests, but many more of them.
+# Damaged bundles, expressions, lab files, embeddings, media and tables, and trees of expressions:
+# as in the tests, but many more of them.
 fuzz: $(TEST)/.installed
-	MOLSPACE_FUZZ_EXAMPLES=$(EXAMPLES) $(TEST)/bin/pytest tests/fuzz
+	MOLSPACE_FUZZ_EXAMPLES=$(EXAMPLES) $(TEST)/bin/pytest tests/fuzz tests/dsl/test_dsl_properties.py
 
 # Workers and drivers of a cluster on this machine, killed at random moments.
 kills: $(TEST)/.installed

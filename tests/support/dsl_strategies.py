@@ -1,5 +1,7 @@
 """Random syntax trees and random wrong texts."""
 
+import os
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -11,7 +13,11 @@ from reactions.dsl.values import RESERVED, is_identifier
 from reactions.ops.recipes import BUILT_IN
 
 # How busy the machine is, and the grammar's one-time compilation, are not a property of a text.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(
+    max_examples=int(os.environ.get("MOLSPACE_FUZZ_EXAMPLES", "40")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 identifiers = st.one_of(
     st.sampled_from(["ImageBind", "CLAP_m", "CLAP_g", "a", "_", "b2.5", "DrX", "sigma", "TVA"]),
