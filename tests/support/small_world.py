@@ -24,6 +24,11 @@ shard_rows = 200
 text = { world = 300 }
 image = { world = 200 }
 audio = { world = 200 }
+
+[pairs.scenes]
+seen_by = "ImageBind"
+default = true
+world = 1000
 """
 
 
