@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 SEGMENT_ROWS: Final = 1 << 14
 """Rows that are published together: what a killed run loses, at most."""
 
+SEGMENT_S: Final = 600.0
+"""Seconds after which fewer are published: slow encoders take hours for as many rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Added:
@@ -71,12 +75,13 @@ def add_items(
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[int], None] = lambda n: None,
     segment_rows: int = SEGMENT_ROWS,
+    segment_s: float = SEGMENT_S,
 ) -> Added:
     """Add items to an index, which is made if it is not there.
 
     What it has already, by modality, id and contents, is not embedded again; what has changed takes
-    the place of what was there. Every ``segment_rows`` rows are published, so that a run that was
-    killed goes on there.
+    the place of what was there. Every ``segment_rows`` rows are published, and at least all
+    ``segment_s``, so that a run that was killed goes on there.
 
     Args:
         directory: of the index.
@@ -90,6 +95,7 @@ def add_items(
         on_problem: called for each item that cannot be embedded, which is left out.
         on_progress: called with how many items were embedded so far.
         segment_rows: rows of a segment.
+        segment_s: seconds after which what is embedded is published, however few rows.
 
     Raises:
         UsageError: another product made the index, or two items have one id.
@@ -144,7 +150,13 @@ def add_items(
         try:
             for batch, rows in stream:
                 take(batch, rows)
-                for modality in [m for m, own in waiting.items() if len(own.items) >= segment_rows]:
+                due_s = time.monotonic() - segment_s
+                due = [
+                    m
+                    for m, own in waiting.items()
+                    if len(own.items) >= segment_rows or own.began_s <= due_s
+                ]
+                for modality in due:
                     record = _publish(directory, record, embedder, modality, waiting.pop(modality))
         except BaseException:
             # What is embedded is kept, however the run ends; the reason it ends is what counts.
@@ -178,6 +190,7 @@ class _Waiting:
         self.items: list[IndexedItem] = []
         self.rows: list[NDArray[np.float32]] = []
         self.gone: list[int] = []
+        self.began_s = time.monotonic()
 
 
 def _fresh(

@@ -77,6 +77,10 @@ def test_many_segments_are_one_index(tmp_path, target, built, monkeypatch):
     monkeypatch.setattr("reactions.search.index._BLOCK_BYTES", 300)
     pieces = add(tmp_path / "pieces", target, mixture(), tmp_path / "cache", segment_rows=5).index
     assert len(pieces.record.segments) > len(built.record.segments) == 3
+    hasty = add(tmp_path / "hasty", target, mixture(200), tmp_path / "cache", segment_s=0.0).index
+    assert len(hasty.record.segments) > 3  # by time
+    slow = add(tmp_path / "slow", target, mixture(200), tmp_path / "cache").index
+    assert (hasty.counts, len(slow.record.segments)) == (slow.counts, 3)
     queries = embedded(target, items_of("text", 4, start=50), NO_ADJUSTMENT)
     whole = [[h.item.id for h in hits] for hits in built.search(queries, k=20)]
     assert [[h.item.id for h in hits] for hits in pieces.search(queries, k=20)] == whole
