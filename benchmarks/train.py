@@ -87,7 +87,9 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
     device = torch.device(chosen.device)
     growth, budget, longest_s = [], Budget(chosen.within), 0.0
-    sizes = SIZES[:2] if chosen.quick else SIZES
+    sizes = sizes_on(device, quick=chosen.quick)
+    if fast_half(device, "training") is None:
+        progress(left_out(device, "what multiplies in 16 bits, and the largest size"))
     # With little time, first the largest, which matter most.
     for n, sources, targets, dims in sizes if chosen.within is None else sizes[::-1]:
         problem = Problem(
@@ -107,6 +109,15 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
     yield curves(device, seeds=1 if chosen.quick else 3, epochs=2 if chosen.quick else 8)
     progress("seven projectors")
     yield seven(device, rows=4096 if chosen.quick else 12_288)
+
+
+def sizes_on(
+    device: torch.device, *, quick: bool
+) -> Sequence[tuple[int, int, int, tuple[int, int, int]]]:
+    """Return the sizes that a device is through with in ten minutes."""
+    if quick:
+        return SIZES[:2]
+    return SIZES if fast_half(device, "training") else SIZES[:-1]
 
 
 def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:

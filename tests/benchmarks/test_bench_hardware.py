@@ -81,3 +81,8 @@ def test_training_leaves_16_bits_out(halved, monkeypatch):
     assert ("Left out: what multiplies in 16 bits" in " ".join(table.notes)) is not halved
     (row,) = train.grown([(problem, timings)]).rows
     assert (row[3] is not None) is halved
+
+
+def test_without_16_bits_the_largest_training_is_left_out(halved):
+    assert len(train.sizes_on(CPU, quick=False)) == len(train.SIZES) - (not halved)
+    assert train.sizes_on(CPU, quick=True) == train.SIZES[:2]
