@@ -154,6 +154,8 @@ def infer(
     stdin = _binary(sys.stdin)
     if not (inputs or embeddings or out or format) and (stdin is None or stdin.isatty()):
         compare = not classifies  # the samples: nothing is written, nothing can be in the way
+    # A pipe that brought nothing to a file or a stream of rows did not ask for samples.
+    must_have_input = bool(out or format) and stdin is not None and not stdin.isatty()
     shows = compare or classifies
     files = () if shows or path is None else outputs.files_of(path, chosen_format)
     outputs.refuse_overwriting(files, () if literal else inputs or (), stdin)
@@ -190,7 +192,7 @@ def infer(
             inputs or (),
             stdin,
             modalities=target.space.modalities,
-            samples=session.lab.sample_items,
+            samples=None if must_have_input else session.lab.sample_items,
             by_id=embedder.by_id,
             taken_as=taken_as,
             tables=session.lab.tables,

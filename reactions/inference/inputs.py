@@ -36,7 +36,7 @@ def choose_items(
     stdin: IO[bytes] | None,
     *,
     modalities: Collection[Modality],
-    samples: Callable[[], Sequence[Item]],
+    samples: Callable[[], Sequence[Item]] | None,
     base: Path = Path(),
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
@@ -49,7 +49,7 @@ def choose_items(
         inputs: command-line arguments.
         stdin: read only if there are no arguments (or one is ``-``), and it is not a terminal.
         modalities: what the space embeds; other samples are left out.
-        samples: the lab's sample items.
+        samples: the lab's sample items; None where they cannot stand for an empty stdin.
         base: folder that relative paths start from.
         by_id: modalities that the space looks up by id (``Embedder.by_id``).
         taken_as: what arguments and lines are, as for ``read_items``.
@@ -90,11 +90,13 @@ def choose_items(
         )
         if (first := next(entries, None)) is not None:
             return chain([first], entries), 0
-    chosen = [item for item in samples() if item.modality in modalities]
+    chosen = [item for item in samples() if item.modality in modalities] if samples else []
     if not chosen:
+        if samples:
+            why += "; this lab has no sample items that the space embeds"
         raise UsageError(
             "no input",
-            why=f"{why}; this lab has no sample items that the space embeds",
+            why=why,
             fix='molspace infer "a dog barks" photo.png   or   molspace infer < queries.jsonl',
         )
     return chosen, len(chosen)

@@ -237,8 +237,12 @@ def test_no_input_in_a_lab_with_samples(run, monkeypatch):
     assert code == 0
     assert "no input: embedding the lab's 2 sample items" in err  # toy has no audio
     assert out.startswith("# cosines: image x text")
-    code, out, _ = run("--out", "e.npy")
+    code, out, _ = run("--out", "e.npy", stdin=None)
     assert (code, out) == (0, "e.npy\n")
+    for arguments in (("--out", "f.npy"), ("--format", "jsonl")):
+        code, out, err = run(*arguments, stdin=b"")
+        assert (code, out) == (2, "")
+        assert "error: no input\n  why: no arguments, and stdin is empty\n" in err
 
 
 @pytest.mark.parametrize(
