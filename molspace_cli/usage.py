@@ -143,11 +143,18 @@ def _no_such_option(option: str, path: str, command: Any) -> UsageError:
     why = ""
     if (same := _SAME.get(option)) in _options(command):
         fix = f"{same}   (all options: {path} --help)"
+    named = next((param.metavar for param in command.params if _names_a_product(param)), None)
+    if option == "--space" and named:
+        fix = f"{path} {named}   (no option, an argument)"
     below = list(getattr(command, "commands", {}).values())
     if any(option in _options(sub) for sub in _leaves(below)):
         why = "an option stands after the command it belongs to"
         fix = f"{path} COMMAND {option}   (all options: {path} COMMAND --help)"
     return UsageError(f"{path} has no option '{option}'", why=why, fix=fix, command=path)
+
+
+def _names_a_product(param: Any) -> bool:
+    return param.param_type_name == "argument" and "BUNDLE" in (param.metavar or "")
 
 
 def _leaves(commands: Sequence[Any]) -> list[Any]:

@@ -29,6 +29,7 @@ SLIPS = [
     ("eval --bundle b", "molspace eval has no option '--bundle'", "--space   (all options"),
     ("search i q --space b", "molspace search has no option '--space'", "--bundle   (all options"),
     ("plan A --log-file a.l --log-file b.l", "--log-file is given twice", "leave one out"),
+    ("sweep --space b", "molspace sweep has no option '--space'", "molspace sweep BUNDLE|EXPR"),
     ("eval --qqqqq x", "molspace eval has no option '--qqqqq'", "molspace eval --help"),
     ("react X --track --quiet", "--track needs a value", "--track VALUE --quiet"),
     ("eval --task --space ImageBind", "--task needs a value", "--task=--space"),
