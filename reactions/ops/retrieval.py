@@ -13,7 +13,7 @@ from reactions.core.errors import DimensionMismatch
 from reactions.ops.precision import Precision, full_float32, gemm_dtype
 from reactions.ops.retrieval_16bit import ShiftedTiles
 from reactions.ops.retrieval_exact import ExactTiles
-from reactions.ops.retrieval_sampled import SampledTiles
+from reactions.ops.retrieval_sampled import SampledTiles, share_that_pays
 from reactions.ops.tensors import load_rows, unit
 from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
 
@@ -120,17 +120,21 @@ def soft_retrieve(
             n, m, dim, widths, memory_bytes=memory_bytes, cuda=cuda, cached=half is None
         )
 
+    share = None
+    if half is None and precision == "fast" and device.type == "cpu" and not tiny:
+        share = share_that_pays(queries, keys, scale=scale)
+
     def means(start: int, stop: int) -> list[Tensor]:
         """Sum over all keys for one set of queries; what it held is free when it returns."""
         block = unit(load_rows(queries, start, stop, device))
-        sums: _Tiles | None = None
+        sums: _Tiles
         if half is not None:
             sums = ShiftedTiles(
                 block, keys, values, scale=scale, block_rows=tiling.block_rows, dtype=half
             )
-        elif precision == "fast" and device.type == "cpu" and not tiny:
-            sums = SampledTiles.where_it_pays(block, keys, values, scale=scale, tiling=tiling)
-        if sums is None:
+        elif share is not None:
+            sums = SampledTiles(block, keys, values, share=share, scale=scale, tiling=tiling)
+        else:
             sums = ExactTiles(block, widths, scale=scale, block_rows=tiling.block_rows)
         seen = 0
         for tile in stream_tiles([keys, *values], tiling.key_rows, device):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -29,6 +29,10 @@ shorter than one (0.75 on rows as encoders give), and what is not drawn along it
 _SHARES = [2.0**-octave for octave in range(10, 21)]
 """Thresholds to choose from, as shares of a row's total weight."""
 
+_MOST = 2.0**-10
+"""And no more than this share of the weight that is known to be there: one key that is lost, where
+few weigh anything, is as much of the whole."""
+
 _COLUMNS = 128
 """Of values that are added at a time: those of a tile of keys stay in a core's own cache."""
 
@@ -37,11 +41,50 @@ _MIN_KEYS, _MIN_QUERIES = 1 << 12, 1 << 8
 
 _PILOT_ROWS = 128
 
+_REACH = 30.0
+"""Octaves that a weight may lie above a row's unit before the unit moves: squares of the sums of a
+billion such weights are no overflow."""
+
+_SAMPLE_SHARE = 16
+"""Of so many keys at most one is compared with all queries beforehand."""
+
 _FINDING, _KEPT, _KEPT_COLUMN = 112.0, 1200.0, 2.0
 """What it takes to find the keys to keep, a pair; to keep one; and to add a column of its value: in
 columns of the whole product, measured with AVX2."""
 
 _SEED = 0
+
+
+def share_that_pays(queries: Matrix, keys: Matrix, *, scale: float) -> float | None:
+    """Return the threshold for ``SampledTiles``; None where the whole product takes less time.
+
+    Samples of queries and keys say how many keys would be kept.
+
+    Args:
+        queries: all of a retrieval.
+        keys: likewise.
+        scale: log2(e) / temperature.
+    """
+    # Judged for values as wide as keys: a value's result must not depend on the others.
+    n, (m, width) = len(queries), keys.shape
+    if m < _MIN_KEYS or n < _MIN_QUERIES or width <= _FINDING:
+        return None
+    cpu = torch.device("cpu")
+    some, few = unit(sampled_rows(queries, cpu)), unit(sampled_rows(keys, cpu))
+    logits = (some[:: max(1, len(some) // _PILOT_ROWS)] * scale) @ few.T
+    shares = torch.softmax(logits * _LN_2, dim=1)
+    alike = m / len(few)  # keys that one of the sample stands for
+    for share in _SHARES:
+        light = torch.where(shares < share * alike, shares, 0.0).sum(dim=1).mean()
+        if share * float(light) <= _AIM**2:
+            break
+    density = float((shares / (share * alike)).clamp_(max=1.0).mean())
+    if density * (_KEPT + _KEPT_COLUMN * width) + _FINDING >= width:
+        return None
+    logger.info(
+        "soft retrieval of %d from %d: keys below %.1e of a row's weight are drawn", n, m, share
+    )
+    return share
 
 
 class SampledTiles:
@@ -59,9 +102,10 @@ class SampledTiles:
     similarities are computed, in fp32. Which light keys are drawn is decided by one random
     number a key, the same for all queries and in every run.
 
-    The threshold of a row is a share of its total weight, as far as the tiles before show it. The
-    error is counted as it is added (see ``means``), and rows that may be too far off, because their
-    totals misled the threshold or their mean is nearly zero, are computed once more, exactly.
+    The threshold of a row is a share of its total weight, as a sample of the keys shows it or, if
+    that is more, the tiles so far; so the order of the keys matters little. The error is counted as
+    it is added (see ``means``), and rows that may be too far off, because the sample misled the
+    threshold or their mean is nearly zero, are computed once more, exactly.
 
     Args:
         queries: (n, d) fp32 unit rows on the CPU.
@@ -82,85 +126,54 @@ class SampledTiles:
         scale: float,
         tiling: Tiling,
     ) -> None:
-        n = len(queries)
+        n, m = len(queries), len(keys)
         self._units, self._matrices = queries, (keys, *values)
         self._share, self._scale, self._tiling = share, scale, tiling
         # [q, -log2 t, -1] . [k, 1, log2 u] is positive where w > t u, for u uniform in (0, 1).
         self._queries = torch.cat(
             [queries * scale, queries.new_zeros(n, 1), -queries.new_ones(n, 1)], dim=1
         )
-        drawn = torch.rand(len(keys), generator=torch.Generator().manual_seed(_SEED))
+        drawn = torch.rand(m, generator=torch.Generator().manual_seed(_SEED))
         self._drawn = drawn.clamp_(min=2.0**-24).log2_()
         self._scratch = queries.new_empty(0)
         self._converts = [queries.new_empty(0) for _ in range(2 + len(values))]
         self._seen = 0
-        # Weights are held relative to 2^unit, the total weight of a row that its first tile shows.
-        self._unit = queries.new_zeros(n)
+        self._is_finite = True
+        # Weights are held relative to 2^unit: at first, the weight of a sample of the keys.
+        few = unit(sampled_rows(keys, queries.device))
+        few = few[:: max(1, _SAMPLE_SHARE * len(few) // m)]
+        self._alike = m / len(few)  # keys that one of the sample stands for
+        self._unit = self._weight_of(few)
+        self._sampled = queries.new_ones(n)
         self._threshold = queries.new_zeros(n)
+        self._largest = queries.new_zeros(n)
         self._total = queries.new_zeros(n)
         self._variance = queries.new_zeros(n)
         self._sums = [queries.new_zeros((n, value.shape[1])) for value in values]
-
-    @classmethod
-    def where_it_pays(
-        cls,
-        queries: Tensor,
-        keys: Matrix,
-        values: Sequence[Matrix],
-        *,
-        scale: float,
-        tiling: Tiling,
-    ) -> Self | None:
-        """Return the sums, empty; None where the whole product is expected to take less time.
-
-        A few queries and a sample of the keys say how many would be kept.
-        """
-        # Judged for values as wide as keys: a value's result must not depend on the others.
-        m, width = keys.shape
-        if m < _MIN_KEYS or len(queries) < _MIN_QUERIES or width <= _FINDING:
-            return None
-        few = unit(sampled_rows(keys, queries.device))
-        logits = (queries[:: max(1, len(queries) // _PILOT_ROWS)] * scale) @ few.T
-        shares = torch.softmax(logits * _LN_2, dim=1)
-        alike = m / len(few)  # keys that one of the sample stands for
-        for share in _SHARES:
-            light = torch.where(shares < share * alike, shares, 0.0).sum(dim=1).mean()
-            if share * float(light) <= _AIM**2:
-                break
-        density = float((shares / (share * alike)).clamp_(max=1.0).mean())
-        if density * (_KEPT + _KEPT_COLUMN * width) + _FINDING >= width:
-            return None
-        logger.info(
-            "soft retrieval of %d from %d: keys below %.1e of a row's weight are drawn",
-            len(queries),
-            m,
-            share,
-        )
-        return cls(queries, keys, values, share=share, scale=scale, tiling=tiling)
 
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
         drawn = self._drawn[self._seen : self._seen + len(keys)]
         k, v = self._converted(keys, values)
         k[:, -2], k[:, -1] = 1, drawn
-        if self._seen:
-            self._move_thresholds()
+        # No comparison is true of what is no number: it would be passed over.
+        self._is_finite &= all(bool(part.sum().isfinite()) for part in (k, *itertools.chain(*v)))
+        self._move_thresholds()
         for start in range(0, len(self._queries), self._tiling.block_rows):
             rows = slice(start, start + self._tiling.block_rows)
             queries = self._queries[rows]
             self._scratch, over = scratch(self._scratch, len(queries), len(k))
             torch.mm(queries, k.T, out=over)
-            if not self._seen:
-                over -= self._first_thresholds(rows, over + drawn).unsqueeze(1)
             self._add_kept(rows, over.view(-1), drawn, v)
         self._seen += len(keys)
 
     def means(self) -> list[Tensor]:
         """Return the weighted means."""
         means = [sums / self._total.unsqueeze(1) for sums in self._sums]
-        # Three more draws of the last threshold stand for the chance that few have been made.
-        last = torch.exp2(self._threshold - self._unit)
-        error = (self._variance + 3 * last.square()).sqrt_() / self._total
+        # Three more draws of the largest threshold stand for the chance that few have been made.
+        error = torch.hypot(self._variance.sqrt(), math.sqrt(3) * self._largest) / self._total
+        if not self._is_finite:
+            error.fill_(torch.nan)
         for index, mean in enumerate(means):
             row_error = error / torch.linalg.vector_norm(mean, dim=1)
             column_error = float(row_error.square().mean().sqrt())
@@ -198,18 +211,31 @@ class SampledTiles:
             )
         return k, cut
 
-    def _first_thresholds(self, rows: slice, logits: Tensor) -> Tensor:
-        """Set and return the thresholds for the first tile, from its own logits."""
-        whole = len(self._drawn) / logits.shape[1]
-        self._unit[rows] = torch.logsumexp(logits.mul_(_LN_2), dim=1) / _LN_2 + math.log2(whole)
-        self._threshold[rows] = self._unit[rows] + math.log2(self._share)
-        return self._threshold[rows]
+    def _weight_of(self, few: Tensor) -> Tensor:
+        """Return the base-2 logarithms of the weight that some keys have together, for each row."""
+        blocks = torch.split(self._queries[:, :-2], self._tiling.block_rows)
+        logits = (torch.mm(block, few.T) for block in blocks)
+        return torch.cat([torch.logsumexp(part.mul_(_LN_2), dim=1) for part in logits]) / _LN_2
 
     def _move_thresholds(self) -> None:
-        """Set the thresholds for the next tile by what the tiles before have shown."""
-        whole = len(self._drawn) / self._seen * self._share
-        self._threshold = self._unit + (self._total * whole).log2_()
+        """Set the thresholds for the next tile by what the sample and the tiles before show."""
+        threshold = torch.minimum(
+            self._share * torch.maximum(self._alike * self._sampled, self._total),
+            _MOST * torch.maximum(self._sampled, self._total),
+        )
+        self._largest = torch.maximum(self._largest, threshold)
+        self._threshold = self._unit + threshold.log2()
         self._queries[:, -2] = -self._threshold
+
+    def _move_units(self, rows: slice, octaves: Tensor) -> None:
+        """Hold the weights of a block of queries relative to units that lie higher."""
+        by = torch.exp2(-octaves)
+        self._unit[rows] += octaves
+        for held in (self._sampled, self._total, self._largest):
+            held[rows] *= by
+        self._variance[rows] *= by.square()
+        for sums in self._sums:
+            sums[rows] *= by.unsqueeze(1)
 
     def _add_kept(
         self, rows: slice, over: Tensor, drawn: Tensor, values: Sequence[Sequence[Tensor]]
@@ -226,10 +252,17 @@ class SampledTiles:
         kept = (over > 0).nonzero().squeeze(1)
         row, column = kept // m, kept % m
         octaves = over[kept] + drawn[column]  # of the weight above the threshold
-        threshold = torch.exp2(self._threshold[rows] - self._unit[rows])[row]
-        light = torch.where(octaves <= 0, threshold, 0.0)
+        above = self._threshold[rows] - self._unit[rows]
+        heights = octaves.clamp(min=0) + above[row]
+        if len(heights) and not float(heights.max()) < _REACH:
+            tops = torch.zeros_like(above).scatter_reduce_(0, row, heights, "amax").floor_()
+            moves = torch.where(tops > _REACH, tops, 0.0)
+            self._move_units(rows, moves)
+            above -= moves
+            heights -= moves[row]
+        light = torch.where(octaves <= 0, torch.exp2(above)[row], 0.0)
         self._variance[rows].index_add_(0, row, light.square_())
-        weights = octaves.clamp_(min=0).exp2_().mul_(threshold)
+        weights = heights.exp2_()
         self._total[rows].index_add_(0, row, weights)
         begins = torch.searchsorted(kept, torch.arange(0, len(over), m))
         for sums, value in zip(self._sums, values, strict=True):

@@ -55,8 +55,9 @@ def plan_tiles(
 ) -> Tiling:
     """Choose tiles that fit a budget; pure arithmetic, made before anything is loaded.
 
-    The preferred sizes are used wherever they fit, so that results do not depend on how
-    much memory happens to be free; else products shrink first, then the set of queries.
+    The preferred sizes are used wherever they fit, so that results depend little on how much
+    memory happens to be free (see ``soft_retrieve`` for how far off ``fast`` may be); else
+    products shrink first, then the set of queries.
 
     Args:
         n: queries.

@@ -119,10 +119,15 @@ def hardware_of(device: str) -> Hardware:
         device: ``"cpu"`` or ``"cuda:N"``.
     """
     kind = device.partition(":")[0]
-    if kind == "cpu":
-        return Hardware(kind, cpu_name())
     import torch
 
+    if kind == "cpu":
+        from reactions.ops.precision import cpu_has_bfloat16
+
+        # One CPU computes otherwise where torch is kept to older instructions.
+        products = "bfloat16" if cpu_has_bfloat16() else "float32"
+        capability = torch.backends.cpu.get_cpu_capability()
+        return Hardware(kind, f"{cpu_name()} ({capability}, {products} products)")
     try:
         return Hardware(kind, torch.cuda.get_device_name(device))
     except (RuntimeError, AssertionError):  # it works; only its name cannot be found out

@@ -48,7 +48,8 @@ def test_errors_are_within_the_bounds_whatever_the_data(name, d):
                 assert row < 3 * ROW_ERROR  # three times what is expected
 
 
-def test_a_threshold_that_is_too_high_is_found_out():
+def test_a_threshold_that_is_too_high_is_found_out(monkeypatch):
+    monkeypatch.setattr(retrieval_sampled, "_MOST", 1.0)
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     (found,), again = in_tiles(q, k, [k], share=0.2)
     assert again == len(q)
@@ -58,6 +59,7 @@ def test_a_threshold_that_is_too_high_is_found_out():
 def test_what_is_drawn_is_right_on_average(monkeypatch):
     monkeypatch.setattr(retrieval_sampled, "COLUMN_ERROR", 1.0)
     monkeypatch.setattr(retrieval_sampled, "ROW_ERROR", 1.0)
+    monkeypatch.setattr(retrieval_sampled, "_MOST", 1.0)
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     expected = reference(q, k, k, 1 / 20)
     draws = []
@@ -100,16 +102,59 @@ def test_neither_other_values_nor_other_queries_change_what_is_drawn():
     np.testing.assert_allclose(few[0], alone[0][:10], atol=1e-5)
 
 
-def test_rows_of_no_norm_and_of_no_number_come_out_as_in_full_products():
+@pytest.mark.parametrize("row", [7, 700, 1199])
+@pytest.mark.parametrize("of", ["keys", "values", "neither"])
+def test_rows_of_no_norm_and_of_no_number_come_out_as_in_full_products(of, row):
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     v = np.zeros((M, 40), np.float32)
-    broken = k.copy()
-    broken[7] = np.nan
-    for keys in (k, broken):
-        found, _ = in_tiles(q, keys, [v, keys])
-        expected = soft_retrieve(q, keys, [v, keys], temperature=1 / 100, precision="exact")
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one, other.numpy(), atol=2e-2)
+    if of != "neither":
+        k, v = k.copy(), np.ones((M, 40), np.float32)
+        (k if of == "keys" else v)[row] = np.nan
+    found, _ = in_tiles(q, k, [v, k])
+    expected = soft_retrieve(q, k, [v, k], temperature=1 / 100, precision="exact")
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=2e-2)
+
+
+@pytest.mark.parametrize("tile", [16, 400])
+def test_a_key_that_weighs_much_is_never_lost(tile):
+    """All weight lies in two keys, which may both be in the first tile, or far apart."""
+    rng = np.random.default_rng(0)
+    k = rng.normal(size=(M, 32))
+    k[:, :2] = 0  # what is orthogonal to the queries weighs e^-100
+    k = unit(k).astype(np.float32)
+    v = unit(rng.normal(size=(M, 24))).astype(np.float32)
+    q = np.tile(np.eye(32, dtype=np.float32)[0], (5, 1))
+    cosine = 1 - np.log(9) / 100  # a tenth of the weight
+    second = np.r_[cosine, (1 - cosine**2) ** 0.5, np.zeros(30)]
+    for first, other in [(0, place) for place in range(1, 16)] + [(0, 900), (900, 0), (899, 900)]:
+        keys = k.copy()
+        keys[first], keys[other] = q[0], second
+        (found,), again = in_tiles(q, keys, [v], tile=tile)
+        assert errors(found, reference(q, keys, v, 1 / 100))[0] < COLUMN_ERROR
+        assert again == 0
+
+
+@pytest.mark.parametrize("order", ["first", "last", "between"])
+def test_keys_in_the_order_of_their_classes_need_no_second_pass(order):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(30, 64))
+    k = unit(centres[np.arange(M) // 40] + 0.7 * rng.normal(size=(M, 64))).astype(np.float32)
+    of = {"first": 0, "last": 29, "between": 11}[order]
+    q = unit(centres[of] + 0.3 * rng.normal(size=(50, 64))).astype(np.float32)
+    (found,), again = in_tiles(q, k, [k], share=2.0**-14, tile=32)
+    assert errors(found, reference(q, k, k, 1 / 100))[0] < COLUMN_ERROR
+    assert again == 0
+
+
+def test_a_key_far_above_all_others_overflows_nothing():
+    """Rows that the sample says nothing of: each is a copy of a key, 2^90 above the others."""
+    rng = np.random.default_rng(0)
+    k = unit(rng.normal(size=(3 * M, 256))).astype(np.float32)
+    places = rng.integers(0, len(k), 50)
+    (found,), again = in_tiles(k[places], k, [k], tile=64)
+    assert errors(found, k[places])[0] < 1e-4
+    assert again == 0
 
 
 def clustered(n, d, seed):
@@ -122,24 +167,23 @@ def clustered(n, d, seed):
 
 
 @pytest.fixture
-def made(monkeypatch):
-    """A CPU without 16-bit products; the sums that retrievals made."""
+def shares(monkeypatch):
+    """A CPU without 16-bit products; the shares that retrievals chose."""
     monkeypatch.setattr(retrieval, "gemm_dtype", lambda device, purpose: None)
-    made = []
-    choose = SampledTiles.where_it_pays.__func__
+    shares = []
 
-    def spy(cls, *arguments, **options):
-        made.append(choose(cls, *arguments, **options))
-        return made[-1]
+    def spy(*arguments, **options):
+        shares.append(retrieval_sampled.share_that_pays(*arguments, **options))
+        return shares[-1]
 
-    monkeypatch.setattr(SampledTiles, "where_it_pays", classmethod(spy))
-    return made
+    monkeypatch.setattr(retrieval, "share_that_pays", spy)
+    return shares
 
 
-def test_fast_draws_where_that_pays(made):
+def test_fast_draws_where_that_pays(shares):
     q, k, v = clustered(256, 300, 1), clustered(6000, 300, 2), clustered(6000, 48, 3)
     found = soft_retrieve(q, k, [k, v], temperature=1 / 100)
-    assert isinstance(made.pop(), SampledTiles)
+    assert shares.pop() is not None
     for value, out in zip((k, v), found, strict=True):
         column, _ = errors(out.double().numpy(), reference(q, k, value, 1 / 100))
         assert 1e-5 < column < COLUMN_ERROR
@@ -156,16 +200,16 @@ def test_fast_draws_where_that_pays(made):
         (300, 5000, 300, 1.0, "all keys weigh as much"),
     ],
 )
-def test_fast_is_exact_where_drawing_does_not_pay(made, n, m, d, temperature, why):
+def test_fast_is_exact_where_drawing_does_not_pay(shares, n, m, d, temperature, why):
     q, k, v = clustered(n, d, 1), clustered(m, d, 2), clustered(m, 20, 3)
     (found,) = soft_retrieve(q, k, [v], temperature=temperature)
     (exact,) = soft_retrieve(q, k, [v], temperature=temperature, precision="exact")
-    assert made == [None], why
+    assert shares == [None], why
     assert torch.equal(found, exact)
 
 
-def test_exact_never_draws_and_neither_do_tiny_temperatures(made):
+def test_exact_never_draws_and_neither_do_tiny_temperatures(shares):
     q, k, v = clustered(8, 300, 1), clustered(5000, 300, 2), clustered(5000, 20, 3)
     soft_retrieve(q, k, [v], temperature=1 / 100, precision="exact")
     soft_retrieve(q, k, [v], temperature=1 / 300)
-    assert made == []
+    assert shares == []

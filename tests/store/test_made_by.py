@@ -40,7 +40,7 @@ def test_runs_note_their_device(store):
     executor(store).run(plan)
     here = device.hardware_of("cpu")
     assert here.kind == "cpu"
-    assert here.name
+    assert here.name.endswith(" products)")
     assert made(store, *plan) == [(MadeBy(here, 0, None),), (MadeBy(here, 0, 5),)]
     assert mixture(made(store, plan[1])[0]) == ""
 
