@@ -10,25 +10,10 @@ from pathlib import Path
 import command_line
 import numpy as np
 import pytest
+from lab_files import mini_lab
 
 EXPRESSION = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
-SMALL = """
-[lab]
-name = "small"
-extends = "mini"
-
-[reaction]
-hidden_dim = 32
-batch_size = 64
-dr_epochs = 1
-cr_epochs = 1
-shard_rows = 100
-
-[corpora]
-text = { world = 350 }
-image = { world = 250 }
-audio = { world = 250 }
-"""
+SMALL = mini_lab(350, 250, hidden_dim=32, batch_size=64, dr_epochs=1, cr_epochs=1, shard_rows=100)
 
 
 @pytest.fixture(scope="module")

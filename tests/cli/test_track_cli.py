@@ -7,27 +7,13 @@ from pathlib import Path
 import command_line
 import pytest
 from boards import boards
+from lab_files import mini_lab
 from toy import contents
 
 import reactions
 
 EXPRESSION = "ImageBind + Cr(CLAP_m, data=T)"
-SMALL = """
-[lab]
-name = "small"
-extends = "mini"
-
-[reaction]
-hidden_dim = 32
-batch_size = 64
-cr_epochs = 3
-shard_rows = 100
-
-[corpora]
-text = { world = 350 }
-image = { world = 250 }
-audio = { world = 250 }
-"""
+SMALL = mini_lab(350, 250, hidden_dim=32, batch_size=64, cr_epochs=3, shard_rows=100)
 CURVE = "train/ImageBind + Cr(CLAP_m)/loss on T"
 
 

@@ -6,6 +6,7 @@ molspace tune --objective "audio-text + audio-image" --keep "image-text >= base 
 from dataclasses import replace
 
 import pytest
+from lab_files import mini_lab
 from media_files import put
 
 from reactions.experiments.choosing import tune
@@ -17,14 +18,7 @@ from reactions.store import Store
 pytestmark = pytest.mark.slow
 
 REACTION = "ImageBind + Dr(InternVL, data=TVA) | Cr(CLAP_m, data=TVA) & Cr(CLAP_g, data=TVA)"
-LAB = """
-[lab]
-extends = "mini"
-[corpora]
-text = { world = 1500 }
-image = { world = 1000 }
-audio = { world = 1000 }
-"""
+LAB = mini_lab(1500, 1000)
 GRID = "0:1:0.2,0:1:0.2"
 
 

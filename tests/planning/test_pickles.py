@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab_files import mini_lab
 from small_sets import load_small_lab
 
 from reactions.eval.registry import parse_tasks
@@ -14,24 +15,9 @@ from reactions.session import Session
 from reactions.store import Store
 
 HEADLINE = "ImageBind + Dr(InternVL) | Cr(CLAP_m) & Cr(CLAP_g)"
-SMALL = """
-[lab]
-name = "small"
-extends = "mini"
-
-[reaction]
-hidden_dim = 16
-batch_size = 32
-dr_epochs = 1
-cr_epochs = 1
-holdout = 0.2
-shard_rows = 50
-
-[corpora]
-text = { world = 90 }
-image = { world = 60 }
-audio = { world = 60 }
-"""
+SMALL = mini_lab(
+    90, 60, hidden_dim=16, batch_size=32, dr_epochs=1, cr_epochs=1, holdout=0.2, shard_rows=50
+)
 IN_ANOTHER_PROCESS = """
 import pickle, sys
 from pathlib import Path

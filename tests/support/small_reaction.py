@@ -4,23 +4,11 @@ import json
 import os
 
 from command_line import molspace
+from lab_files import mini_lab
 from media_files import put
 from toy import contents
 
-LAB = """
-[lab]
-name = "small"
-extends = "mini"
-[reaction]
-hidden_dim = 16
-cr_epochs = 1
-batch_size = 32
-shard_rows = 40
-[corpora]
-text = { world = 90 }
-image = { world = 60 }
-audio = { world = 60 }
-"""
+LAB = mini_lab(90, 60, hidden_dim=16, cr_epochs=1, batch_size=32, shard_rows=40)
 
 
 def react(folder, executor="local", device="cpu", site=""):

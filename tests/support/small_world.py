@@ -1,5 +1,6 @@
 """The mini lab, small: a product that trains in seconds, and the first items of its tasks."""
 
+from lab_files import mini_lab
 from small_sets import load_small_lab
 
 from reactions.session import Session
@@ -8,28 +9,10 @@ from reactions.store import Store
 EXPRESSION = "ImageBind + Dr(InternVL, data=TVA) | Cr(CLAP_m, data=TVA) & Cr(CLAP_g, data=TVA)"
 """One projector each."""
 
-LAB = """
-[lab]
-name = "small"
-extends = "mini"
-
-[reaction]
-hidden_dim = 32
-batch_size = 64
-dr_epochs = 1
-cr_epochs = 1
-shard_rows = 200
-
-[corpora]
-text = { world = 300 }
-image = { world = 200 }
-audio = { world = 200 }
-
-[pairs.scenes]
-seen_by = "ImageBind"
-default = true
-world = 1000
-"""
+LAB = (
+    mini_lab(300, 200, hidden_dim=32, batch_size=64, dr_epochs=1, cr_epochs=1, shard_rows=200)
+    + '[pairs.scenes]\nworld = 1000\nseen_by = "ImageBind"\ndefault = true\n'
+)
 
 
 def small_session(folder, seed=None):
