@@ -135,7 +135,7 @@ class Template:
         )
         atexit.register(self.stop)
 
-    def ask(self, order, timeout_s=120):
+    def ask(self, order, timeout_s=300):
         """Send what ``_serve`` takes; return the number that it answers."""
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
