@@ -15,6 +15,7 @@ from reactions.ops.retrieval_16bit import ShiftedTiles
 from reactions.ops.retrieval_exact import ExactTiles
 from reactions.ops.retrieval_sampled import SampledTiles, share_that_pays
 from reactions.ops.tensors import load_rows, unit
+from reactions.ops.threads import BlockThreads, block_threads
 from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
 
 MEMORY_BYTES = 2 << 30
@@ -115,16 +116,11 @@ def soft_retrieve(
     scale = _LOG2_E / temperature  # exp2 is several times cheaper than exp on CPUs
     tiny = temperature < MIN_FAST_TEMPERATURE
     half = gemm_dtype(device, "retrieval") if precision == "fast" and not tiny else None
-    if tiling is None:
-        tiling = plan_tiles(
-            n, m, dim, widths, memory_bytes=memory_bytes, cuda=cuda, cached=half is None
-        )
-
     share = None
     if half is None and precision == "fast" and device.type == "cpu" and not tiny:
         share = share_that_pays(queries, keys, scale=scale)
 
-    def means(start: int, stop: int) -> list[Tensor]:
+    def means(start: int, stop: int, tiling: Tiling, threads: BlockThreads) -> list[Tensor]:
         """Sum over all keys for one set of queries; what it held is free when it returns."""
         block = unit(load_rows(queries, start, stop, device))
         sums: _Tiles
@@ -133,9 +129,13 @@ def soft_retrieve(
                 block, keys, values, scale=scale, block_rows=tiling.block_rows, dtype=half
             )
         elif share is not None:
-            sums = SampledTiles(block, keys, values, share=share, scale=scale, tiling=tiling)
+            sums = SampledTiles(
+                *(block, keys, values), share=share, scale=scale, tiling=tiling, threads=threads
+            )
         else:
-            sums = ExactTiles(block, widths, scale=scale, block_rows=tiling.block_rows)
+            sums = ExactTiles(
+                block, widths, scale=scale, block_rows=tiling.block_rows, threads=threads
+            )
         seen = 0
         for tile in stream_tiles([keys, *values], tiling.key_rows, device):
             sums.add(tile[0], tile[1:])
@@ -143,10 +143,18 @@ def soft_retrieve(
             progress(start * m + seen * (stop - start), n * m)
         return sums.means()
 
-    with full_float32():
+    with full_float32(), block_threads(device, n if half is None else 0) as threads:
+        if tiling is None:
+            tiling = plan_tiles(
+                *(n, m, dim, widths),
+                memory_bytes=memory_bytes,
+                cuda=cuda,
+                cached=half is None,
+                threads=threads.n,
+            )
         for start in range(0, n, tiling.query_rows):
             stop = min(n, start + tiling.query_rows)
-            for output, mean in zip(outputs, means(start, stop), strict=True):
+            for output, mean in zip(outputs, means(start, stop, tiling, threads), strict=True):
                 output[start:stop].copy_(unit(mean).to(dtype), non_blocking=cuda)
     if cuda:
         # The copies into pinned memory were only queued: the caller must not read before their end.

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from reactions.ops.tensors import scratch, unit, unit_into
+from reactions.ops.tensors import own_scratch, scratch, unit, unit_into
+from reactions.ops.threads import BlockThreads
 
 _REACH = 64.0
 """Octaves between a row's shift and its largest logit: 2^64 times a billion keys is no overflow,
@@ -26,16 +27,24 @@ class ExactTiles:
         widths: of the values.
         scale: log2(e) / temperature.
         block_rows: queries in one product.
+        threads: that take blocks.
     """
 
     def __init__(
-        self, queries: Tensor, widths: Sequence[int], *, scale: float, block_rows: int
+        self,
+        queries: Tensor,
+        widths: Sequence[int],
+        *,
+        scale: float,
+        block_rows: int,
+        threads: BlockThreads,
     ) -> None:
         n = len(queries)
+        self._threads = threads
         self._queries = queries * scale
         self._block_rows = block_rows
         self._unread = queries.is_cuda  # there, to read a shift is to wait for the device
-        self._scratch = queries.new_empty(0)
+        self._scratch: dict[int, Tensor] = {}  # by thread
         self._converts = [queries.new_empty(0) for _ in range(1 + len(widths))]
         self._peak = queries.new_full((n, 1), -torch.inf)
         self._shift = queries.new_full((n, 1), -torch.inf)
@@ -45,10 +54,11 @@ class ExactTiles:
     def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
         k, *v = self._converted([keys, *values])
-        for start in range(0, len(self._queries), self._block_rows):
+
+        def add(start: int) -> None:
             rows = slice(start, start + self._block_rows)
             queries = self._queries[rows]
-            self._scratch, place = scratch(self._scratch, len(queries), len(k))
+            place = own_scratch(self._scratch, queries, len(k))
             weights = torch.mm(queries, k.T, out=place)  # (block, tile) base-2 logits
             shift = self._reach(rows, weights)
             if self._unread or shift.count_nonzero():
@@ -56,6 +66,8 @@ class ExactTiles:
             self._total[rows] += weights.exp2_().sum(dim=1, keepdim=True)
             for sums, value in zip(self._sums, v, strict=True):
                 sums[rows].addmm_(weights, value)
+
+        self._threads.each(add, range(0, len(self._queries), self._block_rows))
 
     def means(self) -> list[Tensor]:
         """Return the weighted means."""

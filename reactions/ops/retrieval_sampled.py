@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from reactions.ops.retrieval_exact import ExactTiles
-from reactions.ops.tensors import scratch, unit, unit_into
+from reactions.ops.tensors import own_scratch, scratch, unit, unit_into
+from reactions.ops.threads import BlockThreads
 from reactions.ops.tiles import Matrix, Tiling, sampled_rows, stream_tiles
 
 logger = logging.getLogger("reactions.kernels")  # which ``-v`` shows
@@ -114,6 +115,7 @@ class SampledTiles:
         share: the threshold, of a row's total weight.
         scale: log2(e) / temperature.
         tiling: how the retrieval is cut.
+        threads: that take blocks of queries.
     """
 
     def __init__(
@@ -125,17 +127,19 @@ class SampledTiles:
         share: float,
         scale: float,
         tiling: Tiling,
+        threads: BlockThreads,
     ) -> None:
         n, m = len(queries), len(keys)
         self._units, self._matrices = queries, (keys, *values)
         self._share, self._scale, self._tiling = share, scale, tiling
+        self._threads = threads
         # [q, -log2 t, -1] . [k, 1, log2 u] is positive where w > t u, for u uniform in (0, 1).
         self._queries = torch.cat(
             [queries * scale, queries.new_zeros(n, 1), -queries.new_ones(n, 1)], dim=1
         )
         drawn = torch.rand(m, generator=torch.Generator().manual_seed(_SEED))
         self._drawn = drawn.clamp_(min=2.0**-24).log2_()
-        self._scratch = queries.new_empty(0)
+        self._scratch: dict[int, Tensor] = {}  # by thread
         self._converts = [queries.new_empty(0) for _ in range(2 + len(values))]
         self._seen = 0
         self._is_finite = True
@@ -159,12 +163,14 @@ class SampledTiles:
         # No comparison is true of what is no number: it would be passed over.
         self._is_finite &= all(bool(part.sum().isfinite()) for part in (k, *itertools.chain(*v)))
         self._move_thresholds()
-        for start in range(0, len(self._queries), self._tiling.block_rows):
+
+        def add(start: int) -> None:
             rows = slice(start, start + self._tiling.block_rows)
             queries = self._queries[rows]
-            self._scratch, over = scratch(self._scratch, len(queries), len(k))
-            torch.mm(queries, k.T, out=over)
+            over = torch.mm(queries, k.T, out=own_scratch(self._scratch, queries, len(k)))
             self._add_kept(rows, over.view(-1), drawn, v)
+
+        self._threads.each(add, range(0, len(self._queries), self._tiling.block_rows))
         self._seen += len(keys)
 
     def means(self) -> list[Tensor]:
@@ -279,6 +285,7 @@ class SampledTiles:
             [value.shape[1]],
             scale=self._scale,
             block_rows=self._tiling.block_rows,
+            threads=self._threads,
         )
         for tile in stream_tiles([keys, value], self._tiling.key_rows, self._units.device):
             sums.add(tile[0], tile[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,3 +72,17 @@ def scratch(memory: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:
     if memory.numel() < n * m:
         memory = memory.new_empty(n * m)
     return memory, memory[: n * m].view(n, m)
+
+
+def own_scratch(memory: dict[int, Tensor], queries: Tensor, m: int) -> Tensor:
+    """Return an (n, m) matrix for n queries in memory that the calling thread keeps.
+
+    Args:
+        memory: by thread.
+        queries: (n, d).
+        m: columns.
+    """
+    thread = threading.get_ident()
+    kept = memory.get(thread)
+    memory[thread], place = scratch(queries.new_empty(0) if kept is None else kept, len(queries), m)
+    return place

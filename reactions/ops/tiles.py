@@ -52,6 +52,7 @@ def plan_tiles(
     memory_bytes: int,
     cuda: bool = False,
     cached: bool = False,
+    threads: int = 1,
 ) -> Tiling:
     """Choose tiles that fit a budget; pure arithmetic, made before anything is loaded.
 
@@ -68,6 +69,7 @@ def plan_tiles(
         cuda: prefer the larger tiles that a GPU needs to be busy.
         cached: prefer tiles of fp32 logits that stay in a CPU's cache from the product to the
             last pass over them; of no effect with ``cuda``.
+        threads: with ``cached``, how many take a block each at a time.
 
     Raises:
         DataError: not even the smallest tiles fit.
@@ -76,8 +78,9 @@ def plan_tiles(
     # Bytes a pair: a float32 logit, and the weight that is made of it.
     pair_bytes = 8
     if cached and not cuda:
-        pair_bytes = 32  # or, of the pairs that SampledTiles keeps, places and weights
-        block_rows = min(n, _CACHED_ROWS)
+        # Or, of the pairs that SampledTiles keeps, places and weights.
+        pair_bytes = 32 * threads
+        block_rows = min(n, _CACHED_ROWS, -(-n // threads))
         key_rows = min(_CACHED_KEYS, _CACHED_LOGITS // block_rows)
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
     # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.

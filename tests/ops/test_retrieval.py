@@ -10,6 +10,7 @@ from reactions.core.errors import DataError, DimensionMismatch
 from reactions.ops import retrieval, retrieval_16bit
 from reactions.ops.retrieval import FAST_ERROR, soft_retrieve
 from reactions.ops.retrieval_exact import ExactTiles
+from reactions.ops.threads import BlockThreads
 from reactions.ops.tiles import Tiling, plan_tiles, stream_tiles
 
 ROUND = {
@@ -349,7 +350,9 @@ def test_exact_shifts_follow_the_largest_logit(peaks):
     # One query and keys whose logits are far apart, tile by tile: every weight counts.
     scale = 144.0
     cosines = torch.tensor([[peak, peak - 1.0] for peak in peaks]) / scale
-    tiles = ExactTiles(torch.tensor([[1.0, 0.0]]), [3], scale=scale, block_rows=1)
+    tiles = ExactTiles(
+        torch.tensor([[1.0, 0.0]]), [3], scale=scale, block_rows=1, threads=BlockThreads()
+    )
     values = torch.nn.functional.normalize(torch.arange(6.0 * len(peaks)).view(-1, 2, 3) + 1, dim=2)
     for row, value in zip(cosines, values, strict=True):
         tiles.add(torch.stack([row, (1 - row**2).clamp(min=0).sqrt()], dim=1), [value])
@@ -360,7 +363,7 @@ def test_exact_shifts_follow_the_largest_logit(peaks):
 
 def test_exact_means_lie_within_the_ball():
     q = torch.from_numpy(clustered(3, 8, 0))
-    tiles = ExactTiles(q, [8], scale=144.0, block_rows=2)
+    tiles = ExactTiles(q, [8], scale=144.0, block_rows=2, threads=BlockThreads())
     for part in torch.from_numpy(clustered(30, 8, 1)).split(11):
         tiles.add(part, [part])
     (mean,) = tiles.means()
