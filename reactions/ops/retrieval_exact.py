@@ -85,7 +85,8 @@ class ExactTiles:
                 made.append(made[0])
                 continue
             self._converts[index], place = scratch(self._converts[index], *rows.shape)
-            made.append(unit_into(place, rows))
+            unit_into(place, rows)
+            made.append(place)
         return made
 
     def _reach(self, rows: slice, logits: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from torch import Tensor
 from reactions.ops.retrieval_exact import ExactTiles
 from reactions.ops.tensors import own_scratch, scratch, unit, unit_into
 from reactions.ops.threads import BlockThreads
-from reactions.ops.tiles import Matrix, Tiling, sampled_rows, stream_tiles
+from reactions.ops.tiles import SAMPLE_RUNS, Matrix, Tiling, sampled_rows, stream_tiles
 
 logger = logging.getLogger("reactions.kernels")  # which ``-v`` shows
 
@@ -30,9 +29,8 @@ shorter than one (0.75 on rows as encoders give), and what is not drawn along it
 _SHARES = [2.0**-octave for octave in range(10, 21)]
 """Thresholds to choose from, as shares of a row's total weight."""
 
-_MOST = 2.0**-10
-"""And no more than this share of the weight that is known to be there: one key that is lost, where
-few weigh anything, is as much of the whole."""
+_MOST = 2.0**-8
+"""And no more than this share of the weight that is known to be there."""
 
 _COLUMNS = 128
 """Of values that are added at a time: those of a tile of keys stay in a core's own cache."""
@@ -47,7 +45,7 @@ _REACH = 30.0
 billion such weights are no overflow."""
 
 _SAMPLE_SHARE = 16
-"""Of so many keys at most one is compared with all queries beforehand."""
+"""Of so many keys about one at most is compared with all queries beforehand."""
 
 _FINDING, _KEPT, _KEPT_COLUMN = 112.0, 1200.0, 2.0
 """What it takes to find the keys to keep, a pair; to keep one; and to add a column of its value: in
@@ -145,9 +143,8 @@ class SampledTiles:
         self._is_finite = True
         # Weights are held relative to 2^unit: at first, the weight of a sample of the keys.
         few = unit(sampled_rows(keys, queries.device))
-        few = few[:: max(1, _SAMPLE_SHARE * len(few) // m)]
-        self._alike = m / len(few)  # keys that one of the sample stands for
-        self._unit = self._weight_of(few)
+        few = few[:: 1 << max(0, (_SAMPLE_SHARE * len(few) // m).bit_length() - 1)]
+        self._unit, self._guess = self._weights_of(few, m / len(few))
         self._sampled = queries.new_ones(n)
         self._threshold = queries.new_zeros(n)
         self._largest = queries.new_zeros(n)
@@ -160,8 +157,6 @@ class SampledTiles:
         drawn = self._drawn[self._seen : self._seen + len(keys)]
         k, v = self._converted(keys, values)
         k[:, -2], k[:, -1] = 1, drawn
-        # No comparison is true of what is no number: it would be passed over.
-        self._is_finite &= all(bool(part.sum().isfinite()) for part in (k, *itertools.chain(*v)))
         self._move_thresholds()
 
         def add(start: int) -> None:
@@ -201,32 +196,52 @@ class SampledTiles:
         m, dim = keys.shape
         memory = self._converts
         memory[0], k = scratch(memory[0], m, dim + 2)
-        unit_into(k[:, :dim], keys)
+        norms = [unit_into(k[:, :dim], keys)]
         cut = []
         for index, value in enumerate(values, 2):
             if value is keys:
                 rows = k[:, :dim]
             else:
                 memory[1], rows = scratch(memory[1], *value.shape)
-                unit_into(rows, value)
+                norms.append(unit_into(rows, value))
             memory[index], whole = scratch(memory[index], value.shape[1], m)
             parts = torch.split(rows, _COLUMNS, dim=1)
             places = torch.split(whole, _COLUMNS)  # each of its own memory, without gaps
             cut.append(
                 [place.view(m, -1).copy_(part) for place, part in zip(places, parts, strict=True)]
             )
+        # No comparison is true of what is no number: it would be passed over.
+        self._is_finite &= all(bool(norm.isfinite().all()) for norm in norms)
         return k, cut
 
-    def _weight_of(self, few: Tensor) -> Tensor:
-        """Return the base-2 logarithms of the weight that some keys have together, for each row."""
-        blocks = torch.split(self._queries[:, :-2], self._tiling.block_rows)
-        logits = (torch.mm(block, few.T) for block in blocks)
-        return torch.cat([torch.logsumexp(part.mul_(_LN_2), dim=1) for part in logits]) / _LN_2
+    def _weights_of(self, few: Tensor, alike: float) -> tuple[Tensor, Tensor]:
+        """Return what a sample says of the rows' total weights.
+
+        Args:
+            few: the sample, in runs.
+            alike: keys that one of them stands for.
+
+        Returns:
+            The base-2 logarithm of the weight of the sample; and a guess of the weight of all, as
+            a multiple of it. The run that weighs most stands for itself alone: where rows are in
+            the order of their classes, it may be all that a query has.
+        """
+        units, guesses = [], []
+        run = max(1, len(few) // SAMPLE_RUNS)
+        for block in torch.split(self._queries[:, :-2], self._tiling.block_rows):
+            logits = torch.mm(block, few.T).mul_(_LN_2)
+            runs = [torch.logsumexp(part, dim=1) for part in torch.split(logits, run, dim=1)]
+            each = torch.stack(runs)
+            whole = torch.logsumexp(each, dim=0)
+            top = torch.exp(each.amax(dim=0) - whole)
+            units.append(whole / _LN_2)
+            guesses.append(alike * (1 - top) + top)
+        return torch.cat(units), torch.cat(guesses)
 
     def _move_thresholds(self) -> None:
         """Set the thresholds for the next tile by what the sample and the tiles before show."""
         threshold = torch.minimum(
-            self._share * torch.maximum(self._alike * self._sampled, self._total),
+            self._share * torch.maximum(self._guess * self._sampled, self._total),
             _MOST * torch.maximum(self._sampled, self._total),
         )
         self._largest = torch.maximum(self._largest, threshold)

@@ -54,9 +54,10 @@ def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.de
 
 
 def unit_into(out: Tensor, x: Tensor) -> Tensor:
-    """Write ``unit(x)`` into an fp32 matrix of its shape, and return it: no fresh memory."""
+    """Write ``unit(x)`` into an fp32 matrix of its shape, in no fresh memory; return the norms."""
     norms = torch.linalg.vector_norm(out.copy_(x), dim=1, keepdim=True)
-    return out.div_(norms.clamp_min_(1e-12))
+    out.div_(norms.clamp_min_(1e-12))
+    return norms
 
 
 def scratch(memory: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:

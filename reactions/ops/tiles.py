@@ -21,7 +21,7 @@ Matrix: TypeAlias = "Rows | Tensor"
 _MIN_ROWS = 16
 
 # Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
-_SAMPLE_RUNS, _RUN_ROWS = 32, 32
+SAMPLE_RUNS, _RUN_ROWS = 32, 32
 
 _CACHED_ROWS, _CACHED_KEYS, _CACHED_LOGITS = 1 << 10, 1 << 11, 1 << 20
 """Queries in one product, keys (which are converted), and logits that a CPU's cache holds: 4 MB
@@ -120,9 +120,9 @@ def raw_rows(rows: Matrix, start: int, stop: int) -> Tensor:
 def sampled_rows(rows: Matrix, device: torch.device) -> Tensor:
     """Return evenly spaced runs of rows in fp32; the same ones for any matrix of a length."""
     m = len(rows)
-    if m <= _SAMPLE_RUNS * _RUN_ROWS:
+    if m <= SAMPLE_RUNS * _RUN_ROWS:
         return raw_rows(rows, 0, m).to(device).float()
-    starts = [round(i * (m - _RUN_ROWS) / (_SAMPLE_RUNS - 1)) for i in range(_SAMPLE_RUNS)]
+    starts = [round(i * (m - _RUN_ROWS) / (SAMPLE_RUNS - 1)) for i in range(SAMPLE_RUNS)]
     runs = [raw_rows(rows, start, start + _RUN_ROWS) for start in starts]
     return torch.cat(runs).to(device).float()
 
