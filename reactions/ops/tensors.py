@@ -55,7 +55,7 @@ def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.de
 
 def unit_into(out: Tensor, x: Tensor) -> Tensor:
     """Write ``unit(x)`` into an fp32 matrix of its shape, in no fresh memory; return the norms."""
-    norms = torch.linalg.vector_norm(out.copy_(x), dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(out.copy_(x), dim=1, keepdim=True)
     out.div_(norms.clamp_min_(1e-12))
     return norms
 
