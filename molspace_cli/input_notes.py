@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _MOST_REASONS: Final = 20
 _OTHER_REASONS: Final = "other reasons"
-_VALUES: Final = re.compile(r" ?['\"(:;]|, | ?/|\d")
-"""Where names, paths and numbers begin in what is wrong with an item."""
+_VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\S)\S*/\S+|\d[\d,.]*")
+"""Names, paths and numbers in what is wrong with an item."""
 
 
 class InputNotes:
@@ -46,7 +46,7 @@ class InputNotes:
 
     def skipped(self, message: str) -> None:
         """Count an item that cannot be embedded, by what is wrong with it."""
-        reason = printable_cell(_VALUES.split(message, maxsplit=1)[0].strip() or message)
+        reason = printable_cell(_VALUES.sub("…", message))
         if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:
             reason = _OTHER_REASONS
         self._reasons[reason] += 1

@@ -31,7 +31,8 @@ AHEAD_BLOCKS: Final = 4
 """Blocks on their way before they are asked for."""
 
 KEPT_BLOCKS: Final = 16
-"""Blocks in memory, of all files together: threads that read side by side are not in step."""
+"""Blocks in memory, of all files together: threads that read side by side are not in step. They
+are shared out among all that read in order; each has two at least."""
 
 _NEAR_BYTES: Final = 1 << 20
 """A read that begins at most so far behind the end of an earlier one follows it."""
@@ -87,6 +88,8 @@ class ReadAhead:
         self._first: dict[str, tuple[str, int]] = {}
         self._blocks: OrderedDict[_BlockName, Future[bytearray]] = OrderedDict()
         self._pool: ThreadPoolExecutor | None = None
+        self._recent: deque[_BlockName] = deque(maxlen=_REMEMBERED_READS)
+        self._n_readers = 1
 
     def open(self, url: str, stamp: str) -> BinaryIO:
         """Open a file that is to be read in order; seekable.
@@ -189,21 +192,40 @@ class ReadAhead:
         name = (file.url, file.version, number)
         with self._lock:
             file.n_reads += 1
+            n_kept, n_window = self._share(name)
             # Few at first: what reads a single range would leave the others unread.
-            n_ahead = min(self._n_ahead, 2 ** min(file.n_reads, 8))
-            block = self._blocks.get(name)
-            if (number, n_ahead) == file.sent_for and block is not None and not _has_failed(block):
-                return block  # most reads are of the block before them
-            file.sent_for = (number, n_ahead)
+            n_ahead = min(self._n_ahead, 2 ** min(file.n_reads, 8), n_window - 1)
             n_blocks = -(-file.ranges.size_bytes // self.block_bytes)
-            for n in range(number, min(number + 1 + n_ahead, n_blocks)):
-                self._send_for(file, n)
-                # Or what was not needed yet would go first.
-                self._blocks.move_to_end((file.url, file.version, n))
+            window = range(number, min(number + 1 + n_ahead, n_blocks))
+            block = self._blocks.get(name)
+            is_sent_for = (number, n_ahead) == file.sent_for  # as by most reads before
+            if not is_sent_for or block is None or _has_failed(block):
+                file.sent_for = (number, n_ahead)
+                for n in window:
+                    self._send_for(file, n)
+            for n in window:  # or what was not needed yet would go first
+                if (other := (file.url, file.version, n)) in self._blocks:
+                    self._blocks.move_to_end(other)
             block = self._blocks[name]
-            while len(self._blocks) > self._n_kept:
+            while len(self._blocks) > n_kept:
                 self._blocks.popitem(last=False)
             return block
+
+    def _share(self, name: _BlockName) -> tuple[int, int]:
+        """Return how many blocks are kept, and how many of them whoever reads one has.
+
+        Blocks that are read now and lie near one another are read by one reader, or by several
+        that share what is ahead of them.
+        """
+        if not self._recent or self._recent[-1] != name:
+            self._recent.append(name)
+            n_readers, before = 0, ("", "", 0)
+            for block in sorted(self._recent):
+                is_near = block[:2] == before[:2] and block[2] - before[2] <= self._n_ahead
+                n_readers, before = n_readers + (not is_near), block
+            self._n_readers = n_readers
+        n_kept = max(self._n_kept, 2 * self._n_readers)
+        return n_kept, n_kept // self._n_readers
 
     def _send_for(self, file: _File, number: int) -> None:
         name = (file.url, file.version, number)

@@ -46,7 +46,8 @@ def signals_unwind(leave: Callable[[Callable[[], None]], None]) -> Iterator[None
 
     Only in the main thread, and only where nothing else handles the signal. Python drops an
     exception that a handler raises while a finaliser or a callback of C code runs ("Exception
-    ignored in"), and the run would go on. So it is left to be raised once more.
+    ignored in"), and the run would go on. So it is left to be raised once more, when the run next
+    looks for calls, or when it has ended.
 
     Args:
         leave: takes what the run is to call when it next looks for calls.
@@ -59,9 +60,11 @@ def signals_unwind(leave: Callable[[Callable[[], None]], None]) -> Iterator[None
         def once_more() -> None:
             raise error
 
+        received.append(error)
         leave(once_more)
         raise error
 
+    received: list[BaseException] = []
     usual: dict[int, Any] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
@@ -77,3 +80,5 @@ def signals_unwind(leave: Callable[[Callable[[], None]], None]) -> Iterator[None
     finally:
         for number in ours:
             signal.signal(number, usual[number])
+    if received:
+        raise received[0]

@@ -206,9 +206,9 @@ class Pulse:
         """Call ``beat`` from now on; an error of it is passed over."""
         with self._lock:
             now_s = self._clock()
-            self._beats[token] = _Beat(beat, now_s, now_s + self._beat_s)
             if not self._n_threads:
-                self._add_thread()
+                self._add_thread()  # first: where it cannot be, nobody holds anything
+            self._beats[token] = _Beat(beat, now_s, now_s + self._beat_s)
 
     def stop(self, token: str) -> None:
         """Call it no more; a call that is under way is waited for, unless it takes long."""
@@ -265,11 +265,17 @@ class Pulse:
         with self._lock:
             is_enough = self._n_threads >= min(len(self._beats), _MOST_THREADS)
             if self._n_busy == self._n_threads and not is_enough:
-                self._add_thread()
+                with suppress(RuntimeError):  # no more threads for now: those there are go on
+                    self._add_thread()
 
     def _add_thread(self) -> None:
-        self._n_threads += 1
+        """Start a thread.
+
+        Raises:
+            RuntimeError: the system allows no more.
+        """
         threading.Thread(target=self._run, name="heartbeats", daemon=True).start()
+        self._n_threads += 1
 
     def _run(self) -> None:
         never = threading.Event()
@@ -279,10 +285,12 @@ class Pulse:
                 continue
             with self._lock:
                 self._n_busy += 1
-            self._help()
-            self._call(*found)
-            with self._lock:
-                self._n_busy -= 1
+            try:
+                self._help()
+                self._call(*found)
+            finally:
+                with self._lock:
+                    self._n_busy -= 1
 
 
 watch = Watch()

@@ -304,6 +304,10 @@ def _same_file(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # on NFS: another client put our file away
+            return False
+        raise
 
 
 class Lease:

@@ -207,7 +207,8 @@ class Objects:
         """
         name = f"{PROBES}/{uuid.uuid4().hex}"
         try:
-            return self._put_new(name, b"1") is True and self._put_new(name, b"2") is False
+            # Of the first put, False says no more than that an answer was lost: the name is ours.
+            return self._put_new(name, b"1") is not None and self._put_new(name, b"2") is False
         finally:
             with suppress(OSError):  # what stays goes with a later cleaning
                 self.remove([name])

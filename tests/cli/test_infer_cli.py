@@ -208,8 +208,8 @@ def test_json_counts_what_is_left_out_as_the_messages_do(run, own_lab):
         },
     ]
     assert sum(found["skipped_why"].values()) == found["skipped"] == 5
-    assert found["skipped_why"]["no such file"] == 2
-    assert found["skipped_why"]["the line holds a NUL byte"] == 1
+    assert found["skipped_why"]["no such file: …"] == 2
+    assert any(why.startswith("the line holds a NUL byte") for why in found["skipped_why"])
     said = [line.removeprefix("note: ") for line in err.splitlines() if line.startswith("note: ")]
     assert said == found["notices"]
     assert "all is a folder, of 2 media files; left out: 2 .md, 1 .csv" in said

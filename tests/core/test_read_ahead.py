@@ -66,6 +66,22 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarFiles]:
 # --- which reads are in order ---
 
 
+@pytest.mark.parametrize("n_files", [1, 4, 8, 12])
+@pytest.mark.parametrize("ranges", [1, 4])
+def test_many_that_read_in_order_share_what_is_kept(n_files: int, ranges: int) -> None:
+    files = {f"mem://{i}": Kept(CONTENT * 8) for i in range(n_files)}
+    ahead = ReadAhead(
+        open_file=lambda url: files[url], block_bytes=10 * KB, ahead_blocks=4, kept_blocks=16
+    )
+    size = len(CONTENT) * 8 // ranges
+    for start in range(0, size, 2 * KB):
+        for url in files:
+            for part in range(ranges):
+                ahead.read(url, part * size + start, 2 * KB)
+    n_bytes = sum(stop - start for file in files.values() for start, stop in file.asked)
+    assert n_bytes <= 1.2 * n_files * len(CONTENT) * 8
+
+
 def test_reads_that_follow_one_another_take_a_request_a_block() -> None:
     file = Kept()
     blocks = ahead_of(file)

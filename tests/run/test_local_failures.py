@@ -153,6 +153,22 @@ def test_a_signal_that_arrives_in_a_finaliser_ends_the_run(store, number, error)
         executor(store).run([make_step("train", "a", {}, (), drop)])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_is_dropped_at_the_very_end_is_raised(store):
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    class Events(list):
+        def append(self, event):
+            if isinstance(event, ev.PlanFinished):
+                Finalised()
+
+    with pytest.raises(KeyboardInterrupt):
+        executor(store, Events()).run([counting([], "a")])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_store_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from reactions.store.heartbeats import BEAT_S, Pulse
 
 
@@ -72,3 +74,31 @@ def test_a_beat_that_fails_is_tried_again_soon():
     clock.now_s += BEAT_S / 2
     pulse._call(*pulse.next_due())
     assert tried == [BEAT_S, 1.5 * BEAT_S]
+
+
+class _NoMore(threading.Thread):
+    """Threads of a system that allows so many."""
+
+    allowed = 0
+
+    def start(self):
+        if not type(self).allowed:
+            raise RuntimeError("can't start new thread")
+        type(self).allowed -= 1
+        super().start()
+
+
+def test_a_system_that_allows_no_more_threads_does_not_end_the_beats(monkeypatch):
+    monkeypatch.setattr("reactions.store.heartbeats.threading.Thread", _NoMore)
+    pulse = Pulse(beat_s=0.01)
+    with pytest.raises(RuntimeError):
+        pulse.start("a", lambda: None)
+    assert not pulse.holds("a")
+    _NoMore.allowed = 1  # for the first; none helps it
+    beaten = {token: threading.Semaphore(0) for token in "abc"}
+    for token, beat in beaten.items():
+        pulse.start(token, beat.release)
+    for _ in range(3):
+        assert all(beat.acquire(timeout=30) for beat in beaten.values())
+    for token in beaten:
+        pulse.stop(token)

@@ -37,6 +37,28 @@ def test_a_key_in_a_query_is_not_repeated(query):
         assert "SECRET" not in str(caught.value.fields)
 
 
+def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypatch):
+    there = Objects(in_memory(monkeypatch))
+    pid, fs, root = there._opened
+    lost = []
+
+    class LosesOne:
+        def __getattr__(self, name):
+            return getattr(fs, name)
+
+        def pipe_file(self, path, data, mode="overwrite"):
+            fs.pipe_file(path, data, mode=mode)
+            if not lost:
+                lost.append(path)
+                raise ConnectionResetError("reset by peer")
+
+    there._opened = pid, LosesOne(), root
+    monkeypatch.setattr(objects.time, "sleep", lambda seconds: None)
+    assert there.create("lock", b"one")
+    assert lost
+    assert there._creates
+
+
 # --- conditions that are dropped ---
 
 

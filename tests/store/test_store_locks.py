@@ -1,5 +1,6 @@
 """Locks of entries: held alone, shared, of parts; free when a process dies."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -98,3 +99,19 @@ def test_without_locks_all_hold_them(store, monkeypatch):
         assert lock.share()
         with store.lock(KEY, shared=True) as other:
             assert other
+
+
+def test_a_lock_file_that_another_client_of_nfs_put_away_is_lost(store, monkeypatch):
+    warnings = []
+    store.warn = warnings.append
+    fstat = os.fstat
+
+    def stale(fd):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with store.lock("a" * 64) as lock:
+        assert lock is not None
+        monkeypatch.setattr(locks.os, "fstat", stale)
+    monkeypatch.setattr(locks.os, "fstat", fstat)
+    assert lock.is_lost
+    assert len(warnings) == 1
