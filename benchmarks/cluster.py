@@ -117,7 +117,7 @@ def _timed(count: int, n_shards: int, shard_s: float) -> tuple[float, float]:
 
 
 def _no_encoder(spec: object, device: str) -> object:
-    raise NotImplementedError
+    raise AssertionError("steps that sleep load no encoder")
 
 
 def paper(flops_per_s: float) -> Table:

@@ -114,7 +114,7 @@ def print_workers(
     by_rows = seconds_by_rows(session.store, steps, recorded)
     n_recorded = sum(step.key in recorded for step in steps)
     unknown = [step for step in steps if step.key not in recorded and step.key not in by_rows]
-    # Encoders whose operations nobody wrote down cost nothing here; reading embeddings does, too.
+    # Without known operations an encoder's cost is 0; so, rightly, is that of reading embeddings.
     uncounted = [
         step
         for step in unknown

@@ -40,10 +40,10 @@ def _read(
 def _state(folder: str) -> object:
     """Return what is another once a package was installed into a folder, or removed from it."""
     try:
-        found = Path(folder).stat()
+        status = Path(folder).stat()
     except OSError:  # not there, as the standard library's archive mostly is not
         return folder
-    return folder, found.st_dev, found.st_ino, found.st_mtime_ns
+    return folder, status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def package_of(point: EntryPoint) -> str:

@@ -52,7 +52,7 @@ class _File:
     def __init__(self, url: str, ranges: RemoteRanges) -> None:
         self.url = url
         self.ranges = ranges
-        # Blocks of one version never serve another. What has no stamp is told apart by its opening.
+        # A block is of one version of its file. Without a stamp each opening counts as a version.
         self.version = ranges.stamp or uuid.uuid4().hex
         # Whoever begins at the beginning will most likely go on.
         self.ends: deque[int] = deque([0], maxlen=_REMEMBERED_READS)
@@ -212,10 +212,10 @@ class ReadAhead:
             return block
 
     def _share(self, name: _BlockName) -> tuple[int, int]:
-        """Return how many blocks are kept, and how many of them whoever reads one has.
+        """Return how many blocks are kept in all, and how many of them are one reader's share.
 
-        Blocks that are read now and lie near one another are read by one reader, or by several
-        that share what is ahead of them.
+        Recently read blocks that lie near one another count as one reader's: if there are
+        several, they share what is ahead of them.
         """
         if not self._recent or self._recent[-1] != name:
             self._recent.append(name)

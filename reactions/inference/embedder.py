@@ -265,7 +265,8 @@ class Embedder:
             with decode_once():
                 return tuple([tower.preprocess(item) for tower in towers])
         except MediaError as error:
-            if error.fix == registry.skip(item):  # there is no corpus to leave it out of
+            # That fix is a setting of a corpus, and this item belongs to none.
+            if error.fix == registry.skip(item):
                 error.fix = "replace it, or leave it out"
             raise
 

@@ -11,8 +11,8 @@ from reactions.ops.tensors import own_scratch, scratch, unit, unit_into
 from reactions.ops.threads import BlockThreads
 
 _REACH = 64.0
-"""Octaves between a row's shift and its largest logit: 2^64 times a billion keys is no overflow,
-and a key is lost only where it weighs 2^-62 of the largest."""
+"""Octaves by which a row's largest logit may exceed its shift: a billion weights of 2^64 do not
+overflow, and only keys that weigh less than 2^-62 of the largest are lost."""
 
 
 class ExactTiles:

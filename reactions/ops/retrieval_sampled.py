@@ -178,7 +178,7 @@ class SampledTiles:
         for index, mean in enumerate(means):
             row_error = error / torch.linalg.vector_norm(mean, dim=1)
             column_error = float(row_error.square().mean().sqrt())
-            # Written so that what is no number counts as off.
+            # Negated, so that NaN counts as off.
             limit = ROW_ERROR if column_error < COLUMN_ERROR else COLUMN_ERROR
             off = (~(row_error < limit)).nonzero().squeeze(1)
             if len(off):
@@ -210,7 +210,7 @@ class SampledTiles:
             cut.append(
                 [place.view(m, -1).copy_(part) for place, part in zip(places, parts, strict=True)]
             )
-        # No comparison is true of what is no number: it would be passed over.
+        # NaN is greater than no threshold, and would be left out silently.
         self._is_finite &= all(bool(norm.isfinite().all()) for norm in norms)
         return k, cut
 

@@ -24,11 +24,11 @@ def seconds_by_rows(
 
     Args:
         store: where the others are.
-        steps: which; those that do not encode a corpus, or of which there is no other, are left
-            out.
+        steps: the plan's. The result lacks those that encode no corpus, and those whose encoder has
+            no result of another corpus in the store.
         recorded: seconds of the entries of the store, by key.
     """
-    found = {}
+    seconds = {}
     for step in steps:
         if step.space is None or step.corpus is None or step.key in recorded:
             continue
@@ -39,5 +39,5 @@ def seconds_by_rows(
         }
         if n_made := sum(rows.values()):
             took_s = sum(recorded[key] for key, n in rows.items() if n)
-            found[step.key] = took_s / n_made * (step.n_rows or 0)
-    return found
+            seconds[step.key] = took_s / n_made * (step.n_rows or 0)
+    return seconds

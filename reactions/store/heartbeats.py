@@ -180,8 +180,8 @@ class Pulse:
     """Calls what holders registered, every few seconds, in threads of its own.
 
     A beat that goes over a network may take long, and a process may hold hundreds of locks. So
-    there is always a thread that is idle, or as many as there may be. Who was not heard of for
-    longest is next.
+    there is always a thread that is idle, or as many as there may be. The most
+    overdue beat is next.
 
     Args:
         beat_s: how often each is called.
@@ -244,7 +244,7 @@ class Pulse:
                 beat.busy.release()
 
     def next_due(self) -> tuple[str, _Beat] | None:
-        """Return the due beat that was not heard of for longest; it is due again in a while."""
+        """Return the most overdue beat, if one is due; its next time is set."""
         with self._lock:
             now_s = self._clock()
             due = [

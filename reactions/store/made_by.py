@@ -51,15 +51,15 @@ def parse(value: JSON) -> tuple[MadeBy, ...]:
         TypeError: it is something else.
         LookupError: a field is missing.
     """
-    found = []
-    for one in [] if value is None else value:
-        kind, name, rows = one["kind"], one["name"], one["rows"]
+    parts = []
+    for part in [] if value is None else value:
+        kind, name, rows = part["kind"], part["name"], part["rows"]
         start, stop = (0, None) if rows is None else rows
         is_range = type(start) is int and (stop is None or type(stop) is int)
         if not (isinstance(kind, str) and isinstance(name, str) and is_range):
-            raise TypeError(f"{one!r:.80} is not rows of a device")
-        found.append(MadeBy(Hardware(kind, name), start, stop))
-    return tuple(found)
+            raise TypeError(f"{part!r:.80} is not rows of a device")
+        parts.append(MadeBy(Hardware(kind, name), start, stop))
+    return tuple(parts)
 
 
 def joined(parts: Iterable[MadeBy]) -> tuple[MadeBy, ...]:
@@ -68,14 +68,14 @@ def joined(parts: Iterable[MadeBy]) -> tuple[MadeBy, ...]:
     Args:
         parts: rows in ascending order.
     """
-    found: list[MadeBy] = []
+    merged: list[MadeBy] = []
     for part in parts:
-        last = found[-1] if found else None
+        last = merged[-1] if merged else None
         if last is not None and (last.hardware, last.stop) == (part.hardware, part.start):
-            found[-1] = MadeBy(last.hardware, last.start, part.stop)
+            merged[-1] = MadeBy(last.hardware, last.start, part.stop)
         else:
-            found.append(part)
-    return tuple(found)
+            merged.append(part)
+    return tuple(merged)
 
 
 def mixture(parts: Iterable[MadeBy]) -> str:

@@ -91,14 +91,14 @@ def manifests(layout: LocatedStore) -> Iterator[tuple[EntryManifest, Path]]:
 def made_by(layout: LocatedStore, keys: Iterable[Digest]) -> dict[Digest, tuple[MadeBy, ...]]:
     """Return which devices made which rows of entries, of those where that is known."""
     folders = [layout.entry(key) for key in keys]
-    found = {}
+    by_key = {}
     with disk_errors(layout.address, "read"):
         for _, data in layout.place.load_all(folders, MANIFEST_JSON):
             with suppress(ValueError):
                 manifest = EntryManifest.parse(data)
                 if manifest.made_by:
-                    found[manifest.key] = manifest.made_by
-    return found
+                    by_key[manifest.key] = manifest.made_by
+    return by_key
 
 
 def entries(layout: LocatedStore) -> Iterator[EntryInfo]:

@@ -37,7 +37,7 @@ def orphans(
     records = [name for name in entries if name.endswith(f"/{record}")]
     named = {name.rpartition("/")[0]: data for name, data in objects.read_all(records)}
     corpora = {data[:32] for data in map(_corpus, named.values())}
-    found = {
+    unused = {
         name: info
         for name, info in objects.find("corpora").items()
         if Path(name).stem.removeprefix("rows-") not in corpora
@@ -47,13 +47,13 @@ def orphans(
         folder, _, file = name.rpartition("/")
         is_named = file == record or named_digests(named.get(folder, b"{}"), file)
         if not is_named and Path(folder).name not in busy and age_s(info) >= GRACE_S:
-            found[name] = info
+            unused[name] = info
     for name, info in (o for folder in _PROBES for o in objects.find(folder).items()):
         if age_s(info) >= GRACE_S:
-            found[name] = info
+            unused[name] = info
     used = objects.find(USED)
     keys = {Path(folder).name for folder in named}
-    return found | {name: used[name] for name in used if Path(name).name not in keys}
+    return unused | {name: used[name] for name in used if Path(name).name not in keys}
 
 
 def _corpus(record: bytes) -> Digest:

@@ -219,7 +219,7 @@ class Store(OpenedStore):
 
         Processes that make shards of one entry share its lock, and have one for each part.
         Locks are advisory: without them two processes do the same work, and both end well. A
-        process that has lost a lock is told so by a warning when it gives it back.
+        process that has lost a lock gets a warning when it gives it back.
 
         Args:
             key: of the entry.

@@ -61,7 +61,7 @@ def test_workers_are_simulated(molspace):
 
 
 def test_what_is_counted_is_said(molspace, monkeypatch):
-    """An encoder whose operations nobody wrote down would cost nothing, silently."""
+    """An encoder of unknown operations would count as free, silently."""
     line = ["plan", REACTION, "--workers", "1", "--pace", "1e10"]
     body = json.loads(molspace(*line, "--json").stdout)
     assert body["uncounted"] == []

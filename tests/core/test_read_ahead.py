@@ -191,7 +191,7 @@ def test_what_is_another_file_when_it_is_opened_again_is_refused(
             blocks.read(f"other {n}", 0, 10)
         # Who reads it goes on with the version that was opened ...
         assert stream.read() == CONTENT[5 * KB :]
-        # ... and is told at the end; nothing new is read beside the old.
+        # ... and the change is reported at the end; nothing new is read beside the old.
         with pytest.raises(DataError, match="changed while it was read") as caught:
             blocks.check_unchanged("u")
     assert "opened again" in caught.value.why

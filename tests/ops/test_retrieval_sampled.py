@@ -1,5 +1,7 @@
 """Light keys are drawn: what that may cost, and when it is done."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -244,3 +246,5 @@ def test_errors_of_blocks_are_raised(monkeypatch):
         with pytest.raises(ValueError, match="3"):
             pool.each(fail, [3, 4])
     assert torch.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as later:  # which torch sets up as the last setting says
+        assert later.submit(torch.get_num_threads).result() == 2

@@ -26,7 +26,7 @@ class Planned(Step):
         return Cost(self.flops, shared_flops=self.shared_flops)
 
     def run(self, context, inputs, start, stop):
-        raise NotImplementedError
+        raise AssertionError("a simulation runs no step")
 
 
 def simulated(steps, count):

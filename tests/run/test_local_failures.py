@@ -149,8 +149,12 @@ def test_a_signal_that_arrives_in_a_finaliser_ends_the_run(store, number, error)
         Finalised()
         return Artifact({"x": np.zeros(1)})
 
+    ran = []
+    first = make_step("train", "a", {}, (), drop)
+    last = make_step("train", "b", {}, [("a", first)], lambda *_: ran.append("b"))
     with pytest.raises(error):
-        executor(store).run([make_step("train", "a", {}, (), drop)])
+        executor(store).run([last])
+    assert ran == []  # at once, not when all is done
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

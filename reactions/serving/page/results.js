@@ -99,7 +99,7 @@ function video(hit) {
   return own;
 }
 
-// What lies in a tar or a parquet file is told apart by the end of its name: long ones lose their beginning.
+// Names of members of one tar or parquet file differ at their ends: long ones lose their beginnings.
 export function nameOf(item, title) {
   if (!item.within) return element("span", { className: "name", textContent: item.label, title, dir: "auto" });
   return element("span", { className: "name by-end", title }, element("bdi", { textContent: item.label }));
