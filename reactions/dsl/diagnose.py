@@ -310,6 +310,11 @@ def _forgotten_operator(m: _Mistake) -> LanguageError | None:
             fix=f"{m.rewritten(f'+ Cr({m.text})')}   or   + Dr({m.text})",
         )
     if m.kind() == "AMP":
+        kinds = [token.type for token in m.tokens]
+        is_open = kinds.count("LPAR") > kinds.count("RPAR")
+        if is_open and m.kind(-2) == "LPAR" and m.kind(-3) in KEYWORDS:
+            fix = m.rewritten(") &", span=Span(m.before, m.span.end))
+            return m.error(f"missing ')' after {m.word(-3)}({m.word(-1)}", fix=fix)
         return m.error(
             "no combination before '&'",
             why="'&' joins combinations (Cr) of one stage, and there is none to join here",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,9 @@ from reactions.modalities.suffixes import (
     other_kind,
     sharing,
 )
+
+_FACTORS = re.compile(r"\d*\.\d+(,\d*\.?\d+)*")
+_FACTOR = "it is a number, as after a blank in a list of factors"
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
@@ -61,6 +65,7 @@ def refuse_paths(
             what = f"'{text}' is not taken for a text{more}"
             near = _near(text, base)
             fix = f"did you mean '{near}'?" if near else "correct the path"
+            fix = "write factors as one list, --sigma 0.5,0.1" if reason == _FACTOR else fix
             fix = f"{fix}; or {as_text}"
         raise UsageError(
             what,
@@ -123,6 +128,8 @@ def _is_there(text: str, base: Path) -> bool:
 
 def _reason(text: str, base: Path) -> str:
     """Say why an argument is not an input; "" if it is a file of lines, a medium or a text."""
+    if _FACTORS.fullmatch(text):
+        return "" if _is_there(text, base) else _FACTOR
     if modality_of(text) or Path(text).suffix.lower() in CONTAINERS:
         try:
             path = as_stored(base / text)

@@ -57,6 +57,21 @@ def test_arguments_that_lead_nowhere(run, tmp_path, argument):
     assert f"error: '{argument}' is not taken for a text, nor is 1 more" in err
 
 
+@pytest.mark.parametrize("number", ["0.1", ".5", "0.1,0.2", "0.1,1"])
+def test_a_factor_after_a_blank_is_no_text(run, tmp_path, number):
+    _, err = run(number, code=2)
+    assert f"error: '{number}' is not taken for a text" in err
+    assert "--sigma 0.5,0.1" in err
+    out, _ = run("--text", number)
+    assert [row["id"] for row in out] == [number]
+
+
+@pytest.mark.parametrize("text", ["7", "1984", "0.5 litres", "v1.2", "1.2.3"])
+def test_other_numbers_are_texts(run, tmp_path, text):
+    out, _ = run(text)
+    assert [row["modality"] for row in out] == ["text"]
+
+
 def test_tars_tables_and_patterns(run, tmp_path):
     put_tar(tmp_path / "s.tar", {"k.wav": sound_bytes(), "k.txt": "rain", "k.cls": "1"})
     put(tmp_path / "sub/b.wav", sound_bytes(1))

@@ -50,6 +50,12 @@ SYNTAX = [
     ("ImageBind + 0.7 «Cr»(CLAP_m)", "missing '*' after a weight", "ImageBind + 0.7*Cr(CLAP_m)"),
     ("ImageBind + Cr(CLAP_m)«*»0.7", "a weight comes before its Cr", "0.7*Cr(SPACE)"),
     ("ImageBind «&» Cr(CLAP_m)", "no combination before '&'", "ImageBind + Cr(CLAP_m)"),
+    (
+        "ImageBind + Cr(CLAP_m «&» Cr(CLAP_g)",
+        "missing ')' after Cr(CLAP_m",
+        "ImageBind + Cr(CLAP_m) & Cr(CLAP_g)",
+    ),
+    ("ImageBind + Cr(CLAP_m «&» Cr(CLAP_g))", "no combination before '&'", "Cr(CLAP_m + Cr("),
     ("(ImageBind + Cr(CLAP_m)) «&» Cr(CLAP_g)", "no combination before '&'", ") + Cr(CLAP_g)"),
     ("ImageBind =«=» Cr(CLAP_m)", "stray '='", "NAME = "),
     ("«=» ImageBind", "stray '='", "NAME = "),
