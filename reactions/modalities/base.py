@@ -84,8 +84,12 @@ class Modality:
         """What a caller may give as a value, in words."""
         return self.form if self.inline else f"a path or {self.form}"
 
-    def load(self, source: Source) -> Any:
+    def load(self, source: Source, name: str = "") -> Any:
         """Decode a file, a ``Blob`` or bytes.
+
+        Args:
+            source: of the media.
+            name: what bytes were called where they came from; "" is where the source lies.
 
         Raises:
             MediaError: it is missing, or cannot be decoded; ``fields["path"]`` names it.
@@ -94,7 +98,7 @@ class Modality:
         """
         if self.decode is None:
             raise TypeError(f"{self.name} is not decoded")
-        return self._read(source, self.decode)
+        return self._read(source, self.decode, name)
 
     def look_at_all(self, source: Source) -> None:
         """Look for damage at every byte of a file, a ``Blob`` or bytes.
@@ -108,10 +112,10 @@ class Modality:
         else:
             self._read(source, self.check_all)
 
-    def _read(self, source: Source, read: Callable[[BinaryIO, str], Any]) -> Any:
+    def _read(self, source: Source, read: Callable[[BinaryIO, str], Any], name: str = "") -> Any:
         from reactions.modalities import encoded
 
-        path = encoded.place(source)
+        path = name or encoded.place(source)
         start: bytes | None = None
         try:
             with encoded.open_encoded(source, buffered=self.buffered) as stream:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError
+from reactions.core.remote import url_name
 from reactions.modalities import image
 from reactions.modalities.base import Modality
 from reactions.modalities.undecoded import UndecodedKind, endings
@@ -20,6 +22,9 @@ _FIX = (
     "or as a picture of its events"
 )
 
+_UNMARKED = (".bin", "")
+"""Endings of files of N-Caltech101's form, which nothing in them marks; bytes have no name."""
+
 
 def decode(stream: BinaryIO, path: str) -> Events | NDArray[np.uint8]:
     """Decode an open recording, or the picture of one.
@@ -33,6 +38,15 @@ def decode(stream: BinaryIO, path: str) -> Events | NDArray[np.uint8]:
     stream.seek(0)
     if files.is_picture(head):
         return image.decode(stream, path)
+    suffix = PurePosixPath(url_name(path)).suffix.lower()
+    if not files.is_marked(head) and suffix not in _UNMARKED:
+        raise MediaError(
+            f"cannot read the events '{path}'",
+            why=f"its first bytes do not say that it holds events, and {suffix} is not the ending "
+            "of a recording",
+            fix="if it is of N-Caltech101's form, rename it to end in .bin; else " + _FIX,
+            path=path,
+        )
     try:
         return files.decode(stream)
     except ValueError as error:
@@ -88,4 +102,5 @@ EVENT = Modality(
     why_unusable=why_unusable,
     digest=digest,
     size_bytes=size_bytes,
+    check_version=1,
 )

@@ -196,11 +196,7 @@ def _decoded(modality: Modality, content: bytes, name: str) -> Any:
         MolspaceError: they cannot.
     """
     record = registry.get(modality)
-    try:
-        value = record.load(content)
-    except MolspaceError as error:
-        error.what = error.what.replace(f"{len(content)} bytes", name)
-        raise
+    value = record.load(content, name)
     if why := record.why_unusable(value):
         raise MediaError(f"'{name}' cannot be used as {modality}", why=why)
     return value

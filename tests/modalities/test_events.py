@@ -77,16 +77,18 @@ def test_all_forms_hold_the_same(form):
 
 
 def test_a_row_that_no_sensor_has_counts_overflows(tmp_path):
-    of = {"x": [1, 0, 2], "y": [5, 240, 6], "t": [8000, 8191, 100], "p": [1, 0, 0]}
-    value = of_file(tmp_path, bin_bytes(3, **{k: np.array(v) for k, v in of.items()}))
-    assert value.x.tolist() == [1, 2]
-    assert value.t_us.tolist() == [8000, 100 + 8192]
+    before = np.arange(7)
+    of = {"x": [*before, 0, 9], "y": [5] * 7 + [240, 6], "t": [*8000 + before, 8191, 100]}
+    of["p"] = [1] * 7 + [0, 0]
+    value = of_file(tmp_path, bin_bytes(9, **{k: np.array(v) for k, v in of.items()}))
+    assert value.x.tolist() == [*before, 9]
+    assert value.t_us.tolist() == [*8000 + before, 100 + 8192]
 
 
 def test_times_that_wrap_go_on(tmp_path):
-    t = np.array([2**23 - 10, 2**23 - 1, 2**23 + 5, 2**23 + 7])
-    of = {"x": np.arange(4), "y": np.arange(4), "p": np.ones(4, int)}
-    value = of_file(tmp_path, bin_bytes(4, t=t, **of))
+    t = 2**23 + np.arange(-4, 4)
+    of = {"x": np.arange(8), "y": np.arange(8), "p": np.ones(8, int)}
+    value = of_file(tmp_path, bin_bytes(8, t=t, **of))
     np.testing.assert_array_equal(value.t_us, t)
 
 
@@ -159,6 +161,46 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     junk = np.random.default_rng(0).integers(0, 240, 5000, dtype=np.uint8).tobytes()
     for data, words in ((junk, "go back"), (bin_bytes()[:-2], "multiple of 5"), (b"", "0 bytes")):
         assert words in registry.check("event", put(tmp_path / "x.bin", data))
+
+
+BLANK = {
+    "zeros": bytes(5000),
+    "ones": b"\xff" * 5000,
+    "spaces": b" " * 5000,
+    "a header before zeros": b"II*\1 a header of 25 bytes " + bytes(5000 - 25),
+    "a recording, then zeros": bin_bytes(400) + bytes(5 * 50),
+    "a word": b"hello",
+}
+
+
+@pytest.mark.parametrize("form", BLANK)
+def test_blank_files_are_no_recordings(tmp_path, form):
+    for source in (put(tmp_path / "x.bin", BLANK[form]), BLANK[form]):
+        assert registry.check("event", source)
+    assert EVENT.load(bin_bytes(8)) is not None
+
+
+def test_arrays_of_one_event_over_and_over_are_no_recordings():
+    blank = {name: np.zeros_like(column) for name, column in OF.items()}
+    for data in (npz_bytes(**blank), npy_bytes(np.zeros((600, 4)))):
+        assert "only 1 of its 600 events differ" in why(data)
+    half = {name: np.repeat(column[:300], 2) for name, column in OF.items()}
+    assert len(as_events(npz_bytes(**half))) == 600
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.PNG", "x.wav", "x.mp4", "x.heic", "x.txt", "x.b"])
+def test_files_that_nothing_marks_need_their_own_name(tmp_path, name):
+    with pytest.raises(MediaError, match="not the ending of a recording") as caught:
+        EVENT.load(put(tmp_path / name, bin_bytes()))
+    assert "rename it to end in .bin" in caught.value.fix
+    with pytest.raises(MediaError, match="not the ending"):
+        EVENT.load(bin_bytes(), name)
+    assert isinstance(EVENT.load(put(tmp_path / name, FORMS["EST"])), Events)
+
+
+@pytest.mark.parametrize("name", ["x.bin", "x.BIN", "x"])
+def test_names_of_recordings(tmp_path, name):
+    assert isinstance(EVENT.load(put(tmp_path / name, bin_bytes())), Events)
 
 
 def test_archives_are_limited_by_what_they_unpack_to(monkeypatch):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from further_media import bin_bytes
 from media_files import image_bytes, sound_bytes
 from served import bench_at, client_of, send_file
 
@@ -67,6 +68,17 @@ def test_a_picture_may_be_taken_as_something_else():
     again = uploads.add(stream.getvalue(), "hand.png", "thermal")
     assert (again.modality, again.others) == ("thermal", ())
     assert again.key != upload.key
+
+
+def test_events_without_a_mark_go_by_their_name():
+    uploads = Uploads(decodable(["image", "event"]))
+    assert uploads.add(bin_bytes(), "scene.bin").modality == "event"
+    for content, name in ((bytes(5000), "scene.bin"), (bin_bytes(), "scene.jpg")):
+        with pytest.raises(MediaError):
+            uploads.add(content, name)
+    with pytest.raises(MediaError, match="decoded as event") as caught:
+        uploads.add(bin_bytes(), "scene.wav", "event")
+    assert "rename it" in caught.value.fix
 
 
 def test_too_large_files_are_refused_while_they_come(tmp_path):

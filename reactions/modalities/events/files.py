@@ -1,7 +1,8 @@
 """Files of events: N-Caltech101's and N-MNIST's 5 bytes an event, npy, npz, and pictures.
 
-What a file is, its first bytes say; only N-Caltech101's files have none that do. Whatever is not of
-another kind is read as one of those: in times that go back and forth it shows that it is none.
+What a file is, its first bytes say; only N-Caltech101's files have none that do, and almost any bytes
+can be read as theirs. They are therefore taken of names that end in .bin alone, and have to look as
+recordings do: several events, hardly any twice, on the sensor, in times that do not go back.
 Times are microseconds where they are whole numbers, and seconds where they are not.
 """
 
@@ -33,6 +34,16 @@ MAX_BACKWARD_SHARE = 0.01
 """Of all steps from event to event, how many may lead back in time. So much disorder comes from
 the camera's arbiter, and is put right by sorting; more means that it is no such file."""
 
+MIN_EVENTS = 8
+"""Of a file that nothing marks as a recording: fewer are as likely the bytes of something else."""
+
+MIN_DISTINCT_SHARE = 0.5
+"""Of all events, how many must differ: a pixel reports a change at a microsecond once. Rounded times
+make some alike; arrays that were never filled are far below."""
+
+MIN_DISTINCT_SHARE_UNMARKED = 0.9
+"""The same of N-Caltech101's form, whose times are not rounded: less is blank in part."""
+
 MAX_FILE_BYTES = 1 << 29
 """Of a file of events, unpacked: as many as are allowed, of four numbers of 64 bits each."""
 
@@ -59,6 +70,11 @@ _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF", b"II*\0", b"M
 def is_picture(head: bytes) -> bool:
     """Return whether a file that begins so is a picture."""
     return head.startswith(_PICTURES)
+
+
+def is_marked(head: bytes) -> bool:
+    """Return whether a file's first bytes say what it is: those of N-Caltech101's form do not."""
+    return is_picture(head) or head.startswith((_NPY, _ZIP))
 
 
 def decode(stream: BinaryIO) -> Events:
@@ -93,12 +109,23 @@ def _of_bytes(data: bytes) -> Events:
     high = rows[:, 2].astype(np.int64)
     t_us = (high & 0x7F) << 16 | rows[:, 3].astype(np.int64) << 8 | rows[:, 4]
     is_overflow = y == _OVERFLOW_ROW
-    if is_overflow.all():
+    n_events = n - int(is_overflow.sum())
+    if n_events == 0:
         raise ValueError("it holds no events")
+    if n_events < MIN_EVENTS:
+        raise ValueError(
+            f"it holds {n_events} events, and nothing in a file of fewer than {MIN_EVENTS} shows "
+            "that it is a recording"
+        )
+    if (n_beyond := int((y > _OVERFLOW_ROW).sum())) > 0:
+        raise ValueError(
+            f"{n_beyond} of its {n} events lie beyond the {_OVERFLOW_ROW} rows of the sensor"
+        )
     t_us += np.cumsum(is_overflow) * _OVERFLOW_US
     t_us += np.cumsum(np.diff(t_us, prepend=t_us[:1]) < -_WRAP_US // 2) * _WRAP_US
     kept = ~is_overflow
-    return _events(x[kept], y[kept], t_us[kept], (high[kept] >> 7).astype(np.uint8))
+    p = (high[kept] >> 7).astype(np.uint8)
+    return _events(x[kept], y[kept], t_us[kept], p, MIN_DISTINCT_SHARE_UNMARKED)
 
 
 def _of_archive(arrays: Mapping[str, NDArray[Any]]) -> Events:
@@ -202,7 +229,11 @@ def _polarities(column: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _events(
-    x: NDArray[np.uint16], y: NDArray[np.uint16], t_us: NDArray[np.int64], p: NDArray[np.uint8]
+    x: NDArray[np.uint16],
+    y: NDArray[np.uint16],
+    t_us: NDArray[np.int64],
+    p: NDArray[np.uint8],
+    distinct_share: float = MIN_DISTINCT_SHARE,
 ) -> Events:
     """Return events in the order of time, on a sensor that holds them."""
     n_backward = int((t_us[1:] < t_us[:-1]).sum())
@@ -215,7 +246,21 @@ def _events(
     if seconds > MAX_SECONDS:
         units = "whole numbers are microseconds, others seconds"
         raise ValueError(f"it lasts {seconds:.0f} seconds, more than {MAX_SECONDS} ({units})")
+    if (n_distinct := _n_distinct(x, y, t_us, p)) < distinct_share * len(t_us):
+        raise ValueError(
+            f"only {n_distinct} of its {len(t_us)} events differ, so that it is blank in part"
+        )
     return Events(x, y, t_us, p, _sensor(int(x.max()), int(y.max())))
+
+
+def _n_distinct(
+    x: NDArray[np.uint16], y: NDArray[np.uint16], t_us: NDArray[np.int64], p: NDArray[np.uint8]
+) -> int:
+    """Count the events that differ, of a recording that is within the limits."""
+    # A number for each: an hour of microseconds has 32 bits, and a side of MAX_SIDE has 12.
+    numbers = (t_us - t_us[0]) << 25 | x.astype(np.int64) << 13 | y.astype(np.int64) << 1 | p
+    numbers.sort()
+    return 1 + int((numbers[1:] != numbers[:-1]).sum())
 
 
 def _sensor(x: int, y: int) -> tuple[int, int]:
