@@ -34,11 +34,15 @@ def open_lab(
     no server.
     """
     from molspace_cli.confirm import agree
+    from molspace_cli.console import say
     from molspace_cli.progress import scans
+    from reactions.core.environment import mistyped_variables
     from reactions.core.protocols import allow_network, deny_network
     from reactions.labs.lab_file import load_lab
     from reactions.weights.locate import digest_cache
 
+    for name, meant in mistyped_variables().items():
+        say(f"warning: the variable {name} is not read; did you mean {meant}?")
     if online:
         allow_network()
     else:
@@ -109,10 +113,9 @@ def _other_name(name: str, lab_name: str | None) -> str:
 
 def allow_remote_code(pins: Sequence[str] | None) -> None:
     """Let code that comes with weights run, as far as ``--trust-remote-code`` pins it."""
-    if pins:
-        from reactions.weights.hub import trust
+    from reactions.weights.hub import trust
 
-        trust(pins)
+    trust(pins or ())
 
 
 def open_session(
@@ -149,6 +152,7 @@ def open_session(
         has_rows: the command makes a table, whose rows are tracked one by one.
     """
     from molspace_cli.progress import progress
+    from reactions.encoding.prefetch import chosen_workers
     from reactions.run.device import chosen_device
     from reactions.run.executor import check_executor
     from reactions.session import Session
@@ -157,6 +161,7 @@ def open_session(
     from reactions.tracking.trackers import open_tracker
 
     device = chosen_device(device)
+    chosen_workers()  # what is wrong with it is said now, not in the middle of a run
     check_executor(executor)
     tracker = None if track is None else open_tracker(track)
     store = Store()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
-from reactions.core.errors import UsageError, suggestion
+from reactions.core.errors import MolspaceError, UsageError, did_you_mean, suggestion
+
+AnError = TypeVar("AnError", bound=MolspaceError)
 
 LAB: Final = "MOLSPACE_LAB"
 DEVICE: Final = "MOLSPACE_DEVICE"
@@ -35,6 +37,9 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What users may set, and what it says. Python programs read the same."""
+
+
+_PREFIX = "MOLSPACE_"
 
 
 def value_of(variable: str) -> str | None:
@@ -63,8 +68,25 @@ def chosen_precision(given: str | None = None) -> str | None:
     )
 
 
-def from_variable(error: UsageError, variable: str) -> UsageError:
+def from_variable(error: AnError, variable: str) -> AnError:
     """Return an error about a value that a variable holds, naming the variable."""
-    return UsageError(
-        f"{variable}: {error.what}", why=error.why, fix=error.fix or f"unset {variable}"
+    return type(error)(
+        f"{variable}: {error.what}",
+        why=error.why,
+        fix=error.fix or f"unset {variable}",
+        **error.fields,
     )
+
+
+def mistyped_variables() -> dict[str, str]:
+    """Return the variables that are set and are nearly called as one of ours, and which that is.
+
+    What begins as ours and is like none of them may belong to an installed package.
+    """
+    own = [name.removeprefix(_PREFIX) for name in VARIABLES if name.startswith(_PREFIX)]
+    near = {
+        name: did_you_mean(name[len(_PREFIX) :], own, limit=1)
+        for name in os.environ
+        if name.upper().startswith(_PREFIX) and name not in VARIABLES
+    }
+    return {name: _PREFIX + found[0] for name, found in near.items() if found}

@@ -7,10 +7,12 @@ a table in one form does not find files in the other.
 
 from __future__ import annotations
 
+import difflib
 import os
 import time
 import unicodedata
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from reactions.core.file_digests import SETTLED_NS
@@ -44,6 +46,29 @@ def as_stored(path: Path) -> Path:
             stored = actual / name
         actual = stored
     return actual if os.path.lexists(actual) else path
+
+
+def near_file(text: str, base: Path = Path()) -> str:
+    """Return the path of what is there and is called nearly as a path's last part; "" for none.
+
+    Args:
+        text: the path, as it was written; the answer is written likewise.
+        base: folder that relative paths start from.
+    """
+    try:
+        parent = as_stored(base / text).parent
+        with os.scandir(parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_NAMES)]
+    except (OSError, ValueError):  # no such folder, longer than any name, or with a null in it
+        return ""
+    folder, slash, last = text.rstrip("/").rpartition("/")
+    near = [name for name in names if name.rpartition(".")[0] == last][:1]
+    near = near or difflib.get_close_matches(last, names, n=1, cutoff=0.8)
+    return f"{folder}{slash}{near[0]}" if near and near[0] != last else ""
+
+
+_MOST_NAMES = 10_000
+"""Of a folder, that are compared."""
 
 
 def _other_names(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final, Self, TypeAlias, TypeVar
 
+from reactions.core.environment import value_of
 from reactions.core.errors import UsageError
 
 WORKERS_VARIABLE: Final = "MOLSPACE_WORKERS"
@@ -40,6 +41,21 @@ _R = TypeVar("_R")
 _Made: TypeAlias = "tuple[list[_R], int]"
 
 
+def chosen_workers() -> int | None:
+    """Return what $MOLSPACE_WORKERS says; None if it is not set.
+
+    Raises:
+        UsageError: the variable is not a whole number from 0 up.
+    """
+    chosen = value_of(WORKERS_VARIABLE)
+    if chosen is None or (chosen.isascii() and chosen.isdigit()):
+        return None if chosen is None else int(chosen)
+    raise UsageError(
+        f"{WORKERS_VARIABLE} is '{chosen}'",
+        fix="a whole number; 0 prepares items in turn with embedding them",
+    )
+
+
 def default_workers(device: str = "cpu") -> int:
     """Return how many threads prepare items for an encoder.
 
@@ -53,13 +69,8 @@ def default_workers(device: str = "cpu") -> int:
     Raises:
         UsageError: the variable is not a whole number from 0 up.
     """
-    if chosen := os.environ.get(WORKERS_VARIABLE):
-        if not (chosen.isascii() and chosen.isdigit()):
-            raise UsageError(
-                f"{WORKERS_VARIABLE} is '{chosen}'",
-                fix="a whole number; 0 prepares items in turn with embedding them",
-            )
-        return int(chosen)
+    if (chosen := chosen_workers()) is not None:
+        return chosen
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     if device == "cpu":

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 
 from reactions.core.errors import UsageError
-from reactions.core.file_names import as_stored
+from reactions.core.file_names import as_stored, near_file
 from reactions.data.path_like import never_a_file, path_reason
 from reactions.inference.place_kinds import CONTAINERS, place_kind
 from reactions.modalities.suffixes import (
@@ -63,7 +60,7 @@ def refuse_paths(
         else:
             more = f", nor {'are' if n > 1 else 'is'} {n} more" if n else ""
             what = f"'{text}' is not taken for a text{more}"
-            near = _near(text, base)
+            near = near_file(text, base)
             fix = f"did you mean '{near}'?" if near else "correct the path"
             fix = "write factors as one list, --sigma 0.5,0.1" if reason == _FACTOR else fix
             fix = f"{fix}; or {as_text}"
@@ -85,27 +82,12 @@ def near_names(inputs: Iterable[str], base: Path = Path()) -> list[str]:
     found = []
     for text in inputs:
         is_word = len(text) >= _LEAST_CHARS and text.isprintable() and len(text.split()) == 1
-        if is_word and not _is_there(text, base) and (near := _near(text, base)):
+        if is_word and not _is_there(text, base) and (near := near_file(text, base)):
             found.append(f"'{text}' is taken for a text; '{near}' is there, if that was meant")
     return found
 
 
 _LEAST_CHARS = 4
-_MOST_NAMES = 10_000
-
-
-def _near(text: str, base: Path) -> str:
-    """Return a path whose last part is there and nearly that of a text; "" if there is none."""
-    try:
-        parent = as_stored(base / text).parent
-        with os.scandir(parent) as entries:
-            names = [entry.name for entry in islice(entries, _MOST_NAMES)]
-    except (OSError, ValueError):  # no such folder, longer than any name, or with a null in it
-        return ""
-    folder, slash, last = text.rstrip("/").rpartition("/")
-    near = [name for name in names if name.rpartition(".")[0] == last][:1]
-    near = near or difflib.get_close_matches(last, names, n=1, cutoff=0.8)
-    return f"{folder}{slash}{near[0]}" if near and near[0] != last else ""
 
 
 def _how_to_read(text: str) -> str:

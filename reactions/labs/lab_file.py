@@ -17,7 +17,7 @@ from reactions.core.factor_defaults import FactorDefaults
 from reactions.core.file_digests import DigestCache
 from reactions.core.lcl_settings import LclSettings
 from reactions.core.local_files import exists, expand_user, is_dir, is_file
-from reactions.core.paths import cache_root, evaluation_root
+from reactions.core.paths import cache_root, check_data, check_folders, evaluation_root
 from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.data.sources.config import OnProgress, silent
 from reactions.encoders.registry import resolve_uri
@@ -60,8 +60,7 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
         try:
             return find_lab(chosen, folder=folder)
         except MissingError as error:
-            what = f"{environment.LAB}: {error.what}"
-            raise MissingError(what, why=error.why, fix=error.fix) from None
+            raise environment.from_variable(error, environment.LAB) from None
     if name is None:
         own = Path(OWN_LAB)
         # A folder, or a link that leads nowhere, is meant to be a lab: never use another instead.
@@ -114,12 +113,9 @@ def load_lab(
             agreed to it.
         DataError: it is too large, or not a regular file.
     """
-    if data is not None and not is_dir(data):
-        raise MissingError(
-            f"no folder of data at '{data}'",
-            fix="give the folder that holds the evaluation sets, one folder each",
-            path=str(data),
-        )
+    if data is not None:
+        check_data(data)
+    check_folders(data_is_given=data is not None)
     named = NamedWeights(weights)
     opened = _Opened(
         digests or DigestCache(cache_root()),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from reactions.core import environment
-from reactions.core.errors import UsageError
+from reactions.core.errors import UsageError, did_you_mean
 from reactions.encoding.batch_size import free_device_memory, is_out_of_memory
 from reactions.run.machine import cpu_name
 from reactions.store.made_by import Hardware
@@ -38,7 +38,9 @@ def check_device(name: str) -> None:
     parts = name.split(",")
     for part in parts:
         if not _DEVICE.fullmatch(part):
-            raise UsageError(f"unknown device '{part}'", fix=f"one of: {_FORMS}", device=name)
+            near = did_you_mean(part, ("auto", "cpu", "cuda"), limit=1)
+            fix = f"did you mean '{near[0]}'?  (all: {_FORMS})" if near else f"one of: {_FORMS}"
+            raise UsageError(f"unknown device '{part}'", fix=fix, device=name)
     if len(parts) == 1 or set(parts) == {"cpu"}:
         return
     whole = next((part for part in parts if ":" not in part), None)

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from reactions.core.paths import store_address
+from reactions.core.environment import from_variable
+from reactions.core.errors import MolspaceError
+from reactions.core.paths import CACHE_VARIABLE, store_address
 from reactions.core.types import Digest
 from reactions.store import maintenance
 from reactions.store.files import disk_errors
 from reactions.store.index import Index
 from reactions.store.layout import FORMAT, MANIFEST_JSON
-from reactions.store.located import check_format, locate
+from reactions.store.located import LocatedStore, check_format, locate
 
 _T = TypeVar("_T")
 
@@ -46,7 +48,7 @@ class OpenedStore:
     def __init__(
         self, root: Path | str | None = None, *, warn: Callable[[str], None] = ignore
     ) -> None:
-        self.layout = locate(root or store_address())
+        self.layout = _located() if root is None else locate(root)
         self.address = self.layout.address
         self.root = self.layout.root
         self.warn = warn
@@ -114,3 +116,11 @@ class OpenedStore:
     def _is_published(self, folder: Path) -> bool:
         with disk_errors(self.address, "read"):
             return self._place.is_published(folder, MANIFEST_JSON)
+
+
+def _located() -> LocatedStore:
+    """Return what lies where in the store that the environment names."""
+    try:
+        return locate(store_address())
+    except MolspaceError as error:
+        raise from_variable(error, CACHE_VARIABLE) from None

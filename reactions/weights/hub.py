@@ -121,22 +121,29 @@ def trust(pins: Sequence[str]) -> None:
         pins: ``ORG/REPO@COMMIT`` or ``FOLDER@sha256:DIGEST``.
 
     Raises:
-        UsageError: one pins nothing: it has no full commit and no digest.
+        UsageError: one of them, or of those that the environment names, pins nothing: it has no
+            full commit and no digest.
     """
     for pin in pins:
-        place, _, revision = pin.rpartition("@")
-        kind, _, digest = revision.partition(":")
-        in_full = kind == "sha256" and _SHA256.fullmatch(digest)
-        if not place or not (in_full or (_REPO.fullmatch(place) and is_commit(revision))):
-            raise UsageError(
-                f"--trust-remote-code {pin} pins no code",
-                why="a name alone, a branch or a tag can stand for other code tomorrow",
-                fix="--trust-remote-code ORG/REPO@COMMIT (40 hex digits)   or, for a folder, "
-                "FOLDER@sha256:DIGEST, which is printed where the code is refused",
-            )
+        _check_pin(pin, "--trust-remote-code ")
+    for pin in trusted():
+        _check_pin(pin, f"{TRUST_VARIABLE}: ")
     if pins:
         # The empty last line marks even a single pin as lines: its folder may hold blanks.
         os.environ[TRUST_VARIABLE] = "\n".join([*trusted(), *pins, ""])
+
+
+def _check_pin(pin: str, given: str) -> None:
+    place, _, revision = pin.rpartition("@")
+    kind, _, digest = revision.partition(":")
+    in_full = kind == "sha256" and _SHA256.fullmatch(digest)
+    if not place or not (in_full or (_REPO.fullmatch(place) and is_commit(revision))):
+        raise UsageError(
+            f"{given}{pin} pins no code",
+            why="a name alone, a branch or a tag can stand for other code tomorrow",
+            fix="ORG/REPO@COMMIT (40 hex digits)   or, for a folder, FOLDER@sha256:DIGEST, which "
+            "is printed where the code is refused",
+        )
 
 
 def code_digest(folder: Path) -> str:

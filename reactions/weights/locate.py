@@ -21,13 +21,11 @@ from typing import Any
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import expand_user, is_file
-from reactions.core.paths import cache_root, weights_root
+from reactions.core.paths import cache_root, weights_folders, weights_root
 from reactions.core.protocols import OFFLINE_VARIABLES as OFFLINE_VARIABLES
 from reactions.core.protocols import offline as offline
 from reactions.core.types import Digest
 from reactions.weights.hub import hub_cache, hub_snapshot, repo_folder
-
-FOLDER_VARIABLE = "MOLSPACE_WEIGHTS"
 
 _SHARED_NAMES = frozenset(
     f"{stem}.{suffix}"
@@ -141,11 +139,9 @@ class WeightLocator:
     @classmethod
     def of_environment(cls, overrides: Mapping[str, Path] | None = None) -> WeightLocator:
         """Return what the environment says, with the overrides of a command line."""
-        chosen = os.environ.get(FOLDER_VARIABLE, "")
-        folders = [expand_user(part) for part in chosen.split(os.pathsep) if part]
         return cls(
             overrides={} if overrides is None else overrides,
-            folders=(*folders, weights_root()),
+            folders=(*weights_folders(), weights_root()),
             hub=hub_cache(),
             offline=offline(),
         )

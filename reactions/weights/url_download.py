@@ -61,7 +61,7 @@ def download(file: WeightsFile, path: Path, on_progress: OnProgress) -> None:
         raise StoreError(
             f"cannot write {path}",
             why=error.strerror or str(error),
-            fix="free space, or choose another place with MOLSPACE_WEIGHTS",
+            fix="free space, or choose another place with XDG_CACHE_HOME",
         ) from error
 
 

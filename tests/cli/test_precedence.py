@@ -74,18 +74,72 @@ def test_the_device(monkeypatch):
         ("MOLSPACE_LAB", "mimi", "MOLSPACE_LAB: no lab 'mimi'"),
         ("MOLSPACE_LAB", "nowhere/lab.toml", "MOLSPACE_LAB: no lab 'nowhere/lab.toml'"),
         ("MOLSPACE_DEVICE", "gpu", "MOLSPACE_DEVICE: unknown device 'gpu'"),
+        ("MOLSPACE_DEVICE", "cudo", "MOLSPACE_DEVICE: unknown device 'cudo'"),
         ("MOLSPACE_PRECISION", "fats", "MOLSPACE_PRECISION is 'fats'"),
+        ("MOLSPACE_DATA", "nowhere", "MOLSPACE_DATA: no folder of data at '{folder}/nowhere'"),
+        ("MOLSPACE_DATA", "a-file", "MOLSPACE_DATA: no folder of data at '{folder}/a-file'"),
+        ("MOLSPACE_WEIGHTS", "nowhere", "MOLSPACE_WEIGHTS: no folder of weights at 'nowhere'"),
+        ("MOLSPACE_WEIGHTS", ".:nowhere", "MOLSPACE_WEIGHTS: no folder of weights at 'nowhere'"),
+        ("MOLSPACE_CACHE", "a-file", "MOLSPACE_CACHE: '{folder}/a-file' cannot be a folder"),
+        ("MOLSPACE_CACHE", "a-file/x", "MOLSPACE_CACHE: '{folder}/a-file/x' cannot be a folder"),
+        ("MOLSPACE_CACHE", "s4://bucket/x", "MOLSPACE_CACHE: the store cannot lie at 's4://"),
+        ("MOLSPACE_CACHE", "s3:/bucket/x", "MOLSPACE_CACHE: 's3:/bucket/x' is neither a folder"),
+        ("MOLSPACE_OFFLINE", "ja", "MOLSPACE_OFFLINE is 'ja'"),
+        ("MOLSPACE_TRUST_REMOTE_CODE", "org/x", "MOLSPACE_TRUST_REMOTE_CODE: org/x pins no code"),
+        ("MOLSPACE_WORKERS", "four", "MOLSPACE_WORKERS is 'four'"),
+        ("XDG_CACHE_HOME", "a-file", "XDG_CACHE_HOME: '{folder}/a-file' cannot be a folder"),
+        ("XDG_DATA_HOME", "a-file", "XDG_DATA_HOME: '{folder}/a-file' cannot be a folder"),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_variables_name(
     variable, value, said, monkeypatch, capsys, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("")
     monkeypatch.setenv(variable, value)
-    code, _, err = molspace(monkeypatch, capsys, "eval", "--task", "esc50", "--space", "ImageBind")
+    code, out, err = molspace(
+        monkeypatch, capsys, "eval", "--task", "esc50", "--space", "ImageBind"
+    )
     assert code in (2, 3)
-    assert f"error: {said}" in err
+    assert f"error: {said.format(folder=tmp_path)}" in err
     assert "fix:" in err or "why:" in err
+    assert not out
+    assert err.startswith("error:"), "nothing is done before"
+
+
+def test_every_variable_has_a_wrong_value_that_is_refused():
+    (marker,) = (
+        mark
+        for mark in test_a_wrong_value_is_refused_by_the_variables_name.pytestmark
+        if mark.name == "parametrize"
+    )
+    assert {variable for variable, _, _ in marker.args[1]} == set(VARIABLES)
+
+
+def test_a_folder_that_is_nearly_called_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "datasets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tried = ("eval", "--task", "esc50", "--space", "ImageBind")
+    for given in ({"MOLSPACE_DATA": "dataset"}, {"MOLSPACE_WEIGHTS": "dataset"}):
+        with monkeypatch.context() as context:
+            context.setenv(*next(iter(given.items())))
+            assert "datasets'?" in molspace(context, capsys, *tried)[2]
+    assert "datasets'?" in molspace(monkeypatch, capsys, *tried, "--data", "dataset")[2]
+
+
+def test_an_option_stands_in_for_a_wrong_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLSPACE_DATA", "/nope")
+    monkeypatch.setenv("MOLSPACE_DEVICE", "gpu")
+    assert load_lab("mini", data=tmp_path).data.chosen == tmp_path
+    assert chosen_device("cpu") == "cpu"
+
+
+def test_a_variable_with_a_slip_of_the_keyboard(folder, monkeypatch, capsys):
+    monkeypatch.setenv("MOLSPACE_DEVCIE", "cpu")
+    monkeypatch.setenv("MOLSPACE_PALETTE_KEY", "of a package")
+    _, _, err = molspace(monkeypatch, capsys, "spaces", "list")
+    assert "warning: the variable MOLSPACE_DEVCIE is not read; did you mean MOLSPACE_DEVICE?" in err
+    assert "PALETTE" not in err
 
 
 def test_published_projectors_go_with_the_lab_that_the_environment_names(folder, monkeypatch):

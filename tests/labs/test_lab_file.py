@@ -67,6 +67,7 @@ def test_the_paper_lab_reads_without_weights_or_data(monkeypatch, tmp_path):
 
 
 def test_data_lie_where_the_environment_says(monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
     monkeypatch.setenv("MOLSPACE_DATA", str(tmp_path / "here"))
     assert load_lab("paper").data.root == tmp_path / "here"
     monkeypatch.delenv("MOLSPACE_DATA")

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from reactions.core import paths
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_digests import DigestCache
 from reactions.weights import hub, locate
@@ -17,7 +18,7 @@ PLAIN = WeightsFile("model.safetensors", repo="org/name")
 def _clean_environment(monkeypatch):
     for name in (
         *locate.OFFLINE_VARIABLES,
-        locate.FOLDER_VARIABLE,
+        paths.WEIGHTS_VARIABLE,
         "HF_HOME",
         "HF_HUB_CACHE",
         "HUGGINGFACE_HUB_CACHE",

@@ -1,9 +1,9 @@
 """Files of events: N-Caltech101's and N-MNIST's 5 bytes an event, npy, npz, and pictures.
 
-What a file is, its first bytes say; only N-Caltech101's files have none that do, and almost any bytes
-can be read as theirs. They are therefore taken of names that end in .bin alone, and have to look as
-recordings do: several events, hardly any twice, on the sensor, in times that do not go back.
-Times are microseconds where they are whole numbers, and seconds where they are not.
+What a file is, its first bytes say; only N-Caltech101's files have none that do, and almost any
+bytes can be read as theirs. They are therefore taken of names that end in .bin alone, and have to
+look as recordings do: several events, hardly any twice, on the sensor, in times that do not go
+back. Times are microseconds where they are whole numbers, and seconds where they are not.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MIN_EVENTS = 8
 """Of a file that nothing marks as a recording: fewer are as likely the bytes of something else."""
 
 MIN_DISTINCT_SHARE = 0.5
-"""Of all events, how many must differ: a pixel reports a change at a microsecond once. Rounded times
-make some alike; arrays that were never filled are far below."""
+"""Of all events, how many must differ: a pixel reports a change at a microsecond once. Rounded
+times make some alike; arrays that were never filled are far below."""
 
 MIN_DISTINCT_SHARE_UNMARKED = 0.9
 """The same of N-Caltech101's form, whose times are not rounded: less is blank in part."""
