@@ -44,8 +44,9 @@ def this_machine() -> str:
     """
     facts = [socket.gethostname(), f"{getnode():x}"]
     with suppress(OSError):  # Linux alone has these
-        facts = [Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()]
-        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # Without the second the first would make one machine of all containers of a node.
+        facts = [boot, str(Path("/proc/self/ns/pid").readlink())]
     return sha256("\n".join(facts).encode("utf-8", "replace")).hexdigest()[:12]
 
 

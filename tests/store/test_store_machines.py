@@ -67,6 +67,23 @@ def test_a_holder_is_read_back_and_nothing_else_is():
         assert Holder.parse(text) is None
 
 
+def test_containers_of_one_node_are_machines_of_their_own(monkeypatch):
+    """They share a kernel, often a name, and each has a process 1."""
+
+    def machine(namespace, host):
+        with monkeypatch.context() as there:
+            there.setattr(heartbeats.Path, "readlink", namespace)
+            there.setattr(heartbeats.socket, "gethostname", lambda: host)
+            return heartbeats.this_machine.__wrapped__()
+
+    def hidden(path):
+        raise PermissionError("/proc is not all there")
+
+    assert machine(lambda path: "pid:[1]", "pod") != machine(lambda path: "pid:[2]", "pod")
+    assert machine(lambda path: "pid:[1]", "a") == machine(lambda path: "pid:[1]", "b")
+    assert machine(hidden, "a") != machine(hidden, "b")
+
+
 # --- locks ---
 
 

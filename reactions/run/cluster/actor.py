@@ -60,11 +60,16 @@ class WorkOutcome:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides what a step makes."""
+    """Return the versions of what decides what a step makes.
+
+    Without torch's build: the head of a cluster often has one for CPUs alone, its nodes for CUDA.
+    """
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for package in ("molspace", "torch", "numpy"):
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
+    if "torch" in found:
+        found["torch"] = found["torch"].partition("+")[0]
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,10 @@ _PLACES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT
 """Which service a store's URL means; who asks it is each node's own affair."""
 
 _SECRET = re.compile("TOKEN|SECRET|KEY|PASS|CREDENTIAL|AUTH|SAS", re.IGNORECASE)
+
+
+_ANSWER_S = 10.0
+"""How long the head of a cluster may take to answer."""
 
 
 class RayExecutor:
@@ -138,6 +143,7 @@ def _connected(asked: AskedCluster) -> Iterator[Any]:
     variable = os.environ.get("RAY_ADDRESS", "")
     if not asked.address and "://" in variable:
         raise not_a_node(variable)
+    _check_answers(asked.address or variable)
     options: dict[str, Any] = {"address": asked.address} if asked.address else {}
     if not asked.address and not os.environ.get("RAY_ADDRESS"):
         options = {"include_dashboard": False}  # it may have to be started here
@@ -152,11 +158,7 @@ def _connected(asked: AskedCluster) -> Iterator[Any]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UsageError(
-            f"cannot reach the Ray cluster at {asked.address or 'the default address'}",
-            why=reason,
-            fix="ray start --head   on its first node; then --executor ray:HOST:PORT",
-        ) from error
+        raise _unreachable(asked.address or "the default address", reason) from error
     finally:
         if is_main and before is not None:  # Ray sets one of its own
             signal.signal(signal.SIGTERM, before)
@@ -165,6 +167,29 @@ def _connected(asked: AskedCluster) -> Iterator[Any]:
     finally:
         with suppress(Exception):
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse a head that nothing listens at: Ray itself tries for a quarter of an hour.
+
+    Args:
+        address: ``HOST:PORT``; anything else is left to Ray.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except (OSError, OverflowError) as error:  # a port above 65,535 overflows
+        raise _unreachable(address, f"nothing answers there: {error}") from error
+
+
+def _unreachable(address: str, why: str) -> UsageError:
+    return UsageError(
+        f"cannot reach the Ray cluster at {address}",
+        why=why,
+        fix="ray start --head   on its first node; then --executor ray:HOST:PORT, as it prints it",
+    )
 
 
 @contextmanager

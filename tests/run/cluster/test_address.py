@@ -1,8 +1,11 @@
 """What can follow ``--executor ray:``."""
 
+import socket
+
 import pytest
 
 from reactions.core.errors import UsageError
+from reactions.run.cluster import executor
 from reactions.run.cluster.address import AskedCluster, asked
 
 
@@ -43,3 +46,15 @@ def test_what_cannot_be_meant_is_refused(address, device, message):
     with pytest.raises(UsageError) as caught:
         asked(address, device)
     assert message in str(caught.value)
+
+
+def test_a_head_that_does_not_answer_is_refused_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        executor._check_answers(address)
+    for place in (address, "127.0.0.1:99999"):
+        with pytest.raises(UsageError, match="cannot reach the Ray cluster at") as caught:
+            executor._check_answers(place)
+        assert "nothing answers there" in caught.value.why
+    for other in ("", "auto", "local", "HOST"):
+        executor._check_answers(other)

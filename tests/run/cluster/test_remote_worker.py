@@ -11,6 +11,7 @@ from plain_steps import Encoded, load_encoder, plan
 from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
 from reactions.run.backend import Progress
+from reactions.run.cluster import actor
 from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, portable, versions
 from reactions.run.cluster.executor import _probe
 from reactions.store import Store, heartbeats, locks
@@ -126,6 +127,13 @@ def test_other_packages_are_refused(recipe):
     error = problem(worker(replace(recipe, versions=other)))
     assert "instead of 99.0" in error.why
     assert "numpy" not in error.why
+
+
+def test_a_build_of_torch_for_another_device_is_no_other_version(recipe, monkeypatch):
+    known = actor.metadata.version
+    build = {"torch": f"{known('torch').partition('+')[0]}+cu999"}
+    monkeypatch.setattr(actor.metadata, "version", lambda name: build.get(name) or known(name))
+    assert problem(worker(recipe)) is None
 
 
 def test_a_plan_that_means_something_else_here_is_refused(recipe, monkeypatch):
