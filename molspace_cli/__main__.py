@@ -81,7 +81,8 @@ def _run() -> int:
             try:
                 command.invoke(context)
             finally:
-                _say_noticed()
+                if not _asks({"--quiet", "-q"}):
+                    _say_noticed()
     except typer.Exit as ended:
         return _ended(int(ended.exit_code))
     except Exception as error:
@@ -152,9 +153,14 @@ def _out_of_memory() -> int:
 
 
 def _wants_json() -> bool:
+    return _asks({"--json"})
+
+
+def _asks(flags: set[str]) -> bool:
+    """Return whether the command line has one of some options without a value."""
     arguments = sys.argv[1:]
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options
+    return not flags.isdisjoint(options)
 
 
 def _closed_pipe() -> None:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def say_bundle(target: Target, *, quiet: bool) -> None:
-    """Say which bundle is used, and why; if quiet, only where that was not the user's choice."""
-    if target.bundle is not None and (target.is_guess or not quiet):
+    """Say which bundle is used, and why."""
+    if target.bundle is not None and not quiet:
         say_current(target.bundle.path, target.reason)
 
 

@@ -17,6 +17,7 @@ from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
 from molspace_cli.own_tables import TableOptions
 from molspace_cli.setting import setting_facts
+from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from reactions.eval.baselines import Baseline
@@ -109,13 +110,24 @@ Metrics = Annotated[
 ]
 
 
+@named_space
 @grouped
 def evaluate(
+    space: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE|EXPR|NAME|URI",
+            autocompletion=complete.targets,
+            help="What to score.  [default: the bundle of the last react in this folder and lab, "
+            "or in the nearest folder above]",
+            show_default=False,
+        ),
+    ] = None,
     task: MaybeTaskNames = None,
     *,
     tables: TableOptions,
     metrics: Metrics = None,
-    used: options.TargetOptions,
+    used: options.FactorOptions,
     ties: Ties = TieRule.STRICT,
     hit: Hits = None,
     beside: Beside = None,
@@ -128,7 +140,7 @@ def evaluate(
 
     Examples:
       molspace eval --task esc50
-      molspace eval --task unibind --space ImageBind --json
+      molspace eval ImageBind --task unibind --json
       molspace eval --task esc50 --centres kb --sigma 0.8,0.5
       molspace eval --pairs pairs.csv --metrics MRR,nDCG@10
       molspace eval --labels birds.csv --template "a photo of a {class}."
@@ -158,7 +170,7 @@ def evaluate(
         tasks = with_classes(tasks, left_out=is_groups, quiet=quiet)
         by_centres = ClassCentres(open_source(session.lab, centres), described_by)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(used.space, confirm=asked)
+    target = session.target(space, confirm=asked)
     say_bundle(target, quiet=quiet)
     if is_groups:
         tasks = possible_tasks(session, target, tasks, quiet)

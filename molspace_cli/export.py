@@ -9,11 +9,13 @@ import typer
 
 from molspace_cli import factors, options
 from molspace_cli.console import print_json, print_path, say
+from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from reactions.products.tree import Adjustment
 
 
+@named_space
 def export(
     bundle: options.Bundle,
     to: Annotated[

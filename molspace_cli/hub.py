@@ -11,6 +11,7 @@ from molspace_cli import options
 from molspace_cli.console import human_bytes, print_json, print_path, print_text, say
 from molspace_cli.current import make_current
 from molspace_cli.infer_report import plain
+from molspace_cli.space_argument import named_space
 
 Repo = Annotated[
     str,
@@ -20,6 +21,7 @@ Repo = Annotated[
 ]
 
 
+@named_space
 def push(
     bundle: options.Bundle,
     repo: Repo,

@@ -18,7 +18,8 @@ from molspace_cli.default_command import DefaultGroup
 from molspace_cli.groups import grouped
 from molspace_cli.index_shown import Directory, about, facts, notes
 from molspace_cli.infer_report import plain
-from molspace_cli.input_notes import InputNotes
+from molspace_cli.input_notes import InputNotes, unread_stdin
+from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,6 +44,7 @@ def _group() -> None:
 
 
 @app.command("build")
+@named_space
 @grouped
 def build(
     space: Annotated[str, options.target_argument("What embeds the items.")],
@@ -134,6 +136,8 @@ def build(
     embedder = AtomEmbedder(target, load_encoder=load_encoder, device=session.parts(target).device)
     noted = InputNotes(quiet)
     for notice in target.notices:
+        noted.note(notice)
+    if notice := unread_stdin(inputs or (), getattr(sys.stdin, "buffer", None)):
         noted.note(notice)
     items = _items(
         session, embedder, inputs or [], corpus or [], text=text, modality=modality, noted=noted

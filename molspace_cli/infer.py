@@ -18,8 +18,8 @@ from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
-from molspace_cli.infer_report import Report, plain
-from molspace_cli.input_notes import InputNotes
+from molspace_cli.infer_report import Report, described_weights, plain
+from molspace_cli.input_notes import InputNotes, unread_stdin
 
 if TYPE_CHECKING:
     from reactions.core.types import Item
@@ -171,6 +171,8 @@ def infer(
     notes = InputNotes(quiet)
     for notice in target.notices:
         notes.note(notice)
+    if (inputs or embeddings) and (notice := unread_stdin(inputs or (), stdin)):
+        notes.note(notice)
     for holding in held:
         notes.held(holding)
     for notice in near_names(inputs or ()) if taken_as is None else ():
@@ -280,9 +282,7 @@ def _print(table: Similarities, about: Mapping[str, Any]) -> None:
         f"cosines: {table.left} x {table.right}",
         *([f"lab: {about['lab']}"] if about["lab"] else []),
     ]
-    for name, factors in about["factors"].items():
-        title.append(f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in factors.items()))
-    title += [f"mean of {stage}: {mean}" for stage, mean in about.get("means", {}).items()]
+    title += filter(None, [described_weights(about)])
     # In a pipe all columns go out whole; a terminal gets as many as it can show.
     narrow = is_terminal()
 

@@ -142,6 +142,9 @@ class Report:
             kinds = ", ".join(f"{n} {modality}" for modality, n in sorted(self.embedded.items()))
             lab = f", lab: {about['lab']}" if about["lab"] else ""
             say(f"embedded {embedded} of {total}: {kinds}, in {about['dim']} dimensions{lab}")
+            if weights := described_weights(about):
+                everyone = "   experts: all" if about["experts"] is None else ""
+                say(f"{plain(about['expression'], 200)}   {weights}{everyone}")
         if self._n_like_files:
             first, n = plain(self._first_like_file, 60), self._n_like_files
             said = "1 text ends" if n == 1 else f"{n} texts end"
@@ -172,6 +175,22 @@ class Report:
                 for p in self._problems
             ],
         }
+
+
+def described_weights(about: Mapping[str, Any]) -> str:
+    """Return the factors and experts of a product in a line; "" of a space that has none.
+
+    Args:
+        about: as ``reactions.inference.writers.describe`` returns it.
+    """
+    facts = [
+        f"{name}: " + ", ".join(f"{modality} {value:g}" for modality, value in factors.items())
+        for name, factors in about["factors"].items()
+    ]
+    facts += [f"mean of {stage}: {mean}" for stage, mean in about.get("means", {}).items()]
+    if about["experts"] is not None:
+        facts.append(f"experts: {', '.join(about['experts'])}")
+    return "   ".join(facts)
 
 
 def _is_like_a_map(item: Item) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from molspace_cli.console import say
 from reactions.core.printable import printable_cell
@@ -17,6 +20,26 @@ _MOST_REASONS: Final = 20
 _OTHER_REASONS: Final = "other reasons"
 _VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\S)\S*/\S+|\d[\d,.]*")
 """Names, paths and numbers in what is wrong with an item."""
+
+
+def unread_stdin(inputs: Sequence[str], stdin: IO[bytes] | None) -> str:
+    """Return the note that a file was redirected to stdin and is not read; "" if none was.
+
+    Of a pipe nobody can tell whether something was meant to come: a job, a shell or a loop may
+    have left its own to the command. A file that was given and not read is there for certain.
+
+    Args:
+        inputs: the arguments, which are read in its place unless one of them is ``-``.
+        stdin: the bytes of stdin; None if it is closed.
+    """
+    if stdin is None or "-" in inputs:
+        return ""
+    try:
+        status = os.fstat(stdin.fileno())
+        is_unread = stat.S_ISREG(status.st_mode) and stdin.tell() < status.st_size
+    except (OSError, ValueError):  # no file of the system's, or closed
+        return ""
+    return "stdin is a file and is not read: there is other input; - reads it" if is_unread else ""
 
 
 class InputNotes:

@@ -12,11 +12,13 @@ from molspace_cli import factors, options
 from molspace_cli.confirm import confirm
 from molspace_cli.console import is_terminal, print_json, print_note, print_table, say
 from molspace_cli.groups import grouped
+from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from reactions.core.errors import MolspaceError
 
 
+@named_space
 @grouped
 def mteb(
     bundle: Annotated[str, options.target_argument("What is scored.")],

@@ -304,10 +304,9 @@ class DescriptionOptions(Group):
 
 
 @dataclass(frozen=True)
-class TargetOptions(Group):
-    """Which space is used, and how its experts are weighed."""
+class FactorOptions(Group):
+    """How the experts of a space are weighed."""
 
-    space: SpaceRef = None
     sigma: Sigma = None
     lambda_: Lambda = None
     experts: Experts = None
@@ -319,3 +318,10 @@ class TargetOptions(Group):
             UsageError: a text is not a factor.
         """
         return factors.adjustment(self.sigma, self.lambda_, self.experts)
+
+
+@dataclass(frozen=True)
+class TargetOptions(FactorOptions):
+    """Which space is used, and how its experts are weighed."""
+
+    space: SpaceRef = None

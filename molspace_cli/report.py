@@ -14,6 +14,7 @@ from molspace_cli.confirm import confirm
 from molspace_cli.console import human_bytes, print_json, print_path, say
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
+from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from reactions.planning.plan import Plan
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from reactions.session import Session
 
 
+@named_space
 @grouped
 def report(
     bundle: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import factors, options
-from molspace_cli.console import is_terminal, print_json, print_table, say
+from molspace_cli.console import is_terminal, print_json, print_table
 from molspace_cli.groups import grouped
 from molspace_cli.index_shown import BundlePath, Directory
 from molspace_cli.infer_report import plain
+from molspace_cli.input_notes import InputNotes, unread_stdin
 
 if TYPE_CHECKING:
     from reactions.core.types import Item
@@ -94,13 +95,14 @@ def search(
     target = target_of(session, directory, bundle)
     index = SearchIndex(directory, target)
     embedder = session.embedder(target)  # loads nothing yet
-    items = _queries(embedder, inputs or [], text, image, audio, query)
+    noted = InputNotes(running.quiet)
+    items = _queries(embedder, inputs or [], text, image, audio, query, noted.note)
     if not items:
         raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
     searcher = Searcher(session, target, index)
     found = searcher.search(items, into=into, k=k, adjustment=adjustment, exact=exact)
     if n := index.n_cancelled(into, adjustment):
-        say(f"note: {n:,} items have no embedding at these factors, and are not found")
+        noted.note(f"{n:,} items have no embedding at these factors, and are not found")
     acting = acting_adjustment(target.space, adjustment)
     if as_json:
         queries = [
@@ -114,7 +116,11 @@ def search(
         ]
         about = {"index": str(directory), "expression": target.name, "lab": index.record.lab}
         acting["kinds"] = {m: "flat" if exact else kind for m, kind in index.kinds.items()}
-        print_json("search", {**about, **acting, "into": into, "k": k, "queries": queries})
+        notices = noted.to_json()["notices"]
+        print_json(
+            "search",
+            {**about, **acting, "into": into, "k": k, "notices": notices, "queries": queries},
+        )
         return
     settings = "   ".join(
         f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in own.items())
@@ -163,6 +169,7 @@ def _queries(
     images: list[str] | None,
     sounds: list[str] | None,
     others: list[str] | None,
+    note: Callable[[str], None],
 ) -> list[Item]:
     """Read the queries, refusing any that cannot be read.
 
@@ -192,8 +199,10 @@ def _queries(
             )
     refuse_paths(inputs, as_text="--text TEXT")
     for notice in near_names(inputs):
-        say(f"note: {notice}")
+        note(notice)
     stdin = getattr(sys.stdin, "buffer", None)
+    if (inputs or named) and (notice := unread_stdin(inputs, stdin)):
+        note(notice)
     if not inputs and not named and stdin is not None and not stdin.isatty():
         inputs = ["-"]
     by_id = embedder.by_id

@@ -10,8 +10,10 @@ import typer
 from molspace_cli import complete, options
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
+from molspace_cli.space_argument import named_space
 
 
+@named_space
 @grouped
 def serve(
     bundle: Annotated[
@@ -124,6 +126,7 @@ def serve(
     try:
         run(bench, access, own, ready)
     except KeyboardInterrupt:  # how it is meant to end
-        say("ended")
+        if not running.quiet:
+            say("ended")
     finally:
         own.close()

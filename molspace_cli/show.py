@@ -13,8 +13,10 @@ from molspace_cli.amounts import counted
 from molspace_cli.console import print_json, print_note, print_table
 from molspace_cli.current import say_current
 from molspace_cli.quality import rank_lines, remarks, row_line, tables
+from molspace_cli.space_argument import named_space
 
 
+@named_space
 def show(
     bundle: Annotated[
         str | None,

@@ -16,6 +16,7 @@ from molspace_cli.console import is_terminal, print_json, print_note, print_tabl
 from molspace_cli.current import say_bundle
 from molspace_cli.evaluate import WITHIN_S, Beside, TaskNames, TieRule, Ties, possible_tasks
 from molspace_cli.groups import Group, grouped
+from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from reactions.eval.baselines import Baseline
@@ -61,6 +62,7 @@ class GridOptions(Group):
     experts: ExpertsGrid = None
 
 
+@named_space
 @grouped
 def sweep(
     task: TaskNames,

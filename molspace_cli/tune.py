@@ -15,6 +15,7 @@ from molspace_cli.console import print_json, print_note, print_path, print_table
 from molspace_cli.current import say_bundle
 from molspace_cli.evaluate import WITHIN_S, Beside
 from molspace_cli.groups import grouped
+from molspace_cli.space_argument import named_space
 from molspace_cli.sweep import GridOptions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _FRONTIER = 8
 """Settings of the frontier that are shown."""
 
 
+@named_space
 @grouped
 def tune(
     objective: Annotated[

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from reactions.core.errors import UsageError
 
 _ALTERNATIVES = re.compile(r"'(?P<value>.*)' is not one of (?P<choices>'.*')")
-_MINIMUM = re.compile(r"greater than or equal to (\S+)|x>=(\S+?)[.\s]|x>=(\S+)$")
 _SAME = {"--bundle": "--space", "--space": "--bundle"}
 """Options by which some commands ask for what others ask for by another."""
 
@@ -143,18 +142,11 @@ def _no_such_option(option: str, path: str, command: Any) -> UsageError:
     why = ""
     if (same := _SAME.get(option)) in _options(command):
         fix = f"{same}   (all options: {path} --help)"
-    named = next((param.metavar for param in command.params if _names_a_product(param)), None)
-    if option == "--space" and named:
-        fix = f"{path} {named}   (no option, an argument)"
     below = list(getattr(command, "commands", {}).values())
     if any(option in _options(sub) for sub in _leaves(below)):
         why = "an option stands after the command it belongs to"
         fix = f"{path} COMMAND {option}   (all options: {path} COMMAND --help)"
     return UsageError(f"{path} has no option '{option}'", why=why, fix=fix, command=path)
-
-
-def _names_a_product(param: Any) -> bool:
-    return param.param_type_name == "argument" and "BUNDLE" in (param.metavar or "")
 
 
 def _leaves(commands: Sequence[Any]) -> list[Any]:
@@ -184,9 +176,15 @@ def _missing(param: Any, path: str, see: str) -> UsageError:
         return UsageError(
             f"{path} needs {name}", fix=f"{name} {metavar}   (see {see})", command=path
         )
-    return UsageError(
-        f"{path} needs {metavar}", why=_plain(param.help or ""), fix=f"see {see}", command=path
-    )
+    return missing(metavar, param.help, path)
+
+
+def missing(metavar: str | None, meaning: str | None, path: str) -> UsageError:
+    """Return the error for an argument that was left out."""
+    from reactions.core.errors import UsageError
+
+    why = _plain(meaning or "")
+    return UsageError(f"{path} needs {metavar}", why=why, fix=f"see {path} --help", command=path)
 
 
 def _bad_value(error: Exception, param: Any, arguments: Sequence[str], see: str) -> UsageError:
@@ -206,16 +204,35 @@ def _bad_value(error: Exception, param: Any, arguments: Sequence[str], see: str)
             what, fix=f"did you mean '{near[0]}'?" if near else f"{name} {choices[0]}"
         )
     quoted = "" if value is None else f"'{value}' "
-    if limit := _MINIMUM.search(text):
-        least = next(filter(None, limit.groups()))
-        return UsageError(
-            f"{name}: {quoted}is too small", fix=f"{least} or more", minimum=float(least)
-        )
+    if value is not None and (outside := _outside(param, value)) is not None:
+        least, most = _limits(param)
+        within = f"{least:g} or more" if most is None else f"a number from {least} to {most}"
+        return UsageError(f"{name}: {quoted}is {outside}", fix=within, minimum=least, maximum=most)
     for word, meaning in _NUMBERS:
         if re.search(rf"valid {word}\b", text):
             what = f"{name}: {quoted}is not {meaning}"
             return UsageError(what, fix=f"{name} {'5' if word == 'integer' else '0.5'}")
     return UsageError(f"{name}: {quoted}cannot be used", why=text.rstrip("."), fix=f"see {see}")
+
+
+def _limits(param: Any) -> tuple[float | None, float | None]:
+    """Return the least and the largest number that an option takes; None where there is none."""
+    # Of the parameter itself in newer versions of typer, of its type in older ones.
+    kind = getattr(param, "type", None)
+    least, most = (getattr(param, of, getattr(kind, of, None)) for of in ("min", "max"))
+    return least, most
+
+
+def _outside(param: Any, value: str) -> str | None:
+    """Return how a number lies outside of an option's limits; None if it does not, or is none."""
+    least, most = _limits(param)
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if least is not None and number < least:
+        return "too small"
+    return "too large" if most is not None and number > most else None
 
 
 def _given(options: Sequence[str], arguments: Sequence[str]) -> str | None:

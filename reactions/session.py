@@ -177,7 +177,7 @@ class Session:
         if reference is None:
             current = current_bundle(self.lab, naming=naming)
             target = Target.of_bundle(self.open_bundle(current.directory))
-            return replace(target, reason=current.reason, is_guess=not current.is_own)
+            return replace(target, reason=current.reason)
         if isinstance(reference, str | Path) and names_bundle(Path(reference)):
             return replace(Target.of_bundle(self.open_bundle(reference)), reason="as given")
         if isinstance(reference, str) and _URI.fullmatch(reference.strip()):

@@ -26,7 +26,6 @@ class Target:
         lab: label that every result must carry; "" for none.
         bundle: the trained product; None for a leaf.
         reason: why this bundle, for people; "" for a leaf.
-        is_guess: whether the bundle was neither named nor made in this folder and lab.
         notices: what the user should know of it.
     """
 
@@ -35,7 +34,6 @@ class Target:
     lab: str
     bundle: Bundle | None = None
     reason: str = ""
-    is_guess: bool = False
     notices: tuple[str, ...] = ()
 
     @classmethod

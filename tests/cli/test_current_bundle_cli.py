@@ -51,8 +51,9 @@ def test_infer_says_which_bundle_and_why(project, run, monkeypatch):
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
     assert "bundle:" not in err
     monkeypatch.chdir(folder / "below")
-    # It was not chosen here: that is said even so.
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
+    assert "bundle:" not in err
+    _, _, err = run("infer", "a dog", "--format", "jsonl")
     assert err.splitlines()[0] == f"bundle: {made} (the last one made in {folder}, lab: mini)"
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--space", str(made))
     assert err.splitlines()[0] == f"bundle: {made} (as given)"

@@ -70,7 +70,7 @@ OF_THEIR_OWN = {
     "--batch-size": {"mteb"},
     "--keep": {"tune"},
     "--hit": {"reproduce unibind-table2"},
-    "--space": {"reproduce unibind-zero-shot"},
+    "--space": {"reproduce unibind-zero-shot", "infer"},
     "--classes": {"kb build"},
     "--modality": {"infer", "index build", "index remove"},
     "--text": {"infer", "search"},
