@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,15 +13,19 @@ from reactions.ops.precision import Precision, full_float32, gemm_dtype
 from reactions.ops.retrieval_16bit import ShiftedTiles
 from reactions.ops.retrieval_exact import ExactTiles
 from reactions.ops.retrieval_sampled import SampledTiles, share_that_pays
+from reactions.ops.row_sums import RowSums, sum_up
 from reactions.ops.tensors import load_rows, unit
-from reactions.ops.threads import BlockThreads, block_threads
-from reactions.ops.tiles import Matrix, Tiling, plan_tiles, stream_tiles
+from reactions.ops.tiles import Matrix, Tiling, plan_tiles
 
 MEMORY_BYTES = 2 << 30
 """What a retrieval may take where the caller names no budget."""
 
 MIN_FAST_TEMPERATURE = 1 / 200
 """Below, 16-bit inputs alone cost more than the accuracy that ``fast`` promises."""
+
+MIN_16BIT_QUERIES, MIN_16BIT_WORK = 64, 1 << 28
+"""Queries, and queries times keys times dimensions: with fewer, a CPU takes longer to prepare keys
+for 16-bit products than those save."""
 
 FAST_ERROR = {torch.bfloat16: 0.08, torch.float16: 0.015}
 """Times 1 / sqrt(d), of the narrower of keys and values: bounds the relative error of ``fast``
@@ -32,16 +35,6 @@ against float64, over a column of rows as encoders give them, at temperature 1/1
 near duplicates."""
 
 _LOG2_E = math.log2(math.e)
-
-
-class _Tiles(Protocol):
-    """The sums of a set of queries, grown tile by tile of keys."""
-
-    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
-        """Take one tile in: (k, d) keys, (k, d_v) values, raw rows on the device."""
-
-    def means(self) -> list[Tensor]:
-        """Return the weighted means, not rescaled: one (n, d_v) fp32 a value matrix."""
 
 
 def soft_retrieve(
@@ -74,11 +67,11 @@ def soft_retrieve(
         precision: ``exact`` computes in fp32 (relative error of a column about 5e-6 against
             float64 at temperature 1/100, 1e-5 among near duplicates; it grows as temperatures
             fall, to 1e-3 at 1/10,000). ``fast`` uses 16-bit products where the device has fast
-            ones; a CPU without draws among the keys that weigh little, where that pays
-            (``SampledTiles``), and is else the same as ``exact``. Drawing, the error that is
-            expected of a column is at most 3e-3, of a row 5e-3; on rows as encoders give a column
-            has 1e-3. With 16 bits the error grows as spaces narrow, as few elements of a row
-            average out less of their rounding: see ``FAST_ERROR``. A single row may err five
+            ones, and they pay; a CPU without draws among the keys that weigh little, where that
+            pays (``SampledTiles``); and it is else the same as ``exact``. Drawing, the error that
+            is expected of a column is at most 3e-3, of a row 5e-3; on rows as encoders give a
+            column has 1e-3. With 16 bits the error grows as spaces narrow, as few elements of a
+            row average out less of their rounding: see ``FAST_ERROR``. A single row may err five
             times as much as its column, and means of isotropic noise, nearly zero, up to 2e-2.
             With float16 the share of keys that weigh less than 2^-34 of the whole is lost, or than
             2^-29 where one key that the sample shows outweighs all others: of 2.3 million keys
@@ -115,46 +108,46 @@ def soft_retrieve(
         return outputs
     scale = _LOG2_E / temperature  # exp2 is several times cheaper than exp on CPUs
     tiny = temperature < MIN_FAST_TEMPERATURE
-    half = gemm_dtype(device, "retrieval") if precision == "fast" and not tiny else None
-    share = None
-    if half is None and precision == "fast" and device.type == "cpu" and not tiny:
-        share = share_that_pays(queries, keys, scale=scale)
+    half = share = None
+    if precision == "fast" and not tiny:
+        half = gemm_dtype(device, "retrieval")
+        if half is not None and not cuda:
+            pays = n >= MIN_16BIT_QUERIES and n * m * dim >= MIN_16BIT_WORK
+            half = half if pays else None
+        elif device.type == "cpu":
+            share = share_that_pays(queries, keys, scale=scale)
 
-    def means(start: int, stop: int, tiling: Tiling, threads: BlockThreads) -> list[Tensor]:
+    def means(start: int, stop: int, tiling: Tiling) -> list[Tensor]:
         """Sum over all keys for one set of queries; what it held is free when it returns."""
         block = unit(load_rows(queries, start, stop, device))
-        sums: _Tiles
+        sums: RowSums
         if half is not None:
             sums = ShiftedTiles(
                 block, keys, values, scale=scale, block_rows=tiling.block_rows, dtype=half
             )
         elif share is not None:
-            sums = SampledTiles(
-                *(block, keys, values), share=share, scale=scale, tiling=tiling, threads=threads
-            )
+            sums = SampledTiles(block, keys, values, share=share, scale=scale, tiling=tiling)
         else:
-            sums = ExactTiles(
-                block, widths, scale=scale, block_rows=tiling.block_rows, threads=threads
-            )
-        seen = 0
-        for tile in stream_tiles([keys, *values], tiling.key_rows, device):
-            sums.add(tile[0], tile[1:])
-            seen += len(tile[0])
-            progress(start * m + seen * (stop - start), n * m)
+            sums = ExactTiles(block, widths, scale=scale, block_rows=tiling.block_rows)
+
+        def seen(rows: int) -> None:
+            progress(start * m + rows * (stop - start), n * m)
+
+        sum_up(sums, [keys, *values], tiling, device, seen)
         return sums.means()
 
-    with full_float32(), block_threads(device, n if half is None else 0) as threads:
-        if tiling is None:
-            tiling = plan_tiles(
-                *(n, m, dim, widths),
-                memory_bytes=memory_bytes,
-                cuda=cuda,
-                cached=half is None,
-                threads=threads.n,
-            )
+    if tiling is None:
+        tiling = plan_tiles(
+            *(n, m, dim, widths),
+            memory_bytes=memory_bytes,
+            cuda=cuda,
+            cached=half is None,
+            threads=torch.get_num_threads(),
+        )
+    with full_float32():
         for start in range(0, n, tiling.query_rows):
             stop = min(n, start + tiling.query_rows)
-            for output, mean in zip(outputs, means(start, stop, tiling, threads), strict=True):
+            for output, mean in zip(outputs, means(start, stop, tiling), strict=True):
                 output[start:stop].copy_(unit(mean).to(dtype), non_blocking=cuda)
     if cuda:
         # The copies into pinned memory were only queued: the caller must not read before their end.

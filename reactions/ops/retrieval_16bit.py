@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from reactions.ops.kernels.choice import computed
 from reactions.ops.kernels.operations import WEIGHTS
+from reactions.ops.row_sums import RowSums
 from reactions.ops.tensors import scratch, unit
 from reactions.ops.tiles import Matrix, sampled_rows
 
@@ -31,7 +33,7 @@ _SLACK = 5.0
 weights, from fp32 logits, are as fine wherever they are: theirs moves when one overflows."""
 
 
-class ShiftedTiles:
+class ShiftedTiles(RowSums):
     """Sums from 16-bit products of centred inputs, with a shift for each row.
 
     A 16-bit product rounds relative to the size of its operands and of its result, and a
@@ -46,7 +48,7 @@ class ShiftedTiles:
     - Each row's logits are shifted, again by two columns, to be near zero where the
       softmax has its mass: there rounding is finest. The shift starts at the largest
       logit of a sample of keys; a tile whose weights sum to far more raises it, and the
-      row's logits are computed again.
+      row's logits are computed again. A row's unit is its shift.
 
     Weights are rounded once; sums are fp32.
 
@@ -70,6 +72,7 @@ class ShiftedTiles:
         dtype: torch.dtype,
     ) -> None:
         n, dim = queries.shape
+        super().__init__(queries, n, [value.shape[1] for value in values])
         self._dtype, self._base, self._block_rows = dtype, _BASE[dtype], block_rows
         samples = {id(x): unit(sampled_rows(x, queries.device)) for x in (keys, *values)}
         self._key_mean = samples[id(keys)].mean(dim=0)
@@ -85,9 +88,6 @@ class ShiftedTiles:
         if dtype == torch.float16:
             self._limit = torch.finfo(torch.float32).max
         self._scratch = self._queries.new_empty(0)
-        self._shift = queries.new_zeros(n)
-        self._total = queries.new_zeros(n)
-        self._sums = [queries.new_zeros((n, value.shape[1])) for value in values]
         few = samples[id(keys)][:: max(1, len(samples[id(keys)]) // 1024)] - self._key_mean
         along, few = few @ self._query_mean, few.to(dtype)
         for start in range(0, n, block_rows):
@@ -96,7 +96,14 @@ class ShiftedTiles:
             peak = (_mm(self._queries[rows, :dim], few.T) + along).amax(dim=1)
             self._set_shift(rows, peak + _HEADROOM[dtype] - self._base)
 
-    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+    def another(self) -> Self:
+        """Return the same without a tile yet, for another thread."""
+        other = super().another()
+        other._queries = self._queries.clone()  # which hold the shifts
+        other._scratch = self._scratch[:0].clone()
+        return other
+
+    def add(self, first: int, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
         dim = keys.shape[1]
         k = self._queries.new_ones((len(keys), dim + _EXTRA))
@@ -115,9 +122,8 @@ class ShiftedTiles:
 
     def means(self) -> list[Tensor]:
         """Return the weighted means."""
-        total = self._total.unsqueeze(1)
         return [
-            sums / total + mean for sums, mean in zip(self._sums, self._value_means, strict=True)
+            offset + mean for offset, mean in zip(super().means(), self._value_means, strict=True)
         ]
 
     def _add_block(self, rows: slice, k: Tensor, v: Sequence[Tensor]) -> None:
@@ -125,7 +131,7 @@ class ShiftedTiles:
         weights, totals = self._weights(queries, k, self._place(len(queries), len(k)))
         while len(far := (totals > self._limit).nonzero().squeeze(1)):
             which = far + rows.start
-            old = self._shift[which]
+            old = self.unit[which]
             if self._dtype == torch.float16:
                 # The weights overflowed, so their sum says nothing; the largest logit is finite.
                 step = _mm(queries[far], k.T).amax(dim=1).float() - self._base
@@ -134,15 +140,10 @@ class ShiftedTiles:
                 # The logarithm of an overflowed sum is infinite: the loop then takes steps of 100.
                 step = totals[far].log2().clamp(max=100.0) - self._base
             self._set_shift(which, old + step)
-            # What earlier tiles added was relative to the old shift.
-            decay = torch.exp2(old - self._shift[which])
-            self._total[which] *= decay
-            for sums in self._sums:
-                sums[which] *= decay.unsqueeze(1)
             # Not into the scratch memory: on a CPU that holds the weights of the other rows.
             weights[far], totals[far] = self._weights(self._queries[which], k)
-        self._total[rows] += totals
-        for sums, value in zip(self._sums, v, strict=True):
+        self.total[rows] += totals
+        for sums, value in zip(self.sums, v, strict=True):
             sums[rows] += _mm(weights, value)
 
     def _weights(
@@ -168,7 +169,7 @@ class ShiftedTiles:
         high, low = _split(shift, self._dtype)
         dim = self._queries.shape[1] - _EXTRA
         self._queries[rows, dim + 2], self._queries[rows, dim + 3] = high, low
-        self._shift[rows] = high.float() + low.float()
+        self.move(rows, high.float() + low.float())
 
 
 def _centre(rows: Tensor, mean: Tensor, out: Tensor, along: Tensor | None = None) -> Tensor:

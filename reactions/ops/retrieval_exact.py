@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from reactions.ops.tensors import own_scratch, scratch, unit, unit_into
-from reactions.ops.threads import BlockThreads
+from reactions.ops.row_sums import RowSums
+from reactions.ops.tensors import scratch, unit, unit_into
 
 _REACH = 64.0
-"""Octaves by which a row's largest logit may exceed its shift: a billion weights of 2^64 do not
+"""Octaves by which a row's largest logit may exceed its unit: a billion weights of 2^64 do not
 overflow, and only keys that weigh less than 2^-62 of the largest are lost."""
 
 
-class ExactTiles:
-    """Sums in fp32, relative to a shift of each row that follows its largest logit.
+class ExactTiles(RowSums):
+    """Sums in fp32, relative to a unit of each row that follows its largest logit.
 
     Beside the products, a pair costs passes over its logit, few as can be: fp32 holds weights from
-    2^-126 to 2^127 equally well, so a shift moves only when the largest logit leaves its reach,
+    2^-126 to 2^127 equally well, so a unit moves only when the largest logit leaves its reach,
     and nothing is subtracted as long as the logits themselves are within it.
 
     Args:
@@ -27,51 +28,43 @@ class ExactTiles:
         widths: of the values.
         scale: log2(e) / temperature.
         block_rows: queries in one product.
-        threads: that take blocks.
     """
 
     def __init__(
-        self,
-        queries: Tensor,
-        widths: Sequence[int],
-        *,
-        scale: float,
-        block_rows: int,
-        threads: BlockThreads,
+        self, queries: Tensor, widths: Sequence[int], *, scale: float, block_rows: int
     ) -> None:
-        n = len(queries)
-        self._threads = threads
+        super().__init__(queries, len(queries), widths)
         self._queries = queries * scale
         self._block_rows = block_rows
-        self._unread = queries.is_cuda  # there, to read a shift is to wait for the device
-        self._scratch: dict[int, Tensor] = {}  # by thread
-        self._converts = [queries.new_empty(0) for _ in range(1 + len(widths))]
-        self._peak = queries.new_full((n, 1), -torch.inf)
-        self._shift = queries.new_full((n, 1), -torch.inf)
-        self._total = queries.new_zeros((n, 1))
-        self._sums = [queries.new_zeros((n, width)) for width in widths]
+        self._unread = queries.is_cuda  # there, to read a unit is to wait for the device
+        self._prepare()
 
-    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+    def another(self) -> Self:
+        """Return the same without a tile yet, for another thread."""
+        other = super().another()
+        other._prepare()
+        return other
+
+    def _prepare(self) -> None:
+        self._logits = self._queries.new_empty(0)
+        self._converts = [self._logits for _ in range(1 + len(self.sums))]
+        self._peak = torch.full_like(self.unit, -torch.inf)
+        self._at_zero = not self._unread  # whether all units are, for certain
+
+    def add(self, first: int, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
         k, *v = self._converted([keys, *values])
-
-        def add(start: int) -> None:
+        for start in range(0, len(self._queries), self._block_rows):
             rows = slice(start, start + self._block_rows)
             queries = self._queries[rows]
-            place = own_scratch(self._scratch, queries, len(k))
+            self._logits, place = scratch(self._logits, len(queries), len(k))
             weights = torch.mm(queries, k.T, out=place)  # (block, tile) base-2 logits
-            shift = self._reach(rows, weights)
-            if self._unread or shift.count_nonzero():
-                weights.sub_(shift)
-            self._total[rows] += weights.exp2_().sum(dim=1, keepdim=True)
-            for sums, value in zip(self._sums, v, strict=True):
+            self._reach(rows, weights)
+            if not self._at_zero:
+                weights.sub_(self.unit[rows].unsqueeze(1))
+            self.total[rows] += weights.exp2_().sum(dim=1)
+            for sums, value in zip(self.sums, v, strict=True):
                 sums[rows].addmm_(weights, value)
-
-        self._threads.each(add, range(0, len(self._queries), self._block_rows))
-
-    def means(self) -> list[Tensor]:
-        """Return the weighted means."""
-        return [sums / self._total for sums in self._sums]
 
     def _converted(self, matrices: Sequence[Tensor]) -> list[Tensor]:
         """Return unit rows in fp32, each matrix in memory of its own that the next tile takes."""
@@ -89,16 +82,13 @@ class ExactTiles:
             made.append(place)
         return made
 
-    def _reach(self, rows: slice, logits: Tensor) -> Tensor:
-        """Return the (block, 1) shifts for a block, having moved those that are out of reach."""
-        peak = torch.maximum(self._peak[rows], logits.amax(dim=1, keepdim=True))
-        old = self._shift[rows]
-        shift = torch.where(peak - old > _REACH, peak, old)
-        shift.masked_fill_(peak.abs() <= _REACH, 0.0)
-        if self._unread or not torch.equal(shift, old):
-            # What earlier tiles added was relative to the old shift: -inf at the first, so 0.
-            decay = torch.exp2(old - shift)
-            for sums in (self._total, *self._sums):
-                sums[rows] *= decay
-        self._peak[rows], self._shift[rows] = peak, shift
-        return shift
+    def _reach(self, rows: slice, logits: Tensor) -> None:
+        """Move the units of a block that its largest logits have left out of reach."""
+        peak = torch.maximum(self._peak[rows], logits.amax(dim=1))
+        self._peak[rows] = peak
+        old = self.unit[rows]
+        far = (peak - old).abs_() > _REACH
+        if self._unread or far.any():
+            near_zero = peak.abs() <= _REACH
+            self.move(rows, torch.where(far, peak.masked_fill(near_zero, 0.0), old))
+            self._at_zero = False

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from reactions.ops.retrieval_exact import ExactTiles
-from reactions.ops.tensors import own_scratch, scratch, unit, unit_into
-from reactions.ops.threads import BlockThreads
-from reactions.ops.tiles import SAMPLE_RUNS, Matrix, Tiling, sampled_rows, stream_tiles
+from reactions.ops.row_sums import RowSums, sum_up
+from reactions.ops.tensors import scratch, unit, unit_into
+from reactions.ops.tiles import SAMPLE_RUNS, Matrix, Tiling, sampled_rows
 
 logger = logging.getLogger("reactions.kernels")  # which ``-v`` shows
 
@@ -22,15 +23,17 @@ COLUMN_ERROR, ROW_ERROR = 3e-3, 5e-3
 """Bounds of the expected relative error of a column and of a single row, kept whatever the data
 are: rows that may be further off are computed exactly."""
 
-_AIM = 2e-3
-"""The error that thresholds aim at, relative to a row's total weight. A mean of unit rows is
-shorter than one (0.75 on rows as encoders give), and what is not drawn along it does not count."""
+_AIM = 2.4e-3
+"""The error of a column that thresholds aim at."""
 
 _SHARES = [2.0**-octave for octave in range(10, 21)]
 """Thresholds to choose from, as shares of a row's total weight."""
 
 _MOST = 2.0**-8
 """And no more than this share of the weight that is known to be there."""
+
+_ALONE = 0.95
+"""Where single keys have so much of a sample's weight, it does not say how alike keys are."""
 
 _COLUMNS = 128
 """Of values that are added at a time: those of a tile of keys stay in a core's own cache."""
@@ -50,6 +53,9 @@ _SAMPLE_SHARE = 16
 _FINDING, _KEPT, _KEPT_COLUMN = 112.0, 1200.0, 2.0
 """What it takes to find the keys to keep, a pair; to keep one; and to add a column of its value: in
 columns of the whole product, measured with AVX2."""
+
+_FIXED = 0.3
+"""What is prepared costs so much of the whole product where queries or keys are fewest."""
 
 _SEED = 0
 
@@ -73,12 +79,14 @@ def share_that_pays(queries: Matrix, keys: Matrix, *, scale: float) -> float | N
     logits = (some[:: max(1, len(some) // _PILOT_ROWS)] * scale) @ few.T
     shares = torch.softmax(logits * _LN_2, dim=1)
     alike = m / len(few)  # keys that one of the sample stands for
+    most = _AIM**2 * _squared_norm(shares, few, alike)
     for share in _SHARES:
         light = torch.where(shares < share * alike, shares, 0.0).sum(dim=1).mean()
-        if share * float(light) <= _AIM**2:
+        if share * float(light) <= most:
             break
     density = float((shares / (share * alike)).clamp_(max=1.0).mean())
-    if density * (_KEPT + _KEPT_COLUMN * width) + _FINDING >= width:
+    whole = width * (1 - _FIXED * max(_MIN_QUERIES / n, _MIN_KEYS / m))
+    if density * (_KEPT + _KEPT_COLUMN * width) + _FINDING >= whole:
         return None
     logger.info(
         "soft retrieval of %d from %d: keys below %.1e of a row's weight are drawn", n, m, share
@@ -86,7 +94,24 @@ def share_that_pays(queries: Matrix, keys: Matrix, *, scale: float) -> float | N
     return share
 
 
-class SampledTiles:
+def _squared_norm(weights: Tensor, few: Tensor, alike: float) -> float:
+    """Estimate the mean squared norm of the means of all keys, from a sample of them.
+
+    Pairs of different keys have it right; a key paired with itself has weight in the sample that
+    it shares with others among all. Of noise, nothing else is left.
+
+    Args:
+        weights: (n, k) of a sample of queries and of keys, which sum to one.
+        few: (k, d) unit rows.
+        alike: keys that one of the sample stands for.
+    """
+    alone = weights.square().sum(dim=1).mean()
+    others = (weights @ few).square().sum(dim=1).mean() - alone
+    between = float(others / (1 - alone)) if alone < _ALONE else 1.0
+    return max(0.0, between) + max(0.0, 1 - between) * float(alone) / alike
+
+
+class SampledTiles(RowSums):
     """Sums over the keys that weigh something, and over a few of the others that stand for all.
 
     Most of the work of a soft retrieval is the product of weights and values, and at
@@ -113,7 +138,6 @@ class SampledTiles:
         share: the threshold, of a row's total weight.
         scale: log2(e) / temperature.
         tiling: how the retrieval is cut.
-        threads: that take blocks of queries.
     """
 
     def __init__(
@@ -125,54 +149,73 @@ class SampledTiles:
         share: float,
         scale: float,
         tiling: Tiling,
-        threads: BlockThreads,
     ) -> None:
         n, m = len(queries), len(keys)
-        self._units, self._matrices = queries, (keys, *values)
+        super().__init__(queries, n, [value.shape[1] for value in values])
+        self._rows, self._matrices = queries, (keys, *values)
         self._share, self._scale, self._tiling = share, scale, tiling
-        self._threads = threads
         # [q, -log2 t, -1] . [k, 1, log2 u] is positive where w > t u, for u uniform in (0, 1).
         self._queries = torch.cat(
             [queries * scale, queries.new_zeros(n, 1), -queries.new_ones(n, 1)], dim=1
         )
         drawn = torch.rand(m, generator=torch.Generator().manual_seed(_SEED))
         self._drawn = drawn.clamp_(min=2.0**-24).log2_()
-        self._scratch: dict[int, Tensor] = {}  # by thread
-        self._converts = [queries.new_empty(0) for _ in range(2 + len(values))]
-        self._seen = 0
-        self._is_finite = True
         # Weights are held relative to 2^unit: at first, the weight of a sample of the keys.
         few = unit(sampled_rows(keys, queries.device))
         few = few[:: 1 << max(0, (_SAMPLE_SHARE * len(few) // m).bit_length() - 1)]
-        self._unit, self._guess = self._weights_of(few, m / len(few))
-        self._sampled = queries.new_ones(n)
-        self._threshold = queries.new_zeros(n)
-        self._largest = queries.new_zeros(n)
-        self._total = queries.new_zeros(n)
-        self._variance = queries.new_zeros(n)
-        self._sums = [queries.new_zeros((n, value.shape[1])) for value in values]
+        self.unit, self._guess = self._weights_of(few, m / len(few))
+        self._prepare()
 
-    def add(self, keys: Tensor, values: Sequence[Tensor]) -> None:
+    def another(self) -> Self:
+        """Return the same without a tile yet, for another thread."""
+        other = super().another()
+        other._queries = self._queries.clone()  # which hold the thresholds
+        other._prepare()
+        return other
+
+    def _prepare(self) -> None:
+        none = self.unit.new_empty(0)
+        self._products, self._converts = none, [none for _ in range(2 + len(self.sums))]
+        self._is_finite = True
+        self._sampled = torch.ones_like(self.unit)
+        self._threshold = torch.zeros_like(self.unit)
+        self._largest = torch.zeros_like(self.unit)
+        self._variance = torch.zeros_like(self.unit)
+
+    def add(self, first: int, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
-        drawn = self._drawn[self._seen : self._seen + len(keys)]
+        drawn = self._drawn[first : first + len(keys)]
         k, v = self._converted(keys, values)
         k[:, -2], k[:, -1] = 1, drawn
         self._move_thresholds()
-
-        def add(start: int) -> None:
+        for start in range(0, len(self._queries), self._tiling.block_rows):
             rows = slice(start, start + self._tiling.block_rows)
             queries = self._queries[rows]
-            over = torch.mm(queries, k.T, out=own_scratch(self._scratch, queries, len(k)))
+            self._products, over = scratch(self._products, len(queries), len(k))
+            torch.mm(queries, k.T, out=over)
             self._add_kept(rows, over.view(-1), drawn, v)
 
-        self._threads.each(add, range(0, len(self._queries), self._tiling.block_rows))
-        self._seen += len(keys)
+    def move(self, rows: slice | Tensor, unit: Tensor) -> Tensor:
+        """Hold rows relative to other units."""
+        by = super().move(rows, unit)
+        for held in (self._sampled, self._largest):
+            held[rows] *= by
+        self._variance[rows] *= by.square()
+        return by
+
+    def merge(self, other: Self) -> None:
+        """Take in what another thread has summed; it is spent."""
+        super().merge(other)
+        # Each key is drawn by itself, so variances add up.
+        self._variance += other._variance
+        self._largest = torch.maximum(self._largest, other._largest)
+        self._is_finite &= other._is_finite
 
     def means(self) -> list[Tensor]:
         """Return the weighted means."""
-        means = [sums / self._total.unsqueeze(1) for sums in self._sums]
+        means = super().means()
         # Three more draws of the largest threshold stand for the chance that few have been made.
-        error = torch.hypot(self._variance.sqrt(), math.sqrt(3) * self._largest) / self._total
+        error = torch.hypot(self._variance.sqrt(), math.sqrt(3) * self._largest) / self.total
         if not self._is_finite:
             error.fill_(torch.nan)
         for index, mean in enumerate(means):
@@ -241,22 +284,12 @@ class SampledTiles:
     def _move_thresholds(self) -> None:
         """Set the thresholds for the next tile by what the sample and the tiles before show."""
         threshold = torch.minimum(
-            self._share * torch.maximum(self._guess * self._sampled, self._total),
-            _MOST * torch.maximum(self._sampled, self._total),
+            self._share * torch.maximum(self._guess * self._sampled, self.total),
+            _MOST * torch.maximum(self._sampled, self.total),
         )
         self._largest = torch.maximum(self._largest, threshold)
-        self._threshold = self._unit + threshold.log2()
+        self._threshold = self.unit + threshold.log2()
         self._queries[:, -2] = -self._threshold
-
-    def _move_units(self, rows: slice, octaves: Tensor) -> None:
-        """Hold the weights of a block of queries relative to units that lie higher."""
-        by = torch.exp2(-octaves)
-        self._unit[rows] += octaves
-        for held in (self._sampled, self._total, self._largest):
-            held[rows] *= by
-        self._variance[rows] *= by.square()
-        for sums in self._sums:
-            sums[rows] *= by.unsqueeze(1)
 
     def _add_kept(
         self, rows: slice, over: Tensor, drawn: Tensor, values: Sequence[Sequence[Tensor]]
@@ -273,20 +306,20 @@ class SampledTiles:
         kept = (over > 0).nonzero().squeeze(1)
         row, column = kept // m, kept % m
         octaves = over[kept] + drawn[column]  # of the weight above the threshold
-        above = self._threshold[rows] - self._unit[rows]
+        above = self._threshold[rows] - self.unit[rows]
         heights = octaves.clamp(min=0) + above[row]
         if len(heights) and not float(heights.max()) < _REACH:
             tops = torch.zeros_like(above).scatter_reduce_(0, row, heights, "amax").floor_()
             moves = torch.where(tops > _REACH, tops, 0.0)
-            self._move_units(rows, moves)
+            self.move(rows, self.unit[rows] + moves)
             above -= moves
             heights -= moves[row]
         light = torch.where(octaves <= 0, torch.exp2(above)[row], 0.0)
         self._variance[rows].index_add_(0, row, light.square_())
         weights = heights.exp2_()
-        self._total[rows].index_add_(0, row, weights)
+        self.total[rows].index_add_(0, row, weights)
         begins = torch.searchsorted(kept, torch.arange(0, len(over), m))
-        for sums, value in zip(self._sums, values, strict=True):
+        for sums, value in zip(self.sums, values, strict=True):
             for part, into in zip(value, torch.split(sums[rows], _COLUMNS, dim=1), strict=True):
                 into += torch.embedding_bag(
                     part, column, begins, mode=0, per_sample_weights=weights
@@ -296,12 +329,10 @@ class SampledTiles:
         """Return the means of some rows of one value matrix, in one more pass over the keys."""
         keys, value = self._matrices[0], self._matrices[1 + index]
         sums = ExactTiles(
-            self._units[which],
+            self._rows[which],
             [value.shape[1]],
             scale=self._scale,
             block_rows=self._tiling.block_rows,
-            threads=self._threads,
         )
-        for tile in stream_tiles([keys, value], self._tiling.key_rows, self._units.device):
-            sums.add(tile[0], tile[1:])
+        sum_up(sums, [keys, value], self._tiling, self._rows.device)
         return sums.means()[0]

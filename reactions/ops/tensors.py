@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,9 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from reactions.core.step import Rows
+
+_CACHED_ELEMENTS = 1 << 17
+"""Of fp32 that a core's own cache holds: rows are read once, and scaled there."""
 
 
 def unit(x: Tensor) -> Tensor:
@@ -55,8 +57,13 @@ def load_rows(rows: Rows | Tensor, start: int, stop: int, device: str | torch.de
 
 def unit_into(out: Tensor, x: Tensor) -> Tensor:
     """Write ``unit(x)`` into an fp32 matrix of its shape, in no fresh memory; return the norms."""
-    norms: Tensor = torch.linalg.vector_norm(out.copy_(x), dim=1, keepdim=True)
-    out.div_(norms.clamp_min_(1e-12))
+    norms = out.new_empty((len(x), 1))
+    step = max(1, _CACHED_ELEMENTS // max(1, x.shape[1]))
+    for start in range(0, len(x), step):
+        rows = slice(start, start + step)
+        torch.linalg.vector_norm(out[rows].copy_(x[rows]), dim=1, keepdim=True, out=norms[rows])
+        # Products take half the time of quotients.
+        out[rows].mul_(norms[rows].clamp(min=1e-12).reciprocal_())
     return norms
 
 
@@ -73,17 +80,3 @@ def scratch(memory: Tensor, n: int, m: int) -> tuple[Tensor, Tensor]:
     if memory.numel() < n * m:
         memory = memory.new_empty(n * m)
     return memory, memory[: n * m].view(n, m)
-
-
-def own_scratch(memory: dict[int, Tensor], queries: Tensor, m: int) -> Tensor:
-    """Return an (n, m) matrix for n queries in memory that the calling thread keeps.
-
-    Args:
-        memory: by thread.
-        queries: (n, d).
-        m: columns.
-    """
-    thread = threading.get_ident()
-    kept = memory.get(thread)
-    memory[thread], place = scratch(queries.new_empty(0) if kept is None else kept, len(queries), m)
-    return place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,9 +24,23 @@ _MIN_ROWS = 16
 # Runs of rows rather than single ones: arrays on disk are read by contiguous slices.
 SAMPLE_RUNS, _RUN_ROWS = 32, 32
 
-_CACHED_ROWS, _CACHED_KEYS, _CACHED_LOGITS = 1 << 10, 1 << 11, 1 << 20
-"""Queries in one product, keys (which are converted), and logits that a CPU's cache holds: 4 MB
-of fp32."""
+_CACHED_ROWS, _CACHED_LOGITS, _CACHED_KEYS = 1 << 9, 1 << 20, 1 << 21
+"""Queries in one product, and elements of its logits and keys that a CPU's cache holds: 4 MB and
+8 MB of fp32."""
+
+_FEW_KEYS, _LEAST_TILES = 1 << 19, 4
+"""Where keys are few, tiles shrink to so many elements, or until a lane has so many tiles: fresh
+memory for what is converted costs as much as converting it."""
+
+_LEAST_WORK = 1 << 22
+"""Queries times keys times dimensions of a lane: a thread that starts for less comes late."""
+
+_MANY_ROWS = 1 << 11
+"""Queries at least that several lanes convert the keys for: each set of them does so again."""
+
+_FEW_ROWS = 1 << 8
+"""A lane has so many keys at least; and where memory is short, its tiles shrink to so many rows
+before there are fewer lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +51,13 @@ class Tiling:
         query_rows: queries whose sums are held at once; each set reads all keys again.
         block_rows: of these, queries in one product.
         key_rows: keys in one product.
+        lanes: threads that take tiles of keys each; see ``sum_up``.
     """
 
     query_rows: int
     block_rows: int
     key_rows: int
+    lanes: int = 1
 
 
 def plan_tiles(
@@ -58,7 +75,7 @@ def plan_tiles(
 
     The preferred sizes are used wherever they fit, so that results depend little on how much
     memory happens to be free (see ``soft_retrieve`` for how far off ``fast`` may be); else
-    products shrink first, then the set of queries.
+    products shrink first, then there are fewer lanes, then the set of queries shrinks.
 
     Args:
         n: queries.
@@ -69,39 +86,50 @@ def plan_tiles(
         cuda: prefer the larger tiles that a GPU needs to be busy.
         cached: prefer tiles of fp32 logits that stay in a CPU's cache from the product to the
             last pass over them; of no effect with ``cuda``.
-        threads: with ``cached``, how many take a block each at a time.
+        threads: as many lanes at most; of no effect with ``cuda``.
 
     Raises:
         DataError: not even the smallest tiles fit.
     """
     block_rows, key_rows = (1 << 14, 1 << 14) if cuda else (1 << 11, 1 << 13)
+    lanes = 1
     # Bytes a pair: a float32 logit, and the weight that is made of it.
     pair_bytes = 8
-    if cached and not cuda:
-        # Or, of the pairs that SampledTiles keeps, places and weights.
-        pair_bytes = 32 * threads
-        block_rows = min(n, _CACHED_ROWS, -(-n // threads))
-        key_rows = min(_CACHED_KEYS, _CACHED_LOGITS // block_rows)
+    if not cuda:
+        # Not by the values' widths: a value's result must not depend on the others.
+        lanes = max(1, min(threads, m // _FEW_ROWS, n * m * dim // _LEAST_WORK))
+        if cached:
+            pair_bytes = 32  # or, of the pairs that SampledTiles keeps, places and weights
+            block_rows = min(n, _CACHED_ROWS)
+            key_rows = max(_FEW_ROWS, min(_CACHED_LOGITS // block_rows, _CACHED_KEYS // dim))
+        few_keys = max(_FEW_KEYS // dim, -(-m // (lanes * _LEAST_TILES)))
+        key_rows = min(key_rows, few_keys, -(-m // lanes))
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
     # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.
     # dim + 8: ShiftedTiles appends eight columns to queries and keys.
-    query_bytes = 4 * sum(widths) + 8 * (dim + 8)
+    query_bytes, sum_bytes = 8 * (dim + 8), 4 * sum(widths)
+    if not cuda:
+        sum_bytes += 4 * (dim + 8)  # lanes write shifts or thresholds into queries of their own
     key_bytes = 16 * (dim + 8 + sum(widths))
     while True:
-        tile_bytes = key_rows * key_bytes + block_rows * key_rows * pair_bytes
+        row_bytes = query_bytes + lanes * sum_bytes
+        tile_bytes = lanes * (key_rows * key_bytes + block_rows * key_rows * pair_bytes)
         room = memory_bytes - tile_bytes
-        least_bytes = tile_bytes + block_rows * query_bytes
-        if room >= block_rows * query_bytes:
-            rows = min(n, room // max(1, query_bytes))
+        if room >= (block_rows if lanes == 1 else min(n, _MANY_ROWS)) * row_bytes:
+            rows = min(n, room // max(1, row_bytes))
             # Whole blocks, so that all products but the last have the same shape.
-            return Tiling(n if rows == n else rows // block_rows * block_rows, block_rows, key_rows)
-        if max(block_rows, key_rows) <= _MIN_ROWS:
+            rows = n if rows == n else rows // block_rows * block_rows
+            return Tiling(rows, block_rows, key_rows, lanes)
+        if lanes > 1 and max(block_rows, key_rows) <= _FEW_ROWS:
+            lanes //= 2
+        elif max(block_rows, key_rows) <= _MIN_ROWS:
+            least_bytes = tile_bytes + block_rows * row_bytes
             raise DataError(
                 f"soft retrieval does not fit into {memory_bytes / 1e6:.0f} MB",
                 why=f"its smallest tiles need {least_bytes / 1e6:.0f} MB",
                 fix="free some memory",
             )
-        if key_rows >= block_rows:
+        elif key_rows >= block_rows:
             key_rows = max(_MIN_ROWS, key_rows // 2)
         else:
             block_rows = max(_MIN_ROWS, block_rows // 2)
@@ -140,8 +168,13 @@ def pinned_rows(rows: Matrix, start: int, stop: int) -> Tensor:
 
 
 def stream_tiles(
-    matrices: Sequence[Matrix], key_rows: int, device: torch.device
-) -> Iterator[list[Tensor]]:
+    matrices: Sequence[Matrix],
+    key_rows: int,
+    device: torch.device,
+    *,
+    first: int = 0,
+    every: int = 1,
+) -> Iterator[tuple[int, list[Tensor]]]:
     """Yield tiles of rows of several matrices, loading the next one ahead.
 
     A thread reads the next tile (from disk, where the matrices are memory-mapped) and on
@@ -151,13 +184,25 @@ def stream_tiles(
         matrices: of equal length; one that appears twice is read once.
         key_rows: rows a tile.
         device: where the tiles go.
+        first: tile to begin with.
+        every: how many tiles on the next one is.
 
     Yields:
-        For each matrix its rows of the tile, in the type they are stored in.
+        The first row of a tile, and for each matrix its rows, in the type they are stored in.
     """
     m = len(matrices[0])
     distinct = list({id(matrix): matrix for matrix in matrices}.values())
     place = {id(matrix): index for index, matrix in enumerate(distinct)}
+    starts = range(first * key_rows, m, every * key_rows)
+
+    def named(parts: Sequence[Tensor]) -> list[Tensor]:
+        return [parts[place[id(matrix)]] for matrix in matrices]
+
+    if device.type == "cpu" and all(isinstance(matrix, Tensor) for matrix in matrices):
+        for start in starts:  # there is nothing to load
+            parts = [raw_rows(matrix, start, min(m, start + key_rows)) for matrix in distinct]
+            yield start, named([part.to(device) for part in parts])
+        return
     # torch leaves CUDA streams without types.
     side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
@@ -170,14 +215,13 @@ def stream_tiles(
             return [part.to(device, non_blocking=True) for part in staged], side.record_event()
 
     with ThreadPoolExecutor(1, thread_name_prefix="molspace-tiles") as pool:
-        ahead = pool.submit(load, 0)
-        for start in range(0, m, key_rows):
-            parts, ready = ahead.result()
-            if start + key_rows < m:
-                ahead = pool.submit(load, start + key_rows)
+        ahead = deque(pool.submit(load, start) for start in starts[:1])
+        for index, start in enumerate(starts, 1):
+            parts, ready = ahead.popleft().result()
+            ahead.extend(pool.submit(load, later) for later in starts[index : index + 1])
             if ready is not None:
                 stream = torch.cuda.current_stream(device)
                 stream.wait_event(ready)
                 for part in parts:  # else its memory may be reused while we still read it
                     part.record_stream(stream)
-            yield [parts[place[id(matrix)]] for matrix in matrices]
+            yield start, named(parts)

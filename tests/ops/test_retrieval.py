@@ -10,7 +10,6 @@ from reactions.core.errors import DataError, DimensionMismatch
 from reactions.ops import retrieval, retrieval_16bit
 from reactions.ops.retrieval import FAST_ERROR, soft_retrieve
 from reactions.ops.retrieval_exact import ExactTiles
-from reactions.ops.threads import BlockThreads
 from reactions.ops.tiles import Tiling, plan_tiles, stream_tiles
 
 ROUND = {
@@ -30,6 +29,7 @@ def use(precision: str) -> str:
     if precision == "exact":
         return "exact"
     retrieval.gemm_dtype = lambda device, purpose: getattr(torch, precision)
+    retrieval.MIN_16BIT_QUERIES = retrieval.MIN_16BIT_WORK = 0
     # float16 is CUDA's type, and CUDA's products of 16 bits come out in fp32.
     retrieval_16bit._mm = (
         (lambda a, b, out=None: a.float() @ b.float()) if precision == "float16" else MM
@@ -38,12 +38,14 @@ def use(precision: str) -> str:
 
 
 MM, DTYPE = retrieval_16bit._mm, retrieval.gemm_dtype
+LEAST = retrieval.MIN_16BIT_QUERIES, retrieval.MIN_16BIT_WORK
 
 
 @pytest.fixture(autouse=True)
 def _restore():
     yield
     retrieval_16bit._mm, retrieval.gemm_dtype = MM, DTYPE
+    retrieval.MIN_16BIT_QUERIES, retrieval.MIN_16BIT_WORK = LEAST
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -282,23 +284,28 @@ def test_progress_reaches_the_end_and_may_stop_the_work():
     memory=st.integers(1, 1 << 36),
     cuda=st.booleans(),
     cached=st.booleans(),
+    threads=st.integers(1, 192),
 )
-def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda, cached):
+def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda, cached, threads):
     try:
-        tiling = plan_tiles(n, m, dim, widths, memory_bytes=memory, cuda=cuda, cached=cached)
+        tiling = plan_tiles(
+            n, m, dim, widths, memory_bytes=memory, cuda=cuda, cached=cached, threads=threads
+        )
     except DataError:
         assert memory < 16 * 16 * (dim + 8 + sum(widths)) + 16 * 16 * 32 + 16 * (
-            4 * sum(widths) + 8 * (dim + 8)
+            4 * sum(widths) + 12 * (dim + 8)
         )
         return
+    assert 1 <= tiling.lanes <= (1 if cuda else threads)
+    assert tiling.lanes <= -(-m // tiling.key_rows)
     assert 1 <= tiling.block_rows <= tiling.query_rows <= n
     assert 1 <= tiling.key_rows <= m
     if cached and not cuda:
         assert tiling.block_rows * tiling.key_rows * 4 <= 4 << 20
     # fp32 logits and the 16-bit weights made of them; sums and queries; the tile of keys.
-    held = tiling.block_rows * tiling.key_rows * 6
-    held += tiling.query_rows * (4 * sum(widths) + 6 * dim)
+    held = tiling.block_rows * tiling.key_rows * 6 + tiling.query_rows * 4 * sum(widths)
     held += tiling.key_rows * (dim + sum(widths)) * (4 + 4 + 4)
+    held = tiling.lanes * held + tiling.query_rows * 6 * dim
     assert held <= memory
 
 
@@ -323,9 +330,24 @@ def test_a_matrix_named_twice_is_read_once():
 
     matrix = Counting()
     tiles = list(stream_tiles([matrix, matrix], 4, torch.device("cpu")))
-    assert [len(tile[0]) for tile in tiles] == [4, 4, 2]
-    assert all(one is other for one, other in tiles)
+    assert [start for start, _ in tiles] == [0, 4, 8]
+    assert [len(rows) for _, (rows, _) in tiles] == [4, 4, 2]
+    assert all(one is other for _, (one, other) in tiles)
     assert len(reads) == 3
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
+def test_lanes_read_each_tile_once(make):
+    rows = np.arange(22.0, dtype=np.float32).reshape(11, 2)
+    tiles = [
+        tile
+        for lane in range(3)
+        for tile in stream_tiles([make(rows)], 2, torch.device("cpu"), first=lane, every=3)
+    ]
+    assert [start for start, _ in tiles] == [0, 6, 2, 8, 4, 10]
+    whole = torch.cat([part for _, (part,) in sorted(tiles, key=lambda tile: tile[0])])
+    assert torch.equal(whole, torch.from_numpy(rows))
+    assert not list(stream_tiles([make(rows)], 20, torch.device("cpu"), first=1, every=2))
 
 
 def test_an_error_while_loading_ahead_is_raised():
@@ -350,12 +372,10 @@ def test_exact_shifts_follow_the_largest_logit(peaks):
     # One query and keys whose logits are far apart, tile by tile: every weight counts.
     scale = 144.0
     cosines = torch.tensor([[peak, peak - 1.0] for peak in peaks]) / scale
-    tiles = ExactTiles(
-        torch.tensor([[1.0, 0.0]]), [3], scale=scale, block_rows=1, threads=BlockThreads()
-    )
+    tiles = ExactTiles(torch.tensor([[1.0, 0.0]]), [3], scale=scale, block_rows=1)
     values = torch.nn.functional.normalize(torch.arange(6.0 * len(peaks)).view(-1, 2, 3) + 1, dim=2)
     for row, value in zip(cosines, values, strict=True):
-        tiles.add(torch.stack([row, (1 - row**2).clamp(min=0).sqrt()], dim=1), [value])
+        tiles.add(0, torch.stack([row, (1 - row**2).clamp(min=0).sqrt()], dim=1), [value])
     weights = torch.softmax(cosines.double().flatten() * scale * np.log(2), dim=0)
     expected = (weights @ values.double().view(-1, 3)).numpy()
     assert error(tiles.means()[0][0], expected) < 2e-5
@@ -363,8 +383,8 @@ def test_exact_shifts_follow_the_largest_logit(peaks):
 
 def test_exact_means_lie_within_the_ball():
     q = torch.from_numpy(clustered(3, 8, 0))
-    tiles = ExactTiles(q, [8], scale=144.0, block_rows=2, threads=BlockThreads())
+    tiles = ExactTiles(q, [8], scale=144.0, block_rows=2)
     for part in torch.from_numpy(clustered(30, 8, 1)).split(11):
-        tiles.add(part, [part])
+        tiles.add(0, part, [part])
     (mean,) = tiles.means()
     assert mean.norm(dim=1).max() <= 1 + 1e-6

@@ -1,16 +1,13 @@
 """Light keys are drawn: what that may cost, and when it is done."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
 from hard_retrieval import NAMES, M, hard, reference, unit
 
-from reactions.ops import retrieval, retrieval_sampled, threads
+from reactions.ops import retrieval, retrieval_sampled
 from reactions.ops.retrieval import soft_retrieve
 from reactions.ops.retrieval_sampled import COLUMN_ERROR, ROW_ERROR, SampledTiles
-from reactions.ops.threads import BlockThreads
 from reactions.ops.tiles import Tiling
 
 SCALE = float(np.log2(np.e)) * 100  # of temperature 1/100
@@ -21,12 +18,10 @@ def in_tiles(q, k, values, *, share=1e-3, tile=400, block=25, scale=SCALE):
     q, k = torch.from_numpy(unit(q)).float(), torch.from_numpy(k)
     values = [torch.from_numpy(value) for value in values]
     tiling = Tiling(query_rows=len(q), block_rows=block, key_rows=tile)
-    tiles = SampledTiles(
-        q, k, values, share=share, scale=scale, tiling=tiling, threads=BlockThreads()
-    )
+    tiles = SampledTiles(q, k, values, share=share, scale=scale, tiling=tiling)
     for start in range(0, len(k), tile):
         rows = slice(start, start + tile)
-        tiles.add(k[rows], [value[rows] for value in values])
+        tiles.add(start, k[rows], [value[rows] for value in values])
     exactly, again = tiles._exactly, []
     tiles._exactly = lambda which, index: again.append(len(which)) or exactly(which, index)
     means = tiles.means()
@@ -84,7 +79,7 @@ def test_the_estimate_of_the_error_is_one(monkeypatch):
 
     class Sums(SampledTiles):
         def means(self):
-            seen.append((self._variance.sqrt() / self._total).square().mean().sqrt())
+            seen.append((self._variance.sqrt() / self.total).square().mean().sqrt())
             return super().means()
 
     monkeypatch.setattr(retrieval_sampled, "COLUMN_ERROR", 1.0)
@@ -218,33 +213,3 @@ def test_exact_never_draws_and_neither_do_tiny_temperatures(shares):
     soft_retrieve(q, k, [v], temperature=1 / 100, precision="exact")
     soft_retrieve(q, k, [v], temperature=1 / 300)
     assert shares == []
-
-
-@pytest.mark.parametrize("precision", ["fast", "exact"])
-def test_threads_that_take_blocks_change_nothing(shares, monkeypatch, precision):
-    monkeypatch.setattr(threads, "_LEAST_ROWS", 50)
-    q, k, v = clustered(300, 300, 1), clustered(6000, 300, 2), clustered(6000, 48, 3)
-    tiling = Tiling(query_rows=170, block_rows=40, key_rows=700)
-    results = []
-    for n_threads in (1, 3):
-        torch.set_num_threads(n_threads)
-        results += soft_retrieve(q, k, [v], temperature=1 / 100, precision=precision, tiling=tiling)
-        assert torch.get_num_threads() == n_threads
-    torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=0)
-
-
-def test_errors_of_blocks_are_raised(monkeypatch):
-    monkeypatch.setattr(threads, "_LEAST_ROWS", 1)
-    torch.set_num_threads(2)
-
-    def fail(block):
-        assert torch.get_num_threads() == 1
-        raise ValueError(block)
-
-    with threads.block_threads(torch.device("cpu"), 8) as pool:
-        assert pool.n == 2
-        with pytest.raises(ValueError, match="3"):
-            pool.each(fail, [3, 4])
-    assert torch.get_num_threads() == 2
-    with ThreadPoolExecutor(1) as later:  # which torch sets up as the last setting says
-        assert later.submit(torch.get_num_threads).result() == 2

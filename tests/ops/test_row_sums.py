@@ -1,0 +1,136 @@
+"""Lanes: threads that sum tiles of their own."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hard_retrieval import M, hard, reference, unit
+
+from reactions.ops import retrieval
+from reactions.ops.retrieval import soft_retrieve
+from reactions.ops.retrieval_exact import ExactTiles
+from reactions.ops.row_sums import sum_up
+from reactions.ops.tiles import Tiling
+
+SCALE = float(np.log2(np.e)) * 100  # of temperature 1/100
+
+
+@pytest.fixture
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["exact", "drawing", "bfloat16"])
+def precision(request, monkeypatch):
+    """Have ``fast`` take one of the three ways; return the precision to ask for."""
+    dtype = torch.bfloat16 if request.param == "bfloat16" else None
+    monkeypatch.setattr(retrieval, "gemm_dtype", lambda device, purpose: dtype)
+    monkeypatch.setattr(retrieval, "MIN_16BIT_QUERIES", 0)
+    monkeypatch.setattr(retrieval, "MIN_16BIT_WORK", 0)
+    monkeypatch.setattr(retrieval, "share_that_pays", lambda *rest, scale: 1e-4)
+    return "exact" if request.param == "exact" else "fast"
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "any"])
+@pytest.mark.parametrize("name", ["near duplicates", "isotropic noise", "one dominating key"])
+def test_lanes_agree_with_float64(name, order, precision, four_threads):
+    q, k = (rows.astype(np.float32) for rows in hard(name, 64))
+    if order != "any":
+        # The largest weights all lie in the last or first tiles: lanes differ in their units.
+        places = np.argsort(k @ q[0])
+        k = k[places if order == "ascending" else places[::-1]].copy()
+    v = unit(np.random.default_rng(3).normal(size=(M, 20)) + 0.5).astype(np.float32)
+    alone, among = (
+        soft_retrieve(
+            *(q, k, [k, v]),
+            temperature=1 / 100,
+            precision=precision,
+            tiling=Tiling(len(q), 20, 50, lanes),
+        )
+        for lanes in (1, 4)
+    )
+    for value, out, single in zip((k, v), among, alone, strict=True):
+        expected = reference(q, k, value, 1 / 100)
+        apart = np.linalg.norm(out.double().numpy() - expected, axis=1)
+        allowed = np.linalg.norm(single.double().numpy() - expected, axis=1)
+        assert np.linalg.norm(apart) < 1.5 * np.linalg.norm(allowed) + 1e-4
+
+
+def test_the_same_lanes_give_the_same_bits(precision, four_threads):
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    tiling = Tiling(len(q), 20, 50, 4)
+    first, *others = (
+        soft_retrieve(q, k, [k], temperature=1 / 100, precision=precision, tiling=tiling)[0]
+        for _ in range(3)
+    )
+    assert all(torch.equal(first, other) for other in others)
+
+
+def exact(q, rows=4):
+    return ExactTiles(torch.from_numpy(unit(q)).float(), [q.shape[1]], scale=SCALE, block_rows=rows)
+
+
+def test_lanes_are_no_more_than_tiles():
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    sums = exact(q)
+    sum_up(sums, [k, k], Tiling(len(q), 4, M // 2 + 1, 192), torch.device("cpu"))
+    mean = torch.nn.functional.normalize(sums.means()[0])
+    np.testing.assert_allclose(mean, reference(q, k, k, 1 / 100), atol=1e-5)
+
+
+def test_lanes_of_units_far_apart_lose_nothing():
+    """At temperature 1/10,000 logits lie 14,000 octaves apart."""
+    k = np.eye(8, dtype=np.float32)[[0, 1, 0, 2, 3, 4, 5, 6]]
+    q = np.concatenate([np.eye(8), -np.eye(8)]).astype(np.float32)
+    results = [
+        soft_retrieve(q, k, [k], temperature=1e-4, tiling=Tiling(16, 5, 1, lanes))[0]
+        for lanes in (1, 8)
+    ]
+    np.testing.assert_allclose(results[1], reference(q, k, k, 1e-4), atol=1e-5)
+    np.testing.assert_allclose(results[0], results[1], atol=1e-6)
+
+
+def test_lanes_share_the_threads_of_torch(four_threads, monkeypatch):
+    seen = set()
+
+    def add(self, first, keys, values):
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+
+    monkeypatch.setattr(ExactTiles, "add", add)
+    k = np.ones((40, 8), np.float32)
+    sum_up(exact(k), [k, k], Tiling(40, 40, 1, 2), torch.device("cpu"))
+    assert len(seen) == 2
+    assert {threads for _, threads in seen} == {2}
+    with ThreadPoolExecutor(1) as later:  # which torch sets up as the last setting says
+        assert later.submit(torch.get_num_threads).result() == 4
+
+
+@pytest.mark.parametrize("failing", [0, 3])
+def test_an_error_of_a_lane_is_raised_and_ends_the_others(failing, four_threads, monkeypatch):
+    added = []
+
+    def add(self, first, keys, values):
+        if first == failing:
+            raise ValueError(f"tile {first}")
+        added.append(first)
+        threading.Event().wait(1e-3)
+
+    monkeypatch.setattr(ExactTiles, "add", add)
+    k = np.ones((4000, 8), np.float32)
+    with pytest.raises(ValueError, match=f"tile {failing}"):
+        sum_up(exact(k), [k, k], Tiling(40, 40, 1, 4), torch.device("cpu"))
+    assert len(added) < 2000
+
+
+def test_progress_counts_the_tiles_of_all_lanes(four_threads):
+    k = np.ones((40, 8), np.float32)
+    seen = []
+    sum_up(exact(k), [k, k], Tiling(40, 40, 3, 4), torch.device("cpu"), seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 40
