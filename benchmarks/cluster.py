@@ -125,7 +125,7 @@ def paper(flops_per_s: float) -> Table:
     steps = list(scaled(1.0).steps)
     seconds = sim.step_seconds(steps, {}, flops_per_s)
     costs = [
-        {key: 0.0 if key in _embedding(steps) else s for key, s in seconds.items()},
+        {k: sim.StepSeconds(0.0) if k in _embedding(steps) else s for k, s in seconds.items()},
         seconds,
     ]
     plans = [sim.tasks(steps, cost) for cost in costs]
@@ -141,11 +141,13 @@ def paper(flops_per_s: float) -> Table:
     ]
     for name, todo in zip(("Without encoders", "With them"), plans, strict=True):
         bound_s, chain = sim.longest_chain(steps, todo)
-        enough = sim.enough(lambda count, todo=todo: sim.simulate(steps, todo, count), bound_s)
+        enough = sim.enough(
+            lambda count, todo=todo: sim.simulate(steps, todo, count), bound_s, len(todo)
+        )
         last = " -> ".join(
             f"{step.kind} {step.label.removeprefix(step.kind).strip()}"
             for step in chain
-            if any(task.seconds for task in todo if task.step.key == step.key)
+            if any(task.seconds.alone for task in todo if task.step.key == step.key)
         )
         notes.append(
             f"{name}, no number of workers takes less than {bound_s / 3600:.3g} h ({last}), and "

@@ -127,7 +127,11 @@ def print_workers(
         devices = resolve_devices(session.device)[:1]
         flops_per_s = pace(devices, session.lab.settings.precision)
     seconds = sim.step_seconds(steps, recorded | by_rows, flops_per_s or 1.0)
-    todo = sim.tasks(steps, seconds)
+
+    def left(step: Step) -> Sequence[tuple[int, int]]:
+        return session.store.partial(step, verify=False).missing()
+
+    todo = sim.tasks(steps, seconds, sim.shards if is_anew else left)
     bound_s, chain = sim.longest_chain(steps, todo)
 
     @cache
@@ -135,7 +139,7 @@ def print_workers(
         return sim.simulate(steps, todo, workers)
 
     runs = [simulated(count) for count in counts]
-    enough = sim.enough(simulated, bound_s)
+    enough = sim.enough(simulated, bound_s, len(todo))
     heaviest = sorted(chain, key=lambda step: -_longest(step, todo))[:3]
     if as_json:
         print_json(
@@ -203,7 +207,7 @@ def print_workers(
 
 
 def _longest(step: Step, todo: Sequence[Any]) -> float:
-    return max((task.seconds for task in todo if task.step.key == step.key), default=0.0)
+    return max((task.seconds.alone for task in todo if task.step.key == step.key), default=0.0)
 
 
 def _time(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +15,26 @@ Rows = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class StepSeconds:
+    """What a step is expected to take.
+
+    Attributes:
+        own: that it takes in any case.
+        shared: that are spent once for all steps that are run together with it.
+    """
+
+    own: float
+    shared: float = 0.0
+
+    @property
+    def alone(self) -> float:
+        """What it takes when it is run alone: at least so long from its begin to its end."""
+        return self.own + self.shared
+
+
+@dataclass(frozen=True, slots=True)
 class ShardTask:
-    """What a worker does in one go.
+    """What a worker does in one go, perhaps together with the same rows of other steps.
 
     Attributes:
         step: the step.
@@ -26,7 +44,7 @@ class ShardTask:
 
     step: Step
     rows: Rows | None
-    seconds: float
+    seconds: StepSeconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +70,48 @@ def shards(step: Step) -> list[Rows]:
     return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)] or [(0, 0)]
 
 
-def tasks(steps: Sequence[Step], seconds: Mapping[Digest, float]) -> list[ShardTask]:
+def tasks(
+    steps: Sequence[Step],
+    seconds: Mapping[Digest, StepSeconds],
+    left: Callable[[Step], Sequence[Rows]] = shards,
+) -> list[ShardTask]:
     """Return the tasks of steps, in the order in which a single worker does them.
 
     Args:
         steps: from ``schedule``: inputs before what needs them.
         seconds: that each step takes, by its key; shards take equally long a row.
+        left: returns the shards of a step that have to be made; not asked for steps that are
+            made whole.
     """
-    whole: list[Rows | None] = [None]
-    return [
-        ShardTask(step, rows, seconds[step.key] * _share(step, rows))
-        for step in steps
-        for rows in (shards(step) or whole)
-    ]
+    todo = []
+    for step in steps:
+        # A step whose shards are all there is still to be joined, in no time.
+        rows: Sequence[Rows | None] = [None]
+        if step.n_rows is not None:
+            rows = left(step) or [(step.n_rows, step.n_rows)]
+        for part in rows:
+            whole, share = seconds[step.key], _share(step, part)
+            todo.append(ShardTask(step, part, StepSeconds(whole.own * share, whole.shared * share)))
+    return todo
 
 
 def step_seconds(
     steps: Sequence[Step], recorded: Mapping[Digest, float], flops_per_s: float
-) -> dict[Digest, float]:
+) -> dict[Digest, StepSeconds]:
     """Return how long each step takes: as recorded, else by its operations.
-
-    What steps that run together have in common is divided among them.
 
     Args:
         steps: which.
-        recorded: seconds of steps that were made before, by key.
+        recorded: seconds of steps that were made before, by key. Of steps that were run together
+            it is a part each, and nothing is known of what they shared.
         flops_per_s: of one worker.
     """
-    members: defaultdict[str, int] = defaultdict(int)
-    for step in steps:
-        members[step.together or step.key] += 1
     times = {}
     for step in steps:
-        shared, size = step.cost.shared_flops, members[step.together or step.key]
-        flops = step.cost.flops - shared + shared / size
-        times[step.key] = recorded.get(step.key, flops / flops_per_s)
+        own = (step.cost.flops - step.cost.shared_flops) / flops_per_s
+        estimate = StepSeconds(own, step.cost.shared_flops / flops_per_s)
+        known = step.key in recorded
+        times[step.key] = StepSeconds(recorded[step.key]) if known else estimate
     return times
 
 
@@ -97,7 +122,7 @@ def longest_chain(steps: Sequence[Step], todo: Sequence[ShardTask]) -> tuple[flo
     """
     longest: defaultdict[Digest, float] = defaultdict(float)
     for task in todo:
-        longest[task.step.key] = max(longest[task.step.key], task.seconds)
+        longest[task.step.key] = max(longest[task.step.key], task.seconds.alone)
     ends: dict[Digest, float] = {}
     before: dict[Digest, Step | None] = {}
     for step in steps:
@@ -120,91 +145,148 @@ def simulate(steps: Sequence[Step], todo: Iterable[ShardTask], workers: int) -> 
     """Return how a run goes with a number of workers.
 
     Each idle worker is given what the dispatcher would give it: first what needs the encoder
-    that it holds, then what no other worker holds the encoder of, else the next task of the plan.
-    Loading encoders, sending rows and joining shards take no time here.
+    that it holds, then what no other worker holds the encoder of, else the next task of the plan;
+    with it, the same rows of what can be run together and is ready. Loading encoders, sending
+    rows and joining shards take no time here.
 
     Args:
         steps: from ``schedule``: inputs before what needs them.
         todo: their tasks.
         workers: how many, from 1.
     """
-    waiting: defaultdict[Digest, list[ShardTask]] = defaultdict(list)
-    for task in todo:
-        waiting[task.step.key].append(task)
-    position = {step.key: i for i, step in enumerate(steps)}
-    missing = {
-        step.key: {source.key for _, source in step.inputs if source.key in position}
-        for step in steps
-    }
-    followers: defaultdict[Digest, list[Step]] = defaultdict(list)
-    for step in steps:
-        for key in missing[step.key]:
-            followers[key].append(step)
-    unfinished = {key: len(own) for key, own in waiting.items()}
-    ready = sorted(position[step.key] for step in steps if not missing[step.key])
-    holds = [""] * workers
-    idle = list(range(workers))
-    running: list[tuple[float, int, Digest]] = []
-    now_s = worked_s = 0.0
-    while ready or running:
-        while idle and ready:
-            # Of the steps that need the same encoder, only the first can be next.
-            offers: dict[str, Step] = {}
-            for place in ready:
-                offers.setdefault(_holds(steps[place]), steps[place])
-            pairs = [(w, s) for w in idle for s in offers.values()]
-            worker, step = min(pairs, key=lambda pair: _rank(pair[0], pair[1], holds, position))
-            task = waiting[step.key].pop(0)
-            if not waiting[step.key]:
-                ready.remove(position[step.key])
-            idle.remove(worker)
-            holds[worker] = _holds(step)
-            worked_s += task.seconds
-            heapq.heappush(running, (now_s + task.seconds, worker, step.key))
-        now_s, worker, key = heapq.heappop(running)
-        idle.append(worker)
-        unfinished[key] -= 1
-        if unfinished[key]:
-            continue
-        for follower in followers[key]:
-            missing[follower.key].discard(key)
-            if not missing[follower.key]:
-                insort(ready, position[follower.key])
-    return Simulated(workers, now_s, worked_s / (now_s * workers) if now_s else 1.0)
+    return _Simulation(steps, todo, workers).run()
 
 
-def enough(simulated: Callable[[int], Simulated], bound_s: float, most: int = 4096) -> int:
+class _Simulation:
+    """The dispatcher's choices, in time that is only counted; see ``simulate``."""
+
+    def __init__(self, steps: Sequence[Step], todo: Iterable[ShardTask], workers: int) -> None:
+        self._steps = steps
+        self._waiting: dict[Digest, dict[Rows | None, StepSeconds]] = {s.key: {} for s in steps}
+        for task in todo:
+            self._waiting[task.step.key][task.rows] = task.seconds
+        self._unfinished = {key: len(own) for key, own in self._waiting.items()}
+        self._position = {step.key: i for i, step in enumerate(steps)}
+        self._missing = {
+            step.key: {source.key for _, source in step.inputs if source.key in self._position}
+            for step in steps
+        }
+        self._followers: defaultdict[Digest, list[Step]] = defaultdict(list)
+        for step in steps:
+            for key in self._missing[step.key]:
+                self._followers[key].append(step)
+        self._ready = [i for i, step in enumerate(steps) if not self._missing[step.key]]
+        self._open = set(self._ready)  # those that are ready, or in progress
+        self._groups: defaultdict[str, list[int]] = defaultdict(list)
+        for i, step in enumerate(steps):
+            if step.together:
+                self._groups[step.together].append(i)
+        self._n_workers = workers
+        # Idle workers by what they hold: of those that hold the same, the first is taken.
+        self._idle: defaultdict[str, list[int]] = defaultdict(list, {"": list(range(workers))})
+        self._n_holders: Counter[str] = Counter({"": workers})
+        self._running: list[tuple[float, int, str, list[Digest]]] = []
+
+    def run(self) -> Simulated:
+        now_s = worked_s = 0.0
+        while self._ready or self._running:
+            while self._ready and any(self._idle.values()):
+                worked_s += self._give(now_s)
+            now_s, worker, holds, keys = heapq.heappop(self._running)
+            heapq.heappush(self._idle[holds], worker)
+            for key in keys:
+                self._note_done(key)
+        busy = worked_s / (now_s * self._n_workers) if now_s else 1.0
+        return Simulated(self._n_workers, now_s, busy)
+
+    def _give(self, now_s: float) -> float:
+        """Give an idle worker something to do; return the seconds that it takes."""
+        # Of the steps that need the same, only the first can be next.
+        offers: dict[str, Step] = {}
+        for step in sorted((self._steps[place] for place in self._ready), key=self._place):
+            offers.setdefault(_holds(step), step)
+        pairs = [
+            (held, step) for held, idle in self._idle.items() if idle for step in offers.values()
+        ]
+        held, step = min(pairs, key=self._rank)
+        worker = heapq.heappop(self._idle[held])
+        self._n_holders[held] -= 1
+        self._n_holders[_holds(step)] += 1
+        members = [step]
+        if step.together:
+            ready = [self._steps[place] for place in self._ready]
+            members = [other for other in ready if other.together == step.together]
+        rows = min(
+            (next(iter(self._waiting[own.key])) for own in members), key=lambda r: r or (0, 0)
+        )
+        parts = {
+            own.key: self._waiting[own.key].pop(rows)
+            for own in members
+            if rows in self._waiting[own.key]
+        }
+        for key in parts:
+            if not self._waiting[key]:
+                self._ready.remove(self._position[key])
+        took_s = sum(part.own for part in parts.values())
+        took_s += max(part.shared for part in parts.values())
+        heapq.heappush(self._running, (now_s + took_s, worker, _holds(step), list(parts)))
+        return took_s
+
+    def _note_done(self, key: Digest) -> None:
+        self._unfinished[key] -= 1
+        if self._unfinished[key]:
+            return
+        self._open.discard(self._position[key])
+        for follower in self._followers[key]:
+            self._missing[follower.key].discard(key)
+            if not self._missing[follower.key]:
+                insort(self._ready, self._position[follower.key])
+                self._open.add(self._position[follower.key])
+
+    def _rank(self, pair: tuple[str, Step]) -> tuple[int, int, int]:
+        """Return how well a step suits a worker, best first; see ``dispatcher``."""
+        held, step = pair
+        need = _holds(step)
+        if need and held == need:
+            affinity = 0
+        elif need and self._n_holders[need]:
+            affinity = 2
+        else:
+            affinity = 1
+        return affinity, self._place(step), self._idle[held][0]
+
+    def _place(self, step: Step) -> int:
+        """Return a step's place in the plan, or that of one in progress that it could run with."""
+        members = self._groups.get(step.together, ())
+        return min([self._position[step.key], *(p for p in members if p in self._open)])
+
+
+def enough(
+    simulated: Callable[[int], Simulated], bound_s: float, n_tasks: int, most: int = 4096
+) -> int:
     """Return the number of workers from which on twice as many save less than a tenth.
+
+    Numbers are doubled until no saving of a tenth is left, or no worker would be without a task:
+    times may stand still for a while and fall again.
 
     Args:
         simulated: a run with a number of workers.
         bound_s: what no number of workers can undercut.
+        n_tasks: of the plan.
         most: at which to stop.
     """
-    workers, present = 1, simulated(1).seconds
-    while workers < most and present > bound_s:
-        double = simulated(2 * workers).seconds
-        if double > 0.9 * present:
-            break
-        workers, present = 2 * workers, double
-    return workers
+    workers = found = 1
+    present_s = simulated(1).seconds
+    while workers < min(most, n_tasks) and 0.9 * present_s >= bound_s:
+        workers, before_s = 2 * workers, present_s
+        present_s = simulated(workers).seconds
+        if present_s <= 0.9 * before_s:
+            found = workers
+    return found
 
 
 def _holds(step: Step) -> str:
     return step.encoder or step.shares
-
-
-def _rank(
-    worker: int, step: Step, holds: Sequence[str], position: Mapping[Digest, int]
-) -> tuple[int, int, int]:
-    need = _holds(step)
-    if need and holds[worker] == need:
-        affinity = 0
-    elif need and need in holds:
-        affinity = 2
-    else:
-        affinity = 1
-    return affinity, position[step.key], worker
 
 
 def _share(step: Step, rows: Rows | None) -> float:

@@ -3,10 +3,13 @@
 import random
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
+from virtual_workers import counted_s
 
-from reactions.core.step import NOT_IN_KEY, Cost, Step, inputs_from
+from reactions.core.step import NOT_IN_KEY, Artifact, Cost, Step, inputs_from
 from reactions.planning import workers
+from reactions.run.schedule import schedule
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,7 +29,7 @@ class Planned(Step):
         return Cost(self.flops, shared_flops=self.shared_flops)
 
     def run(self, context, inputs, start, stop):
-        raise AssertionError("a simulation runs no step")
+        return Artifact({"x": np.zeros((stop - start, 1), np.float32)})
 
 
 def simulated(steps, count):
@@ -79,10 +82,14 @@ def test_inputs_that_are_done_already_are_not_waited_for():
 
 def test_what_steps_share_counts_once_and_records_win():
     both = {"together": "t", "flops": 10.0, "shared_flops": 8.0}
-    steps = [Planned(label=name, **both) for name in "ab"]
+    steps = [Planned(label=name, n_rows=4, shard_rows=2, **both) for name in "ab"]
     alone = Planned(label="c", flops=5.0)
     times = workers.step_seconds([*steps, alone], {alone.key: 77.0}, 2.0)
-    assert [times[s.key] for s in (*steps, alone)] == [3.0, 3.0, 77.0]
+    assert [times[s.key].alone for s in (*steps, alone)] == [5.0, 5.0, 77.0]
+    assert workers.simulate(steps, workers.tasks(steps, times), 1).seconds == 6.0
+    # One worker makes a shard of both: a second one has the other shard, a third nothing to do.
+    for count in (2, 3, 9):
+        assert workers.simulate(steps, workers.tasks(steps, times), count).seconds == 3.0
 
 
 def test_workers_stay_with_their_encoder():
@@ -96,23 +103,51 @@ def test_workers_stay_with_their_encoder():
     assert simulated(steps, 2).seconds == 5.0
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_bounds_hold_for_any_plan(seed):
+def any_plan(seed, n_steps, groups):
+    """Return steps that need one another, some of which can be run together."""
     rng = random.Random(seed)
     steps = []
-    for i in range(30):
+    for i in range(n_steps):
         sources = tuple(rng.sample(steps, min(len(steps), rng.randrange(3))))
         n_rows = rng.choice([None, 7, 20])
+        group = rng.choice(["", *groups]) if n_rows == 7 else ""
         steps.append(
             Planned(
                 label=str(i),
                 sources=sources,
                 n_rows=n_rows,
                 shard_rows=3,
-                flops=rng.uniform(0.1, 5),
+                flops=rng.uniform(1.0, 5.0),
+                shared_flops=0.8 if group else 0.0,
+                together=group,
                 encoder=rng.choice(["", "a", "b"]),
             )
         )
+    return steps
+
+
+def seconds_of(work):
+    """Return what a unit of work takes at one operation a second."""
+    if work.joins_shards:
+        return 0.0
+    own = sum(step.flops - step.shared_flops for step in work.steps)
+    rows, n_rows = work.rows or (0, 1), work.steps[0].n_rows or 1
+    return (own + work.steps[0].shared_flops) * (rows[1] - rows[0]) / n_rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_takes_as_long_as_the_dispatcher_itself(seed, tmp_path, monkeypatch):
+    pending = schedule(any_plan(seed, 9, "gh"), lambda key: None).pending
+    assert any(step.together for step in pending)
+    for count in (1, 2, 3):
+        took_s = counted_s(monkeypatch, tmp_path / str(count), pending, count, seconds_of)
+        # To join shards takes a worker, if no time: another may then begin what comes next.
+        assert simulated(pending, count).seconds == pytest.approx(took_s, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bounds_hold_for_any_plan(seed):
+    steps = any_plan(seed, 30, "")
     total = sum(step.flops for step in steps)
     bound, _ = chain(steps)
     for count in (1, 2, 3, 8, 64):
@@ -127,6 +162,21 @@ def test_enough_is_where_more_stop_paying():
     step = Planned(label="a", n_rows=16, shard_rows=1, flops=16.0)
     last = Planned(label="b", sources=(step,), flops=4.0)
     steps = [step, last]
-    count = workers.enough(lambda n: simulated(steps, n), chain(steps)[0])
+    count = workers.enough(lambda n: simulated(steps, n), chain(steps)[0], 17)
     assert count == 16
-    assert workers.enough(lambda n: simulated([], n), 0.0) == 1
+    assert workers.enough(lambda n: simulated([], n), 0.0, 0) == 1
+
+
+def test_enough_is_not_where_times_only_stand_still_for_a_while():
+    times = {1: 10.0, 2: 5.0, 4: 4.9, 8: 2.0, 16: 1.9, 32: 1.9}
+    count = workers.enough(lambda n: workers.Simulated(n, times[n], 1.0), 0.5, 20)
+    assert count == 8
+
+
+def test_shards_that_are_there_are_not_counted():
+    steps = [Planned(label=name, n_rows=10, shard_rows=5, flops=10.0) for name in "ab"]
+    left = {steps[0].key: [(5, 10)], steps[1].key: []}
+    times = workers.step_seconds(steps, {}, 1.0)
+    todo = workers.tasks(steps, times, lambda step: left[step.key])
+    assert [task.seconds.alone for task in todo] == [5.0, 0.0]
+    assert workers.simulate(steps, todo, 2).seconds == 5.0
