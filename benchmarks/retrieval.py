@@ -33,6 +33,7 @@ from retrieval_contenders import (
     attention,
     flat_index,
     naive,
+    naive_from_stored,
     products,
     top_k,
 )
@@ -131,7 +132,10 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     """Time and check every contender on one problem."""
     half = fast_half(problem.device, "retrieval")
     name = str(half or torch.float32).removeprefix("torch.")
-    contenders: dict[str, Call] = {NAIVE: naive(problem, torch.float32)}
+    contenders: dict[str, Call] = {
+        NAIVE: naive(problem, torch.float32),
+        "the same, from the stored float16": naive_from_stored(problem),
+    }
     if half:
         contenders["naive, everything bf16"] = naive(problem, torch.bfloat16)
     contenders["scaled_dot_product_attention fp32"] = attention(problem, torch.float32)

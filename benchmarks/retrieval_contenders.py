@@ -1,8 +1,8 @@
 """Other ways to compute soft retrieval, and the products that bound it.
 
-Each takes its inputs converted and resident beforehand, which costs them nothing here; the
-product starts from float16 arrays in host memory, as it stores them, and pays for conversion
-and copies.
+Each but ``naive_from_stored`` takes its inputs converted and resident beforehand, which costs them
+nothing here; the product starts from float16 arrays in host memory, as it stores them, and pays
+for conversion and copies.
 """
 
 from __future__ import annotations
@@ -137,20 +137,32 @@ class Reference:
 def naive(problem: Problem, dtype: torch.dtype) -> Call:
     """What a researcher writes: chunks of queries, and all of it for each value matrix."""
     q, k, values = problem.loaded(dtype)
-    rows = max(16, LOGIT_BYTES[q.device.type] // (q.element_size() * problem.m))
+    return lambda: [chunked(problem, q, k, v) for v in values]
+
+
+def naive_from_stored(problem: Problem) -> Call:
+    """The same in fp32, each matrix converted first, as it must be where rows come from a disk."""
+
+    def load(table: Tensor) -> Tensor:
+        return normalize(table.to(problem.device).float())
 
     def run() -> list[Tensor]:
-        return [
-            torch.cat(
-                [
-                    normalize(torch.softmax(part @ k.T / problem.temperature, dim=1) @ v)
-                    for part in q.split(rows)
-                ]
-            )
-            for v in values
-        ]
+        q, k = load(problem.queries), load(problem.keys)
+        values = [k if value is problem.keys else load(value) for value in problem.values]
+        return [chunked(problem, q, k, v) for v in values]
 
     return run
+
+
+def chunked(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return the means of one value matrix, some queries at a time."""
+    rows = max(16, LOGIT_BYTES[q.device.type] // (q.element_size() * problem.m))
+    return torch.cat(
+        [
+            normalize(torch.softmax(part @ k.T / problem.temperature, dim=1) @ v)
+            for part in q.split(rows)
+        ]
+    )
 
 
 def attention(problem: Problem, dtype: torch.dtype) -> Call:

@@ -47,14 +47,19 @@ class ExactTiles(RowSums):
 
     def _prepare(self) -> None:
         self._logits = self._queries.new_empty(0)
-        self._converts = [self._logits for _ in range(1 + len(self.sums))]
+        self._memory = [self._logits] * (1 + len(self.sums))
         self._peak = torch.full_like(self.unit, -torch.inf)
         self._at_zero = not self._unread  # whether all units are, for certain
 
     def add(self, first: int, keys: Tensor, values: Sequence[Tensor]) -> None:
         """Take one tile in."""
-        k, *v = self._converted([keys, *values])
-        for start in range(0, len(self._queries), self._block_rows):
+        starts = range(0, len(self._queries), self._block_rows)
+        k = self._converted(keys, 0)
+        # Where one block is all, values that are not the keys take their place in turn: on a CPU
+        # fresh memory for few queries costs as much as what is computed with it.
+        in_turn = sorted(range(len(values)), key=lambda index: values[index] is not keys)
+        v: dict[int, Tensor] = {}
+        for start in starts:
             rows = slice(start, start + self._block_rows)
             queries = self._queries[rows]
             self._logits, place = scratch(self._logits, len(queries), len(k))
@@ -63,24 +68,20 @@ class ExactTiles(RowSums):
             if not self._at_zero:
                 weights.sub_(self.unit[rows].unsqueeze(1))
             self.total[rows] += weights.exp2_().sum(dim=1)
-            for sums, value in zip(self.sums, v, strict=True):
-                sums[rows].addmm_(weights, value)
+            for index in in_turn:
+                if index not in v:
+                    memory = 0 if len(starts) == 1 else 1 + index
+                    value = values[index]
+                    v[index] = k if value is keys else self._converted(value, memory)
+                self.sums[index][rows].addmm_(weights, v[index])
 
-    def _converted(self, matrices: Sequence[Tensor]) -> list[Tensor]:
-        """Return unit rows in fp32, each matrix in memory of its own that the next tile takes."""
-        keys = matrices[0]
+    def _converted(self, rows: Tensor, memory: int) -> Tensor:
+        """Return unit rows in fp32, on a CPU in memory that the next such call takes."""
         if self._unread:
-            k = unit(keys.float())
-            return [k if rows is keys else unit(rows.float()) for rows in matrices]
-        made: list[Tensor] = []
-        for index, rows in enumerate(matrices):
-            if index and rows is keys:
-                made.append(made[0])
-                continue
-            self._converts[index], place = scratch(self._converts[index], *rows.shape)
-            unit_into(place, rows)
-            made.append(place)
-        return made
+            return unit(rows.float())
+        self._memory[memory], place = scratch(self._memory[memory], *rows.shape)
+        unit_into(place, rows)
+        return place
 
     def _reach(self, rows: slice, logits: Tensor) -> None:
         """Move the units of a block that its largest logits have left out of reach."""
