@@ -127,6 +127,7 @@ def _report(error: Exception, command: Any) -> int:
     if not isinstance(error, MolspaceError):
         verbosity.record("bug", traceback=traceback.format_exception(error))
         raise error
+    error = mistakes.with_near_file(error, sys.argv[1:])
     verbosity.record("error", **error.to_json())
     if verbosity.is_verbose(2) and sys.stderr is not None:
         traceback.print_exception(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import typer
 from molspace_cli.console import human_bytes, human_flops, say
 
 if TYPE_CHECKING:
+    from reactions.core.types import Space
     from reactions.knowledge.generation.base import Generator
     from reactions.knowledge.generation.settings import Expectation
     from reactions.labs.trust import Mention
@@ -56,6 +57,25 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):
         say("interrupted; nothing was run")
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def checked_first(
+    check: Callable[[Space], object], confirm: Callable[[Plan], None]
+) -> Callable[[Plan], None]:
+    """Return a question before a run that refuses first what does not fit a reaction's product.
+
+    Args:
+        check: refuses factors, say, that the product does not have: before it is trained.
+        confirm: asks.
+    """
+    from reactions.planning.plan import ReactionPlan
+
+    def asked(planned: Plan) -> None:
+        if isinstance(planned, ReactionPlan):
+            check(planned.checked.space)
+        confirm(planned)
+
+    return asked
 
 
 MANY_CELLS = 100_000

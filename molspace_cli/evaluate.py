@@ -11,7 +11,7 @@ import typer
 
 from molspace_cli import complete, options
 from molspace_cli.centres import evaluate_by_centres, print_ties
-from molspace_cli.confirm import confirm
+from molspace_cli.confirm import checked_first, confirm
 from molspace_cli.console import print_json, print_note, print_table, say
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
@@ -146,11 +146,10 @@ def evaluate(
       molspace eval --labels birds.csv --template "a photo of a {class}."
     """
     from reactions.core.errors import UsageError
-    from reactions.eval.further_metrics import chosen as select_metrics
-    from reactions.eval.further_metrics import names_of
     from reactions.eval.registry import names_groups_only
     from reactions.eval.task import counting_hits
     from reactions.planning.scoring import plan_scores
+    from reactions.products.tree import fit_adjustment
 
     chosen = used.adjustment()
     if centres is None:
@@ -159,7 +158,7 @@ def evaluate(
     session, quiet = running.open(command="eval"), running.quiet
     if task is None and not tables.is_given:
         raise UsageError("nothing to score on", fix="--task TASK, --pairs FILE or --labels FILE")
-    session, own = tables.add_to(session, quiet=quiet)
+    session, own, messages = tables.add_to(session)
     tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *own)
     if hit is not None:
         tasks = counting_hits(tasks, hit.value)
@@ -169,14 +168,19 @@ def evaluate(
 
         tasks = with_classes(tasks, left_out=is_groups, quiet=quiet)
         by_centres = ClassCentres(open_source(session.lab, centres), described_by)
+    if metrics is not None:
+        check_metrics(metrics, tasks, of_some=is_groups)  # now, not after minutes of training
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(space, confirm=asked)
+    fits = partial(fit_adjustment, adjustment=chosen)
+    target = session.target(space, confirm=checked_first(fits, asked))
+    fits(target.space)
     say_bundle(target, quiet=quiet)
     if is_groups:
         tasks = possible_tasks(session, target, tasks, quiet)
-    if metrics is not None:
-        for each in tasks:  # now, not after minutes of scoring
-            select_metrics(metrics, *names_of(each))
+        if metrics is not None:
+            check_metrics(metrics, tasks)
+    for message in () if quiet else messages:
+        say(message)
     if centres is not None:
         evaluate_by_centres(
             session,
@@ -223,6 +227,31 @@ def evaluate(
     for record in results:
         whole = "listed" if record["task"] in session.lab.own_tasks else "published set"
         _print(record, whole, baselines, metrics)
+
+
+def check_metrics(metrics: str, tasks: Sequence[Task], *, of_some: bool = False) -> None:
+    """Refuse names of metrics that tasks do not have.
+
+    Args:
+        metrics: as typed.
+        tasks: what is scored.
+        of_some: whether it is enough that one of the tasks has them.
+
+    Raises:
+        UsageError: one is not there.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.eval.further_metrics import chosen as select_metrics
+    from reactions.eval.further_metrics import names_of
+
+    refused: list[UsageError] = []
+    for task in tasks:
+        try:
+            select_metrics(metrics, *names_of(task))
+        except UsageError as error:
+            refused.append(error)
+    if refused and not (of_some and len(refused) < len(tasks)):
+        raise refused[0]
 
 
 def _with_baselines(record: Mapping[str, Any], baselines: Sequence[Baseline]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import typer
 
 from molspace_cli import index_upkeep, options
 from molspace_cli.amounts import LinesDue
-from molspace_cli.confirm import confirm
+from molspace_cli.confirm import checked_first, confirm
 from molspace_cli.console import human_bytes, print_json, print_path, print_table, say
 from molspace_cli.default_command import DefaultGroup
 from molspace_cli.groups import grouped
@@ -22,10 +22,12 @@ from molspace_cli.input_notes import InputNotes, unread_stdin
 from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from reactions.core.types import Item
+    from reactions.core.types import Corpus, Item, Space
     from reactions.data.manifest import Problem
+    from reactions.inference.embedder import Embedder
+    from reactions.inference.place_contents import PlaceContents
     from reactions.session import Session
 
 app = typer.Typer(
@@ -116,6 +118,7 @@ def build(
     from reactions.core.extras import install_extra
     from reactions.core.file_digests import DigestCache
     from reactions.core.paths import cache_root
+    from reactions.core.text_lines import NOT_UTF8, RECODE
     from reactions.search.approximate import LEAST_ROWS, check_kind, is_installed
     from reactions.search.atom_rows import AtomEmbedder
     from reactions.search.build import add_items
@@ -131,17 +134,22 @@ def build(
         raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
     check_directory(out)
     check_kind(kind)
+    taken_as, places, held = _named_inputs(inputs or [], text=text, modality=modality)
     session, quiet = running.open(command="index"), running.quiet
-    target = session.target(space, confirm=partial(confirm, session, yes=running.yes, quiet=quiet))
+    named = {name: session.lab.named_corpus(name) for name in corpus or ()}
+    fits = partial(_refuse_others, corpora=named, taken_as=taken_as)
+    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
+    target = session.target(space, confirm=checked_first(fits, asked))
+    fits(target.space)
     embedder = AtomEmbedder(target, load_encoder=load_encoder, device=session.parts(target).device)
     noted = InputNotes(quiet)
     for notice in target.notices:
         noted.note(notice)
     if notice := unread_stdin(inputs or (), getattr(sys.stdin, "buffer", None)):
         noted.note(notice)
-    items = _items(
-        session, embedder, inputs or [], corpus or [], text=text, modality=modality, noted=noted
-    )
+    for holding in held:
+        noted.held(holding)
+    items = _items(session, embedder, places, named.values(), taken_as=taken_as, noted=noted)
     problems: list[Problem] = []
 
     def problem(entry: Problem) -> None:
@@ -172,6 +180,8 @@ def build(
         say("; ".join(filter(None, [f"added {added}", *also, about(index)])))
         if why := noted.reasons():
             say(f"  why: {why}")
+    if any(each.message == NOT_UTF8 for each in problems):
+        say(f"  fix: {RECODE}")
     for note in notes(index.record):
         noted.note(note)
     for modality, own_kind in index.kinds.items():
@@ -236,46 +246,65 @@ def _refuse_texts(inputs: list[str]) -> None:
             )
 
 
+def _named_inputs(
+    inputs: list[str], *, text: bool, modality: str | None
+) -> tuple[str | None, list[str], list[PlaceContents]]:
+    """Return what all items are said to be, the inputs, and what places among them hold.
+
+    Raises:
+        UsageError: one cannot be indexed.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.inference.arguments import refuse_paths
+    from reactions.inference.places import named_places
+    from reactions.modalities.text import TEXT
+
+    if text and modality:
+        raise UsageError("--text says what --modality says", fix="give one of them")
+    taken_as = TEXT.name if text else modality
+    held: list[PlaceContents] = []
+    if not text:
+        inputs, held = named_places(inputs, taken_as)
+    if taken_as is None:
+        refuse_paths(inputs)
+        _refuse_texts(inputs)
+    return taken_as, inputs, held
+
+
+def _refuse_others(space: Space, *, corpora: Mapping[str, Corpus], taken_as: str | None) -> None:
+    """Refuse what a space does not embed.
+
+    Raises:
+        UsageError: it does not embed a corpus, or what all items are said to be.
+    """
+    from reactions.core.errors import UsageError
+    from reactions.inference.inputs import check_embedded
+
+    check_embedded(taken_as, space.modalities)
+    for name, corpus in corpora.items():
+        if corpus.modality not in space.modalities:
+            raise UsageError(
+                f"the space does not embed {corpus.modality}, which the corpus '{name}' holds",
+                why=f"it embeds {', '.join(space.modalities)}",
+            )
+
+
 def _items(
     session: Session,
-    embedder: object,
+    embedder: Embedder,
     inputs: list[str],
-    corpora: list[str],
+    corpora: Iterable[Corpus],
     *,
-    text: bool,
-    modality: str | None,
+    taken_as: str | None,
     noted: InputNotes,
 ) -> Iterable[Item | Problem]:
     from itertools import chain
 
-    from reactions.core.errors import UsageError
     from reactions.encoding.items import CorpusRange
-    from reactions.inference.arguments import refuse_paths
-    from reactions.inference.embedder import Embedder
     from reactions.inference.inputs import read_inputs
-    from reactions.inference.places import named_places
-    from reactions.modalities.text import TEXT
 
-    assert isinstance(embedder, Embedder)
-    if text and modality:
-        raise UsageError("--text says what --modality says", fix="give one of them")
-    taken_as = TEXT.name if text else modality
-    if not text:
-        inputs, held = named_places(inputs, taken_as)
-        for holding in held:
-            noted.held(holding)
-    if taken_as is None:
-        refuse_paths(inputs)
-        _refuse_texts(inputs)
     found: list[Iterable[Item | Problem]] = []
-    for name in corpora:
-        corpus = session.lab.named_corpus(name)
-        if corpus.modality not in embedder.spec.modalities:
-            raise UsageError(
-                f"the space does not embed {corpus.modality}, which the corpus '{name}' holds",
-                why=f"it embeds {', '.join(embedder.spec.modalities)}",
-            )
-        found.append(CorpusRange(corpus, 0, len(corpus)))
+    found += [CorpusRange(corpus, 0, len(corpus)) for corpus in corpora]
     if inputs:
         found.append(
             read_inputs(

@@ -14,7 +14,7 @@ import typer
 
 from molspace_cli import options
 from molspace_cli.classify import ClassifyOptions, Named
-from molspace_cli.confirm import confirm
+from molspace_cli.confirm import checked_first, confirm
 from molspace_cli.console import is_terminal, print_json, print_path, print_table, say
 from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
@@ -22,7 +22,7 @@ from molspace_cli.infer_report import Report, described_weights, plain
 from molspace_cli.input_notes import InputNotes, unread_stdin
 
 if TYPE_CHECKING:
-    from reactions.core.types import Item
+    from reactions.core.types import Item, Space
     from reactions.data.manifest import Problem
     from reactions.inference.place_contents import PlaceContents
     from reactions.inference.similarity import Similarities
@@ -128,6 +128,7 @@ def infer(
     from reactions.inference.similarity import compare as compared
     from reactions.inference.stream import embed_stream
     from reactions.modalities.text import TEXT
+    from reactions.products.tree import fit_adjustment
 
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
@@ -166,7 +167,13 @@ def infer(
     session, quiet = running.open(), running.quiet
     wanted = named.open(session.lab, described)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(used.space, confirm=asked)
+
+    def fits(space: Space) -> None:
+        fit_adjustment(space, chosen)
+        inference.check_embedded(taken_as, space.modalities)
+
+    target = session.target(used.space, confirm=checked_first(fits, asked))
+    fits(target.space)
     say_bundle(target, quiet=quiet)
     notes = InputNotes(quiet)
     for notice in target.notices:

@@ -121,13 +121,14 @@ class Report:
             DataError: nothing was embedded.
         """
         from reactions.core.errors import DataError, UsageError
+        from reactions.core.text_lines import NOT_UTF8, RECODE
 
         embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
-        fix = (
-            'correct the paths; or say that they are texts: --text, or {"text": ...} a line'
-            if any(problem.is_path for problem in self._problems)
-            else ""
-        )
+        fixes = [RECODE] if any(problem.message == NOT_UTF8 for problem in self._problems) else []
+        if any(problem.is_path for problem in self._problems):
+            said = '--text, or {"text": ...} a line'
+            fixes.append(f"correct the paths, or say that they are texts: {said}")
+        fix = "; ".join(fixes)
         if not embedded:
             only_paths = bool(self._problems) and all(p.is_path for p in self._problems)
             raise (UsageError if only_paths else DataError)(

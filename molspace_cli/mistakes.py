@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +35,42 @@ def system_error(error: OSError) -> MolspaceError:
     return StoreError(
         f"cannot use {path}", why=why, fix="check the path and its permissions", path=path
     )
+
+
+def with_near_file(error: MolspaceError, arguments: Sequence[str]) -> MolspaceError:
+    """Let an error about a file that is not there name one that is nearly called so.
+
+    Args:
+        error: changed where it has no such proposal yet.
+        arguments: of the command line; the one that the error is about is quoted in it.
+    """
+    from reactions.core.errors import BundleError, MissingError, UsageError
+    from reactions.core.file_names import near_file
+
+    is_missed = isinstance(error, MissingError | BundleError)
+    if "did you mean" in error.fix or not (is_missed or isinstance(error, UsageError)):
+        return error
+    for argument in arguments:
+        for text in dict.fromkeys((argument, argument.partition("=")[2])):
+            # What has no ending may be the name of anything, unless something was missed.
+            if not _may_be_path(text, is_missed) or not _is_about(error, text):
+                continue
+            if near := near_file(text):
+                error.fix = "   or ".join(filter(None, (f"did you mean '{near}'?", error.fix)))
+                return error
+    return error
+
+
+def _may_be_path(text: str, is_missed: bool) -> bool:
+    """Return whether an argument may name a file that is not there."""
+    has_ending = "." in os.path.basename(text)  # noqa: PTH119
+    is_option = not text or text.startswith("-")
+    return not is_option and (has_ending or is_missed) and not os.path.lexists(text)
+
+
+def _is_about(error: MolspaceError, text: str) -> bool:
+    whole = rf"(?<![\w.]){re.escape(text)}(?![\w.])"
+    return re.search(whole, f"{error.what} {error.why}") is not None
 
 
 def error_text(error: MolspaceError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli import factors, options
-from molspace_cli.confirm import confirm
+from molspace_cli.confirm import checked_first, confirm
 from molspace_cli.console import is_terminal, print_json, print_note, print_table, say
 from molspace_cli.groups import grouped
 from molspace_cli.space_argument import named_space
@@ -74,6 +74,7 @@ def mteb(
         result_cache,
         run_tasks,
     )
+    from reactions.products.tree import fit_adjustment
 
     chosen = factors.adjustment(sigma, lambda_, experts)
     open_mteb()  # before anything is trained
@@ -81,7 +82,10 @@ def mteb(
     target = session.target(
         bundle,
         naming="molspace mteb",
-        confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
+        confirm=checked_first(
+            partial(fit_adjustment, adjustment=chosen),
+            partial(confirm, session, yes=running.yes, quiet=quiet),
+        ),
     )
     model = MtebModel(session.embedder(target, chosen), chosen)
     named, notes = named_tasks(tasks, model)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molspace_cli.console import say
 from molspace_cli.groups import Group
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ class TableOptions(Group):
         """Whether there is a table."""
         return self.pairs is not None or self.labels is not None
 
-    def add_to(self, session: Session, *, quiet: bool) -> tuple[Session, tuple[Task, ...]]:
-        """Return a session whose lab has the tables as tasks, and these.
+    def add_to(self, session: Session) -> tuple[Session, tuple[Task, ...], list[str]]:
+        """Return a session whose lab has the tables as tasks, these, and what to say of them.
 
         Raises:
             UsageError: options do not go together, or a table is not clear.
@@ -85,13 +84,14 @@ class TableOptions(Group):
                     "--columns, --template, --id and --separator describe a table",
                     fix="--pairs FILE or --labels FILE",
                 )
-            return session, ()
+            return session, (), []
         if self.pairs is not None and self.labels is not None and any(about):
             raise UsageError(
                 "--columns and the like are of one table",
                 fix="give --pairs and --labels in two runs, or describe both in a lab file",
             )
         tasks: list[Task] = []
+        messages: list[str] = []
         for kind, path in (("pairs", self.pairs), ("labels", self.labels)):
             if path is None:
                 continue
@@ -106,9 +106,7 @@ class TableOptions(Group):
             )
             session = replace(session, lab=made.lab)
             tasks.append(made.task)
-            if not quiet:
-                for notice in made.notices:
-                    say(f"note: {notice}")
-                say("to keep it as a task, in molspace.toml:")
-                say("\n".join(f"  {line}" for line in made.toml.split("\n")))
-        return session, tuple(tasks)
+            messages += [f"note: {notice}" for notice in made.notices]
+            messages.append("to keep it as a task, in molspace.toml:")
+            messages.append("\n".join(f"  {line}" for line in made.toml.split("\n")))
+        return session, tuple(tasks), messages

@@ -177,6 +177,7 @@ def _queries(
         UsageError: one cannot.
     """
     from reactions.core.errors import UsageError, suggestion
+    from reactions.core.text_lines import NOT_UTF8, RECODE
     from reactions.data.manifest import Problem
     from reactions.inference.arguments import file_of_lines, near_names, refuse_paths
     from reactions.inference.inputs import read_inputs
@@ -219,8 +220,10 @@ def _queries(
         is_lines = value == "-" or isinstance(file_of_lines(value, Path()), Path)
         for entry in entries:
             if isinstance(entry, Problem):
-                where = f"line {entry.line_number} of '{value}'" if is_lines else f"'{value}'"
-                raise UsageError(f"cannot search with {where}", why=entry.message)
+                lines = "stdin" if value == "-" else f"'{value}'"
+                where = f"line {entry.line_number} of {lines}" if is_lines else f"'{value}'"
+                fix = RECODE if entry.message == NOT_UTF8 else ""
+                raise UsageError(f"cannot search with {where}", why=entry.message, fix=fix)
             if not is_lines and not entry.own_id and value.lstrip().startswith("{"):
                 entry = replace(entry, id=str(len(items) + 1))
             items.append(entry)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.confirm import agree_to_cells, confirm
+from molspace_cli.confirm import agree_to_cells, checked_first, confirm
 from molspace_cli.console import is_terminal, print_json, print_note, print_table, print_text, say
 from molspace_cli.current import say_bundle
 from molspace_cli.evaluate import WITHIN_S, Beside, TaskNames, TieRule, Ties, possible_tasks
@@ -19,9 +19,11 @@ from molspace_cli.groups import Group, grouped
 from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
+    from reactions.core.types import Space
     from reactions.eval.baselines import Baseline
     from reactions.eval.task import Task
     from reactions.experiments.sweep import SweepTable
+    from reactions.experiments.sweep.grid import GridPlan
     from reactions.products.target import Target
     from reactions.session import Session
 
@@ -60,6 +62,16 @@ class GridOptions(Group):
     sigma: SigmaGrid = None
     lambda_: LambdaGrid = None
     experts: ExpertsGrid = None
+
+    def plan(self, space: Space) -> GridPlan:
+        """Return the settings of a product, not yet listed.
+
+        Raises:
+            UsageError: a text does not fit the product.
+        """
+        from reactions.experiments.sweep import plan_grid
+
+        return plan_grid(space, sigma=self.sigma, lambda_=self.lambda_, experts=self.experts)
 
 
 @named_space
@@ -133,7 +145,9 @@ def sweep(
         asked = partial(confirm, seeded, yes=running.yes, quiet=quiet)
         if seeds is not None:
             seeded.events(RowStarted(f"seed {seeded.lab.seed}"))
-        target = seeded.target(space, naming="molspace sweep", confirm=asked)
+        target = seeded.target(
+            space, naming="molspace sweep", confirm=checked_first(tried.plan, asked)
+        )
         say_bundle(target, quiet=quiet)
         if names_groups_only(task):
             tasks = possible_tasks(seeded, target, tasks, quiet)
@@ -204,11 +218,9 @@ def _table(
     running: options.RunOptions,
     asked: Any,
 ) -> SweepTable:
-    from reactions.experiments.sweep import plan_grid, sweep
+    from reactions.experiments.sweep import sweep
 
-    planned = plan_grid(
-        target.space, sigma=tried.sigma, lambda_=tried.lambda_, experts=tried.experts
-    )
+    planned = tried.plan(target.space)
     agree_to_cells(planned.size, len(tasks), yes=running.yes)
     return sweep(session, target, tasks, planned.grid(), ties=ties.value, confirm=asked)
 

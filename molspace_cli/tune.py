@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molspace_cli import complete, options
-from molspace_cli.confirm import agree_to_cells, confirm
+from molspace_cli.confirm import agree_to_cells, checked_first, confirm
 from molspace_cli.console import print_json, print_note, print_path, print_table, say
 from molspace_cli.current import say_bundle
 from molspace_cli.evaluate import WITHIN_S, Beside
@@ -83,19 +83,21 @@ def tune(
     from reactions.core.errors import UsageError
     from reactions.experiments.choosing import tune as choose
     from reactions.experiments.choosing.tune import read_goal
-    from reactions.experiments.sweep import plan_grid
+    from reactions.products.target import Target
+
+    def fits(space: Space) -> None:
+        tried.plan(space)
+        read_goal(session, Target("this product", space, session.lab.label), objective, keep or [])
 
     session = running.open(command="tune", has_rows=True)
     quiet = running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(bundle, naming="molspace tune", confirm=asked)
+    target = session.target(bundle, naming="molspace tune", confirm=checked_first(fits, asked))
     say_bundle(target, quiet=quiet)
     if target.bundle is None:
         raise UsageError(f"{target.name} is a space by itself", why="it has no factors to choose")
     given = tried if _says_something(tried) else _usual(target.space)
-    planned = plan_grid(
-        target.space, sigma=given.sigma, lambda_=given.lambda_, experts=given.experts
-    )
+    planned = given.plan(target.space)
     _, _, tasks = read_goal(session, target, objective, keep or [])
     agree_to_cells(planned.size, len(tasks), yes=running.yes)
     choice = choose(

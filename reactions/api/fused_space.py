@@ -12,6 +12,7 @@ from reactions.api.found import Classified, IndexSummary, SearchHits
 from reactions.api.grids import GivenGrid
 from reactions.api.loaded_space import LoadedSpace
 from reactions.api.mteb_model import MtebModel
+from reactions.api.python_names import python_names
 from reactions.api.results import html_table
 from reactions.api.scores import Scores, SweepScores
 from reactions.api.similarities import ComparedItems, SimilarityMatrix, given_rows
@@ -39,6 +40,7 @@ class FusedSpace(LoadedSpace):
         quality: what was measured on held-out items (JSON-able); None if nothing was held back.
     """
 
+    @python_names
     def similarity(
         self,
         first: Any = None,
@@ -88,6 +90,7 @@ class FusedSpace(LoadedSpace):
             sides += [ComparedItems(m, tuple(rows.labels[m]), own) for m, own in rows.items()]
         return SimilarityMatrix(sides[0], sides[-1], self.lab)
 
+    @python_names
     def evaluate(
         self,
         tasks: str | Iterable[str] = (),
@@ -160,6 +163,7 @@ class FusedSpace(LoadedSpace):
             described=described,
         )
 
+    @python_names
     def sweep(
         self,
         tasks: str | Iterable[str],
@@ -196,6 +200,7 @@ class FusedSpace(LoadedSpace):
             ties=operations.one_of("ties", ties, Ties),
         )
 
+    @python_names
     def index(
         self,
         out: str | os.PathLike[str],
@@ -231,6 +236,7 @@ class FusedSpace(LoadedSpace):
             dtype=dtype,
         )
 
+    @python_names
     def search(
         self,
         index: str | os.PathLike[str],
@@ -274,6 +280,7 @@ class FusedSpace(LoadedSpace):
             adjustment=adjustment,
         )
 
+    @python_names
     def classify(
         self,
         centres: str | os.PathLike[str],
@@ -325,6 +332,7 @@ class FusedSpace(LoadedSpace):
             top=top,
         )
 
+    @python_names
     def mteb_model(
         self,
         *,

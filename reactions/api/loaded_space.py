@@ -13,6 +13,7 @@ from typing import Any, Self
 from reactions.api.arguments import GivenFactors, by_expert, items_of
 from reactions.api.embeddings import Embeddings
 from reactions.api.lending import KeptEncoders
+from reactions.api.python_names import python_names
 from reactions.core.errors import UsageError, suggestion
 from reactions.core.types import Item, Modality
 from reactions.inference.embedder import Embedder, LoadedParts
@@ -73,6 +74,7 @@ class LoadedSpace:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.expression!r}, dim={self.dim}, lab={self.lab!r})"
 
+    @python_names
     def embed(
         self,
         *,
@@ -111,6 +113,7 @@ class LoadedSpace:
         labels = {modality: [*map(label, own)] for modality, own in items.items()}
         return Embeddings(rows, labels, self.lab)
 
+    @python_names
     def project(
         self,
         *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reactions.api.python_names import python_names
 from reactions.api.results import Cell, ResultTable
 from reactions.core.errors import MissingError, MolspaceError
 from reactions.core.types import SpaceSpec
@@ -121,6 +122,7 @@ class PlanPreview(ResultTable):
         return drawing.draw(self._planned, self._states, form="mermaid")
 
 
+@python_names
 def plan(
     reaction: str | Expression,
     *,
@@ -144,6 +146,7 @@ def plan(
     return PlanPreview(session, session.plan(session.check(reaction)))
 
 
+@python_names
 def spaces(*, lab: str | None = None) -> SpaceList:
     """List the spaces that a lab knows by name; no weights are loaded.
 

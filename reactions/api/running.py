@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reactions.api.fused_space import FusedSpace
+from reactions.api.python_names import python_names
 from reactions.dsl import Expression
 from reactions.labs.lab_file import load_lab
 from reactions.run.device import chosen_device
@@ -18,6 +19,7 @@ from reactions.tracking.follower import tracking
 from reactions.tracking.trackers import open_tracker
 
 
+@python_names
 def react(
     reaction: str | Expression,
     *,
@@ -74,6 +76,7 @@ def react(
     return FusedSpace(bundle, replace(session, events=ignore))
 
 
+@python_names
 def load(
     bundle: str | os.PathLike[str], *, lab: str | None = None, device: str | None = None
 ) -> FusedSpace:

@@ -60,7 +60,8 @@ class CentreOptions:
             raise UsageError(f"unknown rule '{self.rule}'", fix=suggestion(self.rule, RULES))
         for name, value in (("k", self.k), ("m", self.m)):
             if value < 1:
-                raise UsageError(f"{name} is {value}", why="it must be a whole number from 1 up")
+                what = f"the rule is top-{value}" if name == "m" else f"--{name} is {value}"
+                raise UsageError(what, why="it counts descriptions", fix="a whole number from 1 up")
         if self.selection == "items" and not self.items:
             raise UsageError(
                 "the selection 'items' needs labelled training items",

@@ -14,6 +14,7 @@ MAX_LINE_BYTES = 1 << 20
 """What a line may hold; longer ones are cut, so that a file without line breaks fits in memory."""
 
 NOT_UTF8 = "not UTF-8"
+NOT_UNICODE = "it holds half of a character (a lone surrogate, \\ud800 to \\udfff)"
 RECODE = "save it as UTF-8, such as by   iconv -f CP1252 -t UTF-8 OLD > NEW"
 """What is wrong with a line in another encoding, and what helps."""
 

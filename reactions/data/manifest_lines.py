@@ -14,7 +14,7 @@ from typing import Any
 
 from reactions.core.errors import did_you_mean
 from reactions.core.file_names import as_stored
-from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8
+from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UNICODE, NOT_UTF8
 from reactions.core.transient import is_transient, run_again
 from reactions.core.types import Modality
 from reactions.data.path_like import never_a_file, path_reason
@@ -166,7 +166,7 @@ def _id(record: dict[str, Any], default: str) -> str:
     if id == "":
         raise _Bad("the id is empty")
     if not _encodable(str(id)):
-        raise _Bad("not UTF-8")
+        raise _Bad(NOT_UNICODE)
     return str(id)
 
 
@@ -204,7 +204,7 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
     if not isinstance(modality, str) or not modality:
         raise _Bad("the modality is not a string")
     if not _encodable(modality):
-        raise _Bad("not UTF-8")
+        raise _Bad(NOT_UNICODE)
     if keys and keys[0] != modality:
         raise _Bad(f"it holds {keys[0]}, but its modality is {modality}")
     if modalities is not None and modality not in modalities:
@@ -236,7 +236,7 @@ def _value(
     if not value.strip():
         raise _Bad(f"the value of '{key}' is empty")
     if not _encodable(value):
-        raise _Bad("not UTF-8")
+        raise _Bad(NOT_UNICODE)
     if registry.get(modality).inline:
         if key == "path":
             raise _Bad(f'a {modality} is not given by its path, but as {{"{modality}": ...}}')

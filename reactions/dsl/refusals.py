@@ -52,3 +52,37 @@ def no_space(reaction: str, value: object) -> UsageError:
         f"{reaction} takes a space or a product, not {value!r}",
         fix=f'name the space, as in {reaction}("CLAP_g")',
     )
+
+
+def no_node(sign: str, left: object, right: object) -> UsageError:
+    """Return the error for a text, or anything else of Python's, after an operator.
+
+    Args:
+        sign: the operator.
+        left: what stands before it, of the syntax tree.
+        right: what stands after it.
+    """
+    written = _written(right)
+    if sign == "&":
+        fix = f"{left} & Cr({written})"
+    else:
+        fix = f"... {sign} Cr({written})   or   ... {sign} Dr({written})"
+    return UsageError(
+        f"'{sign}' cannot join {right!r:.80} to {left}",
+        why=f"a space is joined by a reaction, and this is a {type(right).__name__}",
+        fix=f"{fix}   or all of it as one text",
+    )
+
+
+def no_start(left: object, right: object) -> UsageError:
+    """Return the error for a text, or anything else of Python's, before a ``+``."""
+    return UsageError(
+        f"'+' cannot join {right} to {left!r:.80}",
+        why=f"a reaction starts from a space, and this is a {type(left).__name__}",
+        fix=f"Space({_written(left)}) + ...   or all of it as one text",
+    )
+
+
+def _written(value: object) -> str:
+    """Return what was probably meant by the name of a space, as Python has it."""
+    return f'"{value}"' if isinstance(value, str) and len(value) <= 80 else '"NAME"'

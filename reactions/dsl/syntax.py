@@ -46,10 +46,17 @@ class _Expression(_Node):
     __slots__ = ()
 
     def __add__(self, other: Reaction | Parallel) -> Product:
-        return _react(self, other, opens=False) if isinstance(other, _Node) else NotImplemented
+        if not isinstance(other, _Node):
+            raise refusals.no_node("+", self, other)
+        return _react(self, other, opens=False)
 
     def __or__(self, other: Reaction | Parallel) -> Product:
-        return _react(self, other, opens=True) if isinstance(other, _Node) else NotImplemented
+        if not isinstance(other, _Node):
+            raise refusals.no_node("|", self, other)
+        return _react(self, other, opens=True)
+
+    def __radd__(self, other: object) -> NoReturn:
+        raise refusals.no_start(other, self)
 
     def __and__(self, other: Reaction | Parallel) -> Product:
         # Python reads A + Cr(X) & Cr(Y) as (A + Cr(X)) & Cr(Y).
@@ -57,7 +64,7 @@ class _Expression(_Node):
             return Product(self.base, (*self.stages[:-1], self.stages[-1] & other))
         if isinstance(other, _Node):
             raise refusals.not_parallel(self, other)
-        return NotImplemented
+        raise refusals.no_node("&", self, other)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,10 +122,15 @@ class _Member(_Node):
     __slots__ = ()
 
     def __and__(self, other: Reaction | Parallel) -> Parallel:
-        return _parallel(self, other) if isinstance(other, _Member) else NotImplemented
+        if isinstance(other, _Node):
+            return _parallel(self, other) if isinstance(other, _Member) else NotImplemented
+        raise refusals.no_node("&", self, other)
 
     # A | Cr(X) + Cr(Y): Python adds before it meets the base.
     __add__ = __and__
+
+    def __radd__(self, other: object) -> NoReturn:
+        raise refusals.no_start(other, self)
 
 
 class _Reaction(_Member):

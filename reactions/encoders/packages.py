@@ -27,7 +27,7 @@ def import_package(package: str, uri: str, extra: str = "") -> Any:
 
     Args:
         package: module to import.
-        uri: the model, for the message.
+        uri: what needs it, for the message: a model, a file, ``"the report"``, ``"--track DIR"``.
         extra: our optional dependencies that bring it; "" where it is installed by itself.
 
     Raises:
@@ -44,4 +44,7 @@ def import_package(package: str, uri: str, extra: str = "") -> Any:
 
 def _no_package(package: str, uri: str, extra: str, why: str) -> MissingError:
     fix = install_extra(extra) if extra else f"pip install {package}"
-    return MissingError(f"cannot run '{uri}'", why=why, fix=fix, package=package)
+    # An option, a call or what has an article is no name of a file or a model.
+    is_name = not uri.startswith(("--", "the ")) and not uri.endswith("()")
+    needing = f"'{uri}'" if is_name else uri
+    return MissingError(f"{needing} needs the package {package}", why=why, fix=fix, package=package)

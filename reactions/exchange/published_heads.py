@@ -79,7 +79,7 @@ def read_file(path: Path) -> dict[str, Tensor]:
     from reactions.weights.safe_load import read_tensors
 
     if not is_file(path):
-        raise MissingError(f"there is no file '{path}'", path=str(path))
+        raise MissingError(f"there is no file '{path}'", fix="check the path", path=str(path))
     return read_tensors(path)
 
 

@@ -63,13 +63,7 @@ def choose_items(
         UsageError: there is nothing, or the space does not embed what all of it should be.
         DataError: stdin cannot be read.
     """
-    if taken_as is not None and taken_as not in modalities:
-        raise UsageError(
-            f"the space does not embed {taken_as}",
-            why=f"it embeds {', '.join(modalities)}",
-            fix=suggestion(taken_as, modalities),
-            modality=taken_as,
-        )
+    check_embedded(taken_as, modalities)
     if inputs:
         entries = read_inputs(
             inputs,
@@ -100,6 +94,25 @@ def choose_items(
             fix='molspace infer "a dog barks" photo.png   or   molspace infer < queries.jsonl',
         )
     return chosen, len(chosen)
+
+
+def check_embedded(taken_as: Modality | None, modalities: Collection[Modality]) -> None:
+    """Refuse what all items are said to be, where a space does not embed it.
+
+    Args:
+        taken_as: what a person said; None for nothing.
+        modalities: what the space embeds.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if taken_as is not None and taken_as not in modalities:
+        raise UsageError(
+            f"the space does not embed {taken_as}",
+            why=f"it embeds {', '.join(modalities)}",
+            fix=suggestion(taken_as, modalities),
+            modality=taken_as,
+        )
 
 
 def reading_never_waits(

@@ -82,6 +82,7 @@ class MiniGenerator:
         self._describer = Describer(**{"seed": seed, **given})
         self._seed = seed
         self.name = spec.canonical("", {**given, "lab_seed": seed})
+        self.shown = spec.canonical("", given)
 
     def notices(self) -> list[str]:
         """Return nothing: it needs neither keys nor connections."""

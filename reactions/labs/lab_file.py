@@ -73,7 +73,8 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     if exists(path):
         return path.resolve()
     if path.suffix.lower() == ".toml" or len(expand_user(name).parts) > 1:
-        raise MissingError(f"no lab '{name}'", why=f"there is no file '{path.absolute()}'")
+        why = f"there is no file '{path.absolute()}'"
+        raise MissingError(f"no lab '{name}'", why=why, fix="check the path")
     known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
     raise MissingError(
         f"no lab '{name}'", fix=f"{suggestion(name, known)}   or give the path of a file"

@@ -223,6 +223,38 @@ def test_arguments_that_are_refused(fused, loaded, call, message):
     assert loaded == []
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda s: s.embed(text=["a"], sigma={"CLAP_x": 0.5}), "sigma: 'CLAP_x' is not a shared"),
+        (lambda s: s.embed(text=["a"], sigma=[0.5] * 9), "sigma: 9 factors for"),
+        (lambda s: s.embed(text=["a"], experts=["CLAP_x"]), "experts: no expert 'CLAP_x'"),
+        (lambda s: s.embed(text=["a"], lambda_=3), "lambda_: the factor 3 for"),
+        (lambda s: s.sweep("esc50", sigma="0:2:1"), "sigma"),
+        (lambda s: s.sweep("esc50", sigma="x"), "sigma"),
+        (lambda s: s.sweep("esc50", lambda_="0:1:0"), "lambda_"),
+        (lambda s: s.sweep("esc50", experts=["CLAP_x"]), "experts"),
+        (lambda s: s.evaluate("esc50", metrics="R@7"), "metrics"),
+        (lambda s: s.evaluate("esc50", centres="kb", rule="sun"), "rule"),
+        (lambda s: s.evaluate("esc50", centres="kb", selection="itms"), "selection"),
+        (lambda s: s.evaluate("esc50", centres="kb", k=0), "k"),
+        (lambda s: s.evaluate(pairs="nowhere.csv"), "nowhere.csv"),
+        (lambda s: s.classify("kb", text=["a"], rule="top-0"), "rule"),
+        (lambda s: reactions.react("ImageBind + Cr(CLAP_m)", device="gpu"), "device"),
+        (lambda s: reactions.react("ImageBind + Cr(CLAP_m)", executor="loacl"), "executor"),
+        (lambda s: reactions.plan("ImageBind + Cr(CLAP_m)", precision="exat"), "precision"),
+    ],
+)
+def test_errors_name_arguments_not_options(fused, call, said):
+    with pytest.raises(reactions.MolspaceError) as caught:
+        call(fused)
+    assert said in caught.value.what
+    assert not any(f"--{name}" in str(caught.value) for name in OPTIONS), str(caught.value)
+
+
+OPTIONS = ("sigma", "lambda", "experts", "metrics", "rule", "selection", "k", "items", "pairs")
+
+
 def test_centres_stand_for_classes(fused, monkeypatch):
     """Which descriptions and how they score is passed on; the rest is the library's own."""
     seen = []

@@ -81,3 +81,11 @@ def test_mistakes(molspace, arguments, said, fix):
     assert out == ""
     assert said in err
     assert fix in err
+
+
+def test_what_is_mistyped_is_refused_before_anything_is_said(molspace):
+    table = ("eval", "--space", "ImageBind", "--pairs", "pairs.csv")
+    for typo in (("--metrics", "R@7"), ("--sigma", "0.5"), ("--experts", "CLAP_x")):
+        code, out, err = molspace(*table, *typo)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: --"), err

@@ -193,6 +193,12 @@ def test_a_dead_server_is_told_in_a_few_words(run):
         (["describe", "--corpus", "world:imag", "--generator", "mini"], 2, "'image'"),
         (["describe", "--corpus", "text", "--generator", "mini"], 2, "one of: audio, depth"),
         (["build", "--classes", "animals.txt", "--generator", "mini"], 2, "no such class"),
+        (["build", "--classes", "animals.txt", "--generator", "mini"], 2, "error: 'mini' cannot"),
+        (
+            ["describe", "--corpus", "text", "--generator", "mini?stray=3"],
+            2,
+            "error: 'mini?stray=3' cannot",
+        ),
         (["describe", "--corpus", "llvip", "--generator", "mini"], 2, "--corpus world:thermal"),
         (
             [
@@ -214,6 +220,7 @@ def test_a_dead_server_is_told_in_a_few_words(run):
 def test_a_typo_in_any_argument(run, arguments, code, words):
     found, _, err = run(*arguments)
     assert (found, words in err, "Traceback" in err) == (code, True, False), err
+    assert "lab_seed" not in err
 
 
 def test_classes_that_come_twice_are_refused(run, here):

@@ -28,21 +28,27 @@ ENTRANCES = {
     "modality": ((*INFER, "--modality", "audio", "dgo.wav"), "no such file"),
     "classes": (
         (*CLASSIFY, "kb", "--classes", "clases.txt", "a dog"),
-        "there is no file 'clases.txt'",
+        "did you mean 'classes.txt'?   or --classes FILE",
     ),
     "classes that are files": (
         (*CLASSIFY, "kb", "--classes", "files.txt", "a dog"),
         "'files.txt' names files, not classes\n  why: 'dog.wav'",
     ),
     "knowledge base": ((*CLASSIFY, "kb.parqet", "a dog"), "has no knowledge base 'kb.parqet'"),
-    "pairs": ((*EVAL, "--pairs", "pairs.cvs"), "correct the path"),
+    "pairs": ((*EVAL, "--pairs", "pairs.cvs"), "did you mean 'pairs.csv'?   or correct the path"),
     "texts of pairs": (
         (*EVAL, "--pairs", "pairs.csv"),
         "'captions/dog.txt' is not taken for a text: it ends as a file's name does (.txt); if it "
         "is one: literal = true under [tasks.pairs]",
     ),
     "files of pairs": ((*EVAL, "--pairs", "gone.csv"), "there is no file"),
-    "labels": ((*EVAL, "--labels", "labels.cvs"), "correct the path"),
+    "labels": ((*EVAL, "--labels", "labels.cvs"), "did you mean 'labels.csv'?   or correct"),
+    "a reaction": (("plan", "reacton.rxn"), "did you mean 'reaction.rxn'?   or give the path"),
+    "table of a knowledge base": (
+        ("kb", "import", "table", "names.cvs", "--out", "k.parquet"),
+        "did you mean 'names.csv'?   or check the path",
+    ),
+    "weights": ((*INFER, "dog", "--weights", "CLAP_g=names.cvs"), "did you mean 'names.csv'?"),
     "classes of labels": ((*EVAL, "--labels", "labels.csv"), "'dog.wav' is not taken for a text"),
     "template": (
         (*EVAL, "--labels", "names.csv", "--template", "prompts.txt"),
@@ -53,7 +59,7 @@ ENTRANCES = {
         ("eval", "--space", "CLAP_g", "--lab", "own.toml", "--task", "mine"),
         "'captions/dog.txt' is not taken for a text",
     ),
-    "lab": ((*INFER[:3], "--lab", "labb.toml", "a dog"), "labb.toml"),
+    "lab": ((*INFER[:3], "--lab", "ownn.toml", "a dog"), "did you mean 'own.toml'?"),
     "corpus": (("index", "CLAP_g", "--corpus", "texts.txt", "--out", "x"), "has no corpus"),
     "index": (("index", "CLAP_g", "sounds/dgo.wav", "--out", "x"), "did you mean 'sounds/dog.wav'"),
     "search": (("search", "idx", "dog.wva"), "no index at 'idx'"),
@@ -69,7 +75,7 @@ ENTRANCES = {
     ),
     "classes to describe": (
         ("kb", "build", "--classes", "clases.txt", "--generator", "mini"),
-        "there is no file 'clases.txt'",
+        "did you mean 'classes.txt'?",
     ),
 }
 
@@ -85,6 +91,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put(tmp_path / "names.csv", "wav,class\ndog.wav,dog\n")
     put(tmp_path / "kb.csv", "category,description\ndog,descriptions/dog.txt\n")
     put(tmp_path / "own.toml", TASK)
+    put(tmp_path / "classes.txt", "dog\n")
+    put(tmp_path / "reaction.rxn", "ImageBind + Cr(CLAP_m)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     return tmp_path

@@ -37,6 +37,29 @@ def built(run):
     return json.loads(out)
 
 
+def test_slips_in_queries_are_reported_with_the_fix(built, run, tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"rain\n\xff\xfe\n")
+    code, _, err = run("search", "idx", "--image", "photos/cta.png")
+    assert (code, "did you mean 'photos/cat.png'?" in err) == (2, True), err
+    code, _, err = run("search", "idx", "--query", "image=photos/cta.png")
+    assert (code, "did you mean 'photos/cat.png'?" in err) == (2, True), err
+    code, _, err = run("search", "idx", "bad.txt")
+    assert (code, "line 2 of 'bad.txt'" in err, "iconv" in err) == (2, True, True), err
+    code, _, err = run("search", "idx", stdin=(tmp_path / "bad.txt").read_bytes())
+    assert (code, "line 2 of stdin" in err, "iconv" in err) == (2, True, True), err
+    code, _, err = run("index", "bundle", "bad.txt", "--out", "idx")
+    assert (code, "skipped line 2: not UTF-8" in err, "fix: save it as UTF-8" in err) == (
+        *(4, True, True),
+    )
+    code, _, err = run("infer", "bad.txt", "--space", "bundle", "--format", "jsonl")
+    assert (code, "fix: save it as UTF-8" in err) == (4, True)
+    code, _, err = run(
+        *("infer", "--space", "bundle", "--format", "jsonl"), stdin=b'{"text": "\\udc80"}'
+    )
+    assert "half of a character" in err
+    assert "iconv" not in err
+
+
 def test_what_building_says(built, run):
     assert built["schema"] == "molspace.index/1"
     assert built["counts"] == {"image": 3, "text": 3}

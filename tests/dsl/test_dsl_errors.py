@@ -9,7 +9,7 @@ from dsl_catalogue import CATALOGUE
 
 from reactions.core.errors import EXIT_MISSING, EXIT_USAGE, LanguageError, UsageError
 from reactions.core.factor_defaults import FactorDefaults
-from reactions.dsl import check, parse, parse_file
+from reactions.dsl import Cr, Space, check, parse, parse_file
 
 SYNTAX = [
     ("«»", "there is no reaction here", "ImageBind + Cr(CLAP_g)"),
@@ -368,3 +368,26 @@ def test_files(tmp_path):
     with pytest.raises(UsageError, match="cannot read") as usage:
         parse_file(tmp_path / "none.rxn")
     assert usage.value.fields["path"] == str(tmp_path / "none.rxn")
+
+
+@pytest.mark.parametrize(
+    ("join", "fix"),
+    [
+        (lambda: Space("A") + "B", '... + Cr("B")   or   ... + Dr("B")'),
+        (lambda: Space("A") | "B", '... | Cr("B")'),
+        (lambda: Space("A") & "B", '& Cr("B")'),
+        (lambda: Space("A") + Cr("C") + "B", '... + Cr("B")'),
+        (lambda: Space("A") + 5, '... + Cr("NAME")'),
+        (lambda: Space("A") + None, '... + Cr("NAME")'),
+        (lambda: Cr("A") & "B", '& Cr("B")'),
+        (lambda: "A" + Space("B"), 'Space("A") + ...'),
+        (lambda: "A" + Cr("B"), 'Space("A") + ...'),
+        (lambda: "A" + (Space("B") + Cr("C")), 'Space("A") + ...'),
+    ],
+)
+def test_what_pythons_own_values_are_joined_to(join, fix):
+    with pytest.raises(UsageError) as caught:
+        join()
+    assert "cannot join" in caught.value.what
+    assert "one text" in caught.value.fix
+    assert fix in caught.value.fix

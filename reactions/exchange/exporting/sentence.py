@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reactions.inference.embedder import Embedder
 
 FORM = "sentence-transformers"
+_EXPORT = f"--to {FORM}"
 
 
 def export_sentence(
@@ -121,8 +122,8 @@ def _save(paths: Mapping[Modality, SinglePath], folder: Path) -> None:
     from reactions.encoders.transformers.repository import quiet
     from reactions.encoders.transformers.sentence import module_of, pin_processor
 
-    package = import_package("sentence_transformers", FORM, FORM)
-    modules = import_package("sentence_transformers.base.modules", FORM, FORM)
+    package = import_package("sentence_transformers", _EXPORT, FORM)
+    modules = import_package("sentence_transformers.base.modules", _EXPORT, FORM)
     by_leaf: dict[Leaf, list[Modality]] = {}
     for modality, path in paths.items():
         by_leaf.setdefault(path.leaf, []).append(modality)
@@ -191,7 +192,7 @@ def _differences(
     from reactions.encoders.packages import import_package
     from reactions.encoders.transformers.repository import quiet
 
-    package = import_package("sentence_transformers", FORM, FORM)
+    package = import_package("sentence_transformers", _EXPORT, FORM)
     with guarded(_not_saved), quiet():
         model = package.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     found = {}

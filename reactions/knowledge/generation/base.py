@@ -103,9 +103,10 @@ class Trouble(Exception):
 class Generator(Protocol):
     """A language model, or anything else that writes descriptions.
 
-    Two things are optional: ``sees_items``, true of one that knows items by their ids and is sent
-    no attachments, and ``why_not(category, item)``, which returns why it can never describe
-    something, and how to fix that; None if it can.
+    Three things are optional: ``sees_items``, true of one that knows items by their ids and is sent
+    no attachments; ``why_not(category, item)``, which returns why it can never describe
+    something, and how to fix that, None if it can; and ``shown``, its name in messages, where
+    ``name`` says more than a person writes.
     """
 
     @property
@@ -159,6 +160,11 @@ class Generator(Protocol):
 
 
 GeneratorFactory: TypeAlias = "Callable[[GeneratorSpec], Generator]"
+
+
+def shown(generator: Generator) -> str:
+    """Return what messages call a generator."""
+    return getattr(generator, "shown", "") or generator.name
 
 
 class GenerationStopped(MolspaceError):

@@ -20,6 +20,7 @@ from reactions.knowledge.generation.base import (
     Generator,
     Question,
     Trouble,
+    shown,
 )
 from reactions.knowledge.generation.journal import AnswerJournal, Recorded, Unanswered
 from reactions.knowledge.generation.pace import Pace, backoff_s
@@ -265,7 +266,7 @@ class Engine:
             if type(self._generator).__module__.startswith("reactions."):
                 raise
             raise GenerationStopped(
-                f"the generator '{self._generator.name}' failed",
+                f"the generator '{shown(self._generator)}' failed",
                 why=f"{type(error).__name__}: " + " ".join(str(error).split()),
                 fix="fix the package that provides it; " + self._how_to_go_on("then"),
             ) from error

@@ -11,7 +11,7 @@ from reactions.core.errors import DataError, UsageError
 from reactions.core.local_files import exists, writable_folder
 from reactions.knowledge.base import Description, KnowledgeMetadata, KnowledgeTable, WriterModel
 from reactions.knowledge.files import check_writable_name, open_knowledge, write_knowledge
-from reactions.knowledge.generation.base import GenerationStopped, Generator
+from reactions.knowledge.generation.base import GenerationStopped, Generator, shown
 from reactions.knowledge.generation.engine import Engine
 from reactions.knowledge.generation.jobs import DescriptionJob
 from reactions.knowledge.generation.journal import SUFFIX, AnswerJournal
@@ -238,7 +238,7 @@ def _refuse_unanswerable(job: DescriptionJob, generator: Generator) -> None:
     if reasons:
         first, why = next(iter(reasons.items()))
         raise UsageError(
-            f"'{generator.name}' cannot describe '{first}'"
+            f"'{shown(generator)}' cannot describe '{first}'"
             + (f" and {len(reasons) - 1:,} more of '{job.dataset}'" if len(reasons) > 1 else ""),
             why=why[0],
             fix=why[1],

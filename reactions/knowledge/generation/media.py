@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import MediaError, UsageError
 from reactions.core.types import Item, Modality, Waveform
-from reactions.knowledge.generation.base import Attachment, Generator
+from reactions.knowledge.generation.base import Attachment, Generator, shown
 from reactions.modalities.registry import get, load
 from reactions.modalities.video import sampled
 from reactions.modalities.videos.frames import Evenly, Frames, sample
@@ -59,7 +59,7 @@ def refuse_unsendable(modality: Modality, generator: Generator) -> None:
     if needed not in generator.modalities:
         takes = ", ".join(generator.modalities) or "no attachments"
         raise UsageError(
-            f"'{generator.name}' does not take {needed} attachments",
+            f"'{shown(generator)}' does not take {needed} attachments",
             why=f"it takes {takes}",
             fix="another generator: openai:MODEL of a model that does, or hf:REPO with "
             f"task={'audio' if needed == 'audio' else 'image'}-text-to-text",

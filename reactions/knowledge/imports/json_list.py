@@ -37,7 +37,9 @@ def json_entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             texts = (decoder.decode(piece) for piece in pieces)
             yield from _entries(path, _with_end(texts, decoder))
     except FileNotFoundError:
-        raise MissingError(f"there is nothing at '{path}'", path=str(path)) from None
+        raise MissingError(
+            f"there is nothing at '{path}'", fix="check the path", path=str(path)
+        ) from None
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"it is not UTF-8 text: {error.reason}") from None
     except OSError as error:

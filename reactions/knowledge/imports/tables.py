@@ -130,7 +130,7 @@ def _records(path: Path, ignored: dict[str, None], remarks: list[str]) -> Iterat
         DataError: it cannot be read, or lacks a column.
     """
     if not exists(path):
-        raise MissingError(f"there is nothing at '{path}'", path=str(path))
+        raise MissingError(f"there is nothing at '{path}'", fix="check the path", path=str(path))
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(

@@ -37,7 +37,9 @@ def unibind_files(places: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for place in places:
         if not exists(place):
-            raise MissingError(f"there is nothing at '{place}'", path=str(place))
+            raise MissingError(
+                f"there is nothing at '{place}'", fix="check the path", path=str(place)
+            )
         if not is_dir(place):
             files.append(place)
             continue
