@@ -136,6 +136,16 @@ def without_password(url: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "...@", url)
 
 
+def without_credentials(text: str) -> str:
+    """Return an address without password and query, where keys and signatures are; for messages.
+
+    What is no address is returned as it is.
+    """
+    if "://" not in text:
+        return text
+    return re.sub(r"\?.*", "?...", without_password(text), flags=re.DOTALL)
+
+
 def host_of(url: str) -> str:
     """Return an address's protocol and host, such as ``https://example.org`` or ``s3://bucket``."""
     plain = url.rpartition("::")[2]

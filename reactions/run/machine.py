@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reactions.core import environment, paths
-from reactions.core.protocols import without_password
+from reactions.core.protocols import without_credentials
 
 _REQUIREMENT = re.compile(r"([\w.-]+)")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
@@ -78,8 +78,8 @@ def packages() -> list[dict[str, Any]]:
 def variables() -> dict[str, str]:
     """Return the variables that are set and change what molspace does."""
     names = (*environment.VARIABLES, *_FOREIGN, *_FOREIGN_OF_DEVICES)
-    # A URL of the cache may hold a password, though none that is used does.
-    return {name: without_password(os.environ[name]) for name in names if os.environ.get(name)}
+    # A URL of the cache may hold a password or a key, though none that is used does.
+    return {name: without_credentials(os.environ[name]) for name in names if os.environ.get(name)}
 
 
 def folders() -> Mapping[str, dict[str, Any]]:
@@ -98,7 +98,7 @@ def folders() -> Mapping[str, dict[str, Any]]:
 
 def _folder(path: Path | str) -> dict[str, Any]:
     if isinstance(path, str):
-        return {"path": without_password(path), "exists": None, "free_bytes": None}
+        return {"path": without_credentials(path), "exists": None, "free_bytes": None}
     nearest = next((p for p in (path, *path.parents) if os.path.isdir(p)), path)  # noqa: PTH112
     try:
         free_bytes: int | None = shutil.disk_usage(nearest).free

@@ -227,6 +227,15 @@ class Bucket:
 
     # --- who uses what ---------------------------------------------------------------
 
+    def caveat(self) -> str:
+        """Say so where the service puts what it was asked to put only if it is not there."""
+        if self._objects.is_conditional is not False:
+            return ""
+        return (
+            f"the service behind {self._objects.url} does not know conditional puts: processes "
+            "that ask for the same work at the same moment may both do it; one result is kept"
+        )
+
     def locked(
         self, path: Path, on_busy: OnBusy | None = None, *, shared: bool = False
     ) -> AbstractContextManager[ObjectLock | None]:

@@ -161,6 +161,10 @@ class Disk:
 
     # --- who uses what ---
 
+    def caveat(self) -> str:
+        """Nothing: who cannot be asked for locks of others is watched instead."""
+        return ""
+
     def locked(
         self, path: Path, on_busy: OnBusy | None = None, *, shared: bool = False
     ) -> AbstractContextManager[Lock | None]:

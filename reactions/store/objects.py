@@ -82,6 +82,10 @@ class Objects:
     Args:
         url: as ``normal_url`` returns it.
 
+    Attributes:
+        is_conditional: the service keeps what is there from a conditional put; None as long as
+            that was not needed.
+
     Raises:
         MissingError: the package that the protocol needs is not installed.
     """
@@ -89,14 +93,14 @@ class Objects:
     def __init__(self, url: str) -> None:
         self.url = url
         self._opened: tuple[int, Any, str] | None = None
-        self._creates: bool | None = None
+        self.is_conditional: bool | None = None
         self._open()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.url, self._opened, self._creates = state["url"], None, None
+        self.url, self._opened, self.is_conditional = state["url"], None, None
 
     def _open(self) -> tuple[Any, str]:
         """Return the file system, opened in this process, and the root in its terms."""
@@ -189,9 +193,9 @@ class Objects:
         Returns:
             False when there is one already.
         """
-        if self._creates is None:
-            self._creates = self._knows_conditions()
-        if self._creates:
+        if self.is_conditional is None:
+            self.is_conditional = self._knows_conditions()
+        if self.is_conditional:
             # What is there was perhaps put by an earlier try, whose answer was lost.
             return self._put_new(name, data) or self._read_or_none(name) == data
         if self.exists(name):

@@ -57,6 +57,7 @@ class OpenedStore:
         self._leases = self._place.open_leases(self.layout.leases)
         self._checked = False
         self._prepared = False
+        self._has_cautioned = False
 
     def has(self, key: Digest) -> bool:
         """Return, at little cost, whether there is an entry; ``lookup`` may still find it damaged.

@@ -169,6 +169,9 @@ class StorePlace(Protocol):
 
     # --- who uses what ---
 
+    def caveat(self) -> str:
+        """Return what locks here cannot do, as far as it has shown; "" for nothing."""
+
     def locked(
         self, path: Path, on_busy: OnBusy | None = None, *, shared: bool = False
     ) -> AbstractContextManager[Held | None]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.extras import install_extra
-from reactions.core.protocols import check_address, offline, without_password
+from reactions.core.protocols import check_address, offline, without_credentials
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """What each protocol that can be written to needs."""
@@ -35,7 +35,7 @@ def normal_url(url: str) -> str:
     protocol, _, rest = url.strip().partition("://")
     protocol = protocol.lower()
     fix = "set MOLSPACE_CACHE to a folder, or to a URL such as s3://bucket/prefix"
-    shown = re.sub(r"\?.*", "?...", without_password(url), flags=re.DOTALL)  # keys are in queries
+    shown = without_credentials(url)
     if protocol not in PACKAGES:
         raise UsageError(
             f"the store cannot lie at '{shown}'",

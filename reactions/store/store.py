@@ -237,6 +237,9 @@ class Store(OpenedStore):
             with self._writing():
                 path = self.layout.lock(key, part)
                 held = stack.enter_context(self._place.locked(path, on_busy, shared=shared))
+            if not self._has_cautioned and (caveat := self._place.caveat()):
+                self._has_cautioned = True
+                self.warn(caveat)
             yield held
         if held is not None and held.is_lost:
             self.warn(

@@ -64,10 +64,10 @@ def test_packages_that_are_not_here_have_no_version(monkeypatch):
 
 
 def test_results_behind_a_url_are_named_without_a_password_and_not_looked_at(molspace, monkeypatch):
-    monkeypatch.setenv("MOLSPACE_CACHE", "s3://name:secret@bucket/prefix")
+    monkeypatch.setenv("MOLSPACE_CACHE", "s3://name:secret@bucket/prefix?sig=secret")
     _, out, _ = molspace("env", "--json")
     facts = json.loads(out)
-    results = {"path": "s3://...@bucket/prefix", "exists": None, "free_bytes": None}
+    results = {"path": "s3://...@bucket/prefix?...", "exists": None, "free_bytes": None}
     assert facts["folders"]["results"] == results
     assert "secret" not in out
     monkeypatch.setenv("MOLSPACE_CACHE", "s3://bucket/prefix")

@@ -215,9 +215,11 @@ def test_a_service_without_conditional_puts_is_asked_first(s3, monkeypatch):
     assert store.layout.place._objects.create("x", b"1")
     assert not store.layout.place._objects.create("x", b"2")
     assert store.layout.place._objects.read("x") == b"1"
+    store.warn = (said := []).append
     with store.lock("a" * 64) as held, store.lock("a" * 64) as refused:
         assert held
         assert refused is None
+    assert [f"{URL} does not know conditional puts" in text for text in said] == [True]
 
 
 def test_the_answer_to_a_conditional_put_may_be_lost(address, monkeypatch):

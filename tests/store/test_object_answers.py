@@ -56,7 +56,7 @@ def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypa
     monkeypatch.setattr(objects.time, "sleep", lambda seconds: None)
     assert there.create("lock", b"one")
     assert lost
-    assert there._creates
+    assert there.is_conditional
 
 
 # --- conditions that are dropped ---

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactions.core.errors import MissingError, UsageError
 from reactions.core.extras import install_extra
-from reactions.core.protocols import without_password
+from reactions.core.protocols import without_credentials
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.run.backend import Backend
@@ -100,7 +100,7 @@ class RayExecutor:
             for name, value in os.environ.items()
             if (name.startswith(_SENT) or name in _PLACES)
             and not _SECRET.search(name)
-            and without_password(value) == value
+            and without_credentials(value) == value
         }
 
         def recipe(place: Place) -> WorkerRecipe:
