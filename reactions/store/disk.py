@@ -19,7 +19,8 @@ import numpy as np
 from reactions.core.errors import StoreError
 from reactions.core.hashing import JSON, file_digest
 from reactions.core.types import Digest
-from reactions.store import leases
+from reactions.store import clocks, leases
+from reactions.store.clocks import age_s, ahead_s
 from reactions.store.files import link, publish, replace_json
 from reactions.store.heartbeats import Life, watch_until_known
 from reactions.store.locks import (
@@ -189,19 +190,19 @@ class Disk:
         os.utime(path)
 
     def usage(self, folders: Iterable[Path], record: str) -> dict[Path, tuple[int, float]]:
-        """Return the records' sizes and times."""
+        """Return the records' sizes, and times by this machine's clock."""
         found = {}
         for folder in folders:
             with suppress(FileNotFoundError):
                 state = (folder / record).stat()
-                found[folder] = state.st_size, state.st_mtime
+                found[folder] = state.st_size, state.st_mtime - ahead_s(folder.parents[2])
         return found
 
     # --- cleaning ---
 
     def idle_s(self, folder: Path) -> float:
         """Return the age of the folder's list of names."""
-        return time.time() - folder.stat().st_mtime
+        return age_s(folder)
 
     def size_of(self, folder: Path) -> int:
         """Return the bytes that removing a folder frees."""
@@ -256,12 +257,12 @@ class Disk:
         self, layout: StoreLayout, record: str, *, dry_run: bool
     ) -> Iterator[tuple[Path, int]]:
         """Remove and yield locks, leases and unfinished records, whose bytes do not count."""
-        names = (layout.store_json.name, layout.index.name)
+        names = (layout.store_json.name, layout.index.name, clocks.PROBE)
         unfinished = (path for name in names for path in layout.root.glob(f".{name}-*"))
         for path in [*sorted(unfinished), *sorted(layout.root.glob("cluster-*.probe"))]:
             # Of earlier versions are probes, which nothing but their age tells from those in use.
             is_probe = path.suffix == ".probe"
-            if _age_s(path) >= UNLOCKED_GRACE_S if is_probe else is_debris(path):
+            if _age_or_0_s(path) >= UNLOCKED_GRACE_S if is_probe else is_debris(path):
                 if not dry_run:
                     path.unlink(missing_ok=True)
                 yield path, 0
@@ -299,10 +300,10 @@ def _list_anew(folder: Path) -> bool:
     return True
 
 
-def _age_s(path: Path) -> float:
+def _age_or_0_s(path: Path) -> float:
     """Return how long ago a file was written; 0 where it is gone."""
     with suppress(FileNotFoundError):
-        return time.time() - path.stat().st_mtime
+        return age_s(path)
     return 0.0
 
 

@@ -19,7 +19,6 @@ import errno
 import importlib
 import os
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from reactions.store.clocks import age_s
 from reactions.store.heartbeats import Holder, Life, pulse, this_machine, watch
 
 # Windows has no fcntl: there are no kernel locks.
@@ -89,8 +89,8 @@ def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
         unlocked_grace_s: the same, where locks do not work, or another machine made it.
     """
     try:
-        age_s = time.time() - path.stat().st_mtime
-        if age_s < grace_s:
+        old_s = age_s(path)
+        if old_s < grace_s:
             return False
         fd = open_to_lock(path)
     except OSError:
@@ -101,7 +101,7 @@ def is_idle(path: Path, *, grace_s: float, unlocked_grace_s: float) -> bool:
         os.close(fd)
     if free and made_elsewhere(path):
         free = None
-    return age_s >= unlocked_grace_s if free is None else free
+    return old_s >= unlocked_grace_s if free is None else free
 
 
 class Lock:
