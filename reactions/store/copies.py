@@ -9,9 +9,11 @@ import time
 import tokenize
 import uuid
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,10 +21,12 @@ from reactions.core.errors import StoreError
 from reactions.core.hashing import file_digest
 from reactions.store.disk import open_array, unreadable
 from reactions.store.files import disk_errors, link, temporary_folder
-from reactions.store.objects import Objects
+from reactions.store.objects import Objects, is_full
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_T = TypeVar("_T")
 
 WHOLE_BYTES = 64 << 20
 """Files up to this size are fetched whole when the first row of them is read."""
@@ -73,6 +77,9 @@ class Copies:
             with suppress(OSError):
                 os.utime(target)
             return target
+        return self.making_room(partial(self._fetched, name, sha256, target))
+
+    def _fetched(self, name: str, sha256: str, target: Path) -> Path:
         with temporary_folder(self._tmp) as folder:
             self._objects.download(name, folder / "0.npy")
             if file_digest(folder / "0.npy") != sha256:
@@ -82,6 +89,26 @@ class Copies:
                 os.fsync(file.fileno())
             (folder / "0.npy").replace(target)
         return target
+
+    def making_room(self, fetch: Callable[[], _T]) -> _T:
+        """Return what ``fetch`` does; where the disk is full, half of the copies go before.
+
+        Raises:
+            OSError: it fails all the same, or there are no copies.
+        """
+        try:
+            return fetch()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            kept = self.size_bytes()
+            if not self.prune(older_than_s=None, max_bytes=kept // 2, dry_run=False)[0]:
+                raise
+        return fetch()
+
+    def size_bytes(self) -> int:
+        """Return the bytes of all copies."""
+        return sum(size for _, size, _ in self._files())
 
     def open_rows(
         self,
@@ -118,11 +145,7 @@ class Copies:
         Returns:
             How many were, or would be, removed, and their bytes.
         """
-        files = []
-        for path in self._folder.glob("*/*.npy"):
-            with suppress(FileNotFoundError):
-                state = path.stat()
-                files.append((state.st_mtime, state.st_size, path))
+        files = self._files()
         left_bytes = sum(size for _, size, _ in files)
         n_removed = removed_bytes = 0
         for read_s, size_bytes, path in sorted(files):
@@ -134,6 +157,15 @@ class Copies:
                 n_removed += 1
                 removed_bytes += size_bytes
         return n_removed, removed_bytes
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """Return when each copy was last read, its bytes, and where it is."""
+        files = []
+        for path in self._folder.glob("*/*.npy"):
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                files.append((state.st_mtime, state.st_size, path))
+        return files
 
 
 class RangedRows:
@@ -197,10 +229,8 @@ class RangedRows:
         if stop > start:
             with self._lock, disk_errors(self._copies._objects.url, "read"):
                 try:
-                    self._fetch(
-                        self._offset + start * self._row_bytes,
-                        self._offset + stop * self._row_bytes,
-                    )
+                    begin, end = (self._offset + n * self._row_bytes for n in (start, stop))
+                    self._copies.making_room(lambda: self._fetch(begin, end))
                 except FileNotFoundError as error:
                     raise unreadable(self._path, "it was removed while it was read") from error
         return self._rows[start:stop]

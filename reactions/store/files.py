@@ -46,6 +46,10 @@ _REASONS: dict[int, tuple[str, str]] = {
     errno.ENOTDIR: ("a part of the path is a file", "set MOLSPACE_CACHE to a folder"),
     errno.EEXIST: ("a file is in the way of a folder", "set MOLSPACE_CACHE to a folder"),
 }
+_COPIES = (
+    "this is of the copies of it on this machine: free some space there (molspace cache gc "
+    "--copies), or set XDG_CACHE_HOME to a folder elsewhere"
+)
 # What file systems answer when they have no hard links, or no more of them.
 _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES}
 
@@ -64,6 +68,8 @@ def disk_errors(address: Path | str, doing: str) -> Iterator[None]:
         # What is kept behind a URL says itself what to do.
         other = getattr(error, "fix", "set MOLSPACE_CACHE to another folder")
         reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), other))
+        if "://" in str(address) and error.errno in _REASONS:
+            fix = _COPIES  # of a service, errors have no number
         raise StoreError(
             f"cannot {doing} the store at {address}",
             why=f"{reason}: {error.filename}" if error.filename else reason,

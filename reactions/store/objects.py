@@ -7,6 +7,7 @@ a message of the service may quote of credentials.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -48,6 +49,9 @@ _PASSING = re.compile(
     r"|payload|please retry|\b50[0234]\b|\b429\b",
     re.IGNORECASE,
 )
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What a disk of this machine says that what is fetched is put on."""
+
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
 
 
@@ -306,6 +310,8 @@ class Objects:
                 raise
             # Every service raises errors of its own library.
             except Exception as error:
+                if is_full(error):
+                    raise
                 passing = is_transient(error) or _PASSING.search(f"{type(error).__name__} {error}")
                 if not passing or n == _TRIES - 1:
                     raise ObjectError(
@@ -315,6 +321,11 @@ class Objects:
                     ) from None
             time.sleep(_PAUSE_S * 2**n)
         raise AssertionError("unreachable")
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error means that a disk of this machine has no room left."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _info(info: Mapping[str, Any]) -> ObjectInfo:

@@ -1,6 +1,8 @@
 """A store behind a URL does what one in a folder does."""
 
+import errno
 import json
+import os
 import pickle
 import threading
 import time
@@ -143,6 +145,47 @@ def test_of_a_large_file_the_blocks_are_fetched_that_are_read(ranges):
     assert asked == []  # it was kept once it was whole
     del x, again
     assert list((reader.root / "tmp").iterdir()) == []
+
+
+def full_until(monkeypatch, method, n_copies, root):
+    """Let the disk be full as long as there are more copies than so many."""
+    usual = getattr(copies.Objects, method)
+
+    def fetch(self, name, *place):
+        if name.endswith(".npy") and len(list((root / "copies").glob("*/*.npy"))) > n_copies:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(self, name, *place)
+
+    monkeypatch.setattr(copies.Objects, method, fetch)
+
+
+def test_copies_give_way_when_the_disk_is_full(store, tmp_path, monkeypatch):
+    for seed in range(5):
+        store.put(step(seed=seed), rows(seed, seed + 1))
+    reader = elsewhere(store, monkeypatch, tmp_path)
+    for seed in range(3):
+        assert reader.lookup(step(seed=seed).key).arrays["x"][:].item() == seed
+    for seed, path in enumerate(sorted((reader.root / "copies").glob("*/*.npy"))):
+        os.utime(path, (seed, seed))
+    full_until(monkeypatch, "download", 1, reader.root)
+    assert reader.lookup(step(seed=3).key).arrays["x"][:].item() == 3
+    assert len(list((reader.root / "copies").glob("*/*.npy"))) == 2
+    full_until(monkeypatch, "download", -1, reader.root)
+    found = reader.lookup(step(seed=4).key)
+    with pytest.raises(StoreError, match="cannot read the store") as caught:
+        found.arrays["x"][:]
+    assert "no space left" in caught.value.why
+    assert "gc --copies" in caught.value.fix
+
+
+def test_blocks_find_room_where_copies_were(ranges, store, monkeypatch):
+    reader, _ = ranges
+    store.put(step(seed=3), rows(3, 4))
+    assert reader.lookup(step(seed=3).key).arrays["x"][:].item() == 3
+    x = reader.lookup(WHOLE.key).arrays["x"]
+    assert x[0:1].shape == (1, 32)
+    full_until(monkeypatch, "read", 0, reader.root)
+    assert np.array_equal(x[:], large().arrays["x"])
 
 
 @pytest.mark.parametrize("at", [0, 50, 40_000])

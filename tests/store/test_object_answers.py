@@ -1,5 +1,7 @@
 """What services answer in words of their own, and what is not repeated of their addresses."""
 
+import errno
+
 import pytest
 from buckets import in_memory, names
 
@@ -35,6 +37,22 @@ def test_a_key_in_a_query_is_not_repeated(query):
             normal_url(f"{protocol}://box/x{query}")
         assert "SECRET" not in str(caught.value)
         assert "SECRET" not in str(caught.value.fields)
+
+
+def test_a_disk_that_is_full_is_no_failure_of_the_service(address, tmp_path, monkeypatch):
+    there = Objects(address)
+    there.write("x", b"1")
+    tries = []
+
+    def full(*_):
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(there._open()[0], "get_file", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        there.download("x", tmp_path / "x")
+    assert caught.value.errno == errno.ENOSPC
+    assert tries == [1]
 
 
 def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypatch):

@@ -139,7 +139,7 @@ class RemoteWorker:
         except Stopped:
             result = False
         except Exception as raised:
-            error = portable(raised)
+            error = portable(with_node(raised))
         with self._lock:
             return WorkOutcome(result, error, self._first, tuple(self._signals))
 
@@ -222,6 +222,18 @@ class RemoteWorker:
                     step=step.label,
                 )
         return steps
+
+
+def with_node(error: Exception) -> Exception:
+    """Return an error that says on which machine it was raised: a disk or a file is missing there.
+
+    Args:
+        error: what a step, or the store, raised.
+    """
+    if isinstance(error, MolspaceError):
+        here = f"on the node {platform.node()}"
+        error.why = f"{error.why}; {here}" if error.why else here
+    return error
 
 
 def portable(error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 from dataclasses import dataclass, replace
 
 import pytest
@@ -78,6 +79,7 @@ def test_an_error_comes_back(recipe):
     outcome = made.perform(0, [Encoded(n_rows=5, seed=0, bad=1).key], (0, 2))
     assert outcome.result is None
     assert outcome.error.what == "row 1 is bad"
+    assert outcome.error.why == f"so it says; on the node {platform.node()}"
 
 
 def test_a_store_of_its_own_is_refused(recipe, tmp_path):
