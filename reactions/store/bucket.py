@@ -225,6 +225,12 @@ class Bucket:
         self._objects.remove(records)
         self._objects.remove([name for name in names if name not in set(records)])
 
+    def try_writing(self, root: Path) -> None:
+        """Put an object, and remove it."""
+        name = f"{PROBES}/{uuid.uuid4().hex}"
+        self._objects.write(name, b"")
+        self._objects.remove([name])
+
     # --- who uses what ---------------------------------------------------------------
 
     def caveat(self) -> str:

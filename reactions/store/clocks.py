@@ -26,16 +26,25 @@ def ahead_s(folder: Path) -> float:
     with suppress(OSError):
         device = folder.stat().st_dev
         if device not in _ahead:
-            probe = folder / f".{PROBE}-{uuid.uuid4().hex}"
-            fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                difference_s = os.fstat(fd).st_mtime - time.time()
-            finally:
-                os.close(fd)
-                probe.unlink()
+            difference_s = touch_once(folder) - time.time()
             _ahead[device] = difference_s if abs(difference_s) > _NOTICEABLE_S else 0.0
         return _ahead[device]
     return 0.0
+
+
+def touch_once(folder: Path) -> float:
+    """Make a file in a folder for a moment; return the time that it got.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    probe = folder / f".{PROBE}-{uuid.uuid4().hex}"
+    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        return os.fstat(fd).st_mtime
+    finally:
+        os.close(fd)
+        probe.unlink()
 
 
 def age_s(path: Path) -> float:

@@ -160,6 +160,10 @@ class Disk:
         if aside is not None:
             remove_tree(aside)
 
+    def try_writing(self, root: Path) -> None:
+        """Make a file in the root."""
+        clocks.touch_once(root)
+
     # --- who uses what ---
 
     def caveat(self) -> str:

@@ -95,6 +95,15 @@ class OpenedStore:
         with self._writing():
             pass
 
+    def try_writing(self) -> None:
+        """Write something and remove it, for who is about to make what it could not keep.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be written.
+        """
+        with self._writing():
+            self._place.try_writing(self.root)
+
     def _check_format(self) -> None:
         """Refuse a store of another version; an absent one is empty."""
         if not self._checked:

@@ -167,6 +167,9 @@ class StorePlace(Protocol):
             tmp: where it is moved first, so that nobody sees it half removed.
         """
 
+    def try_writing(self, root: Path) -> None:
+        """Write something, and remove it."""
+
     # --- who uses what ---
 
     def caveat(self) -> str:

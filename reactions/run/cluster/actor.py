@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
+from typing import TypeVar
 
-from reactions.core.errors import MolspaceError, StepError
+from reactions.core.errors import MolspaceError, StepError, StoreError
 from reactions.core.step import Step
 from reactions.core.types import Digest
 from reactions.run.backend import Rows, Signal, Work
@@ -22,6 +23,8 @@ from reactions.store import Store
 from reactions.store.explain import altered
 
 _MOST_DIFFERENCES = 3
+
+_E = TypeVar("_E", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,10 @@ class RemoteWorker:
                 if store.layout.is_remote
                 else "set MOLSPACE_CACHE to a folder that all nodes share, at the same path",
             )
+        try:
+            store.try_writing()
+        except StoreError as error:  # a mount that is read-only there
+            raise with_node(error) from error
 
     def _read_graph(self, label: str) -> dict[Digest, Step]:
         try:
@@ -224,7 +231,7 @@ class RemoteWorker:
         return steps
 
 
-def with_node(error: Exception) -> Exception:
+def with_node(error: _E) -> _E:
     """Return an error that says on which machine it was raised: a disk or a file is missing there.
 
     Args:

@@ -1,12 +1,13 @@
 """A cluster's worker without the cluster: what it refuses to start with, and what it reports."""
 
+import errno
 import os
 import pickle
 import platform
 from dataclasses import dataclass, replace
 
 import pytest
-from buckets import in_memory
+from buckets import in_memory, names
 from plain_steps import Encoded, load_encoder, plan
 
 from reactions.core.errors import MolspaceError, StepError
@@ -15,8 +16,9 @@ from reactions.run.backend import Progress
 from reactions.run.cluster import actor
 from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, portable, versions
 from reactions.run.cluster.executor import _probe
-from reactions.store import Store, heartbeats, locks
+from reactions.store import Store, clocks, heartbeats, locks
 from reactions.store.heartbeats import Holder
+from reactions.store.objects import ObjectError, Objects
 
 
 @pytest.fixture
@@ -97,6 +99,33 @@ def test_another_prefix_of_a_bucket_is_refused(tmp_path, monkeypatch):
     assert "does not see the store" in error.what
     assert f"{store.address}/deeper is another store there" in error.why
     assert "AWS_ENDPOINT_URL" in error.fix
+
+
+def test_a_store_that_is_read_only_there_is_refused(recipe, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system", "store")
+
+    monkeypatch.setattr(clocks, "touch_once", refuse)
+    error = problem(worker(recipe))
+    assert "cannot write to the store" in error.what
+    assert f"read-only: store; on the node {platform.node()}" in error.why
+
+
+def test_a_bucket_that_may_only_be_read_there_is_refused(tmp_path, monkeypatch):
+    store = Store(in_memory(monkeypatch))
+    with _probe(store) as probe:
+        recipe = recipe_of(store, probe, tmp_path)
+        before = names(store)
+        assert problem(worker(recipe)) is None
+        assert names(store) == before
+
+        def refuse(self, name, data):
+            raise ObjectError("the service refuses it", "check your credentials")
+
+        monkeypatch.setattr(Objects, "write", refuse)
+        error = problem(worker(recipe))
+    assert error.why == f"the service refuses it; on the node {platform.node()}"
+    assert error.fix == "check your credentials"
 
 
 @pytest.mark.parametrize("is_remote", [False, True])
