@@ -16,19 +16,16 @@ from molspace_cli.confirm import checked_first, confirm
 from molspace_cli.console import human_bytes, print_json, print_path, print_table, say
 from molspace_cli.default_command import DefaultGroup
 from molspace_cli.groups import grouped
+from molspace_cli.index_inputs import named_inputs, read_items, refuse_others
 from molspace_cli.index_shown import Directory, about, facts, notes
 from molspace_cli.infer_report import plain
 from molspace_cli.input_notes import InputNotes, unread_stdin
 from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
-    from reactions.core.types import Corpus, Item, Space
     from reactions.data.manifest import Problem
-    from reactions.inference.embedder import Embedder
-    from reactions.inference.place_contents import PlaceContents
-    from reactions.session import Session
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -83,6 +80,16 @@ def build(
             "--modality", metavar="NAME", help="What all files hold, whatever their endings."
         ),
     ] = None,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            "--prefix",
+            metavar="NAME",
+            help="Put NAME/ before the ids that tars, tables and lines give: keys of shards repeat "
+            "from set to set.",
+            show_default=False,
+        ),
+    ] = "",
     dtype: Annotated[
         Literal["float32", "float16"] | None,
         typer.Option(
@@ -112,6 +119,7 @@ def build(
     Examples:
       molspace index my-bundle photos/ sounds/ --out my-index
       molspace index my-bundle --corpus image --corpus text --out my-index
+      molspace index my-bundle birds/*.tar --prefix birds --out my-index
       molspace index ImageBind captions.txt --out captions-index
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError, did_you_mean
@@ -134,10 +142,10 @@ def build(
         raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
     check_directory(out)
     check_kind(kind)
-    taken_as, places, held = _named_inputs(inputs or [], text=text, modality=modality)
+    taken_as, places, held = named_inputs(inputs or [], text=text, modality=modality)
     session, quiet = running.open(command="index"), running.quiet
     named = {name: session.lab.named_corpus(name) for name in corpus or ()}
-    fits = partial(_refuse_others, corpora=named, taken_as=taken_as)
+    fits = partial(refuse_others, corpora=named, taken_as=taken_as)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(space, confirm=checked_first(fits, asked))
     fits(target.space)
@@ -149,7 +157,7 @@ def build(
         noted.note(notice)
     for holding in held:
         noted.held(holding)
-    items = _items(session, embedder, places, named.values(), taken_as=taken_as, noted=noted)
+    items = read_items(session, embedder, places, named.values(), taken_as=taken_as, noted=noted)
     problems: list[Problem] = []
 
     def problem(entry: Problem) -> None:
@@ -167,6 +175,7 @@ def build(
         digests=DigestCache(cache_root()),
         dtype=dtype,
         kind=kind,
+        prefix=prefix,
         on_problem=problem,
         on_progress=_embedded(quiet),
     )
@@ -223,101 +232,6 @@ def _embedded(quiet: bool) -> Callable[[int], None]:
             say(f"embedded {n:,}")
 
     return on_progress
-
-
-def _refuse_texts(inputs: list[str]) -> None:
-    """Refuse arguments that are no file: a mistyped folder would be indexed as a text.
-
-    Raises:
-        UsageError: one is.
-    """
-    from reactions.core.errors import UsageError
-    from reactions.core.local_files import exists
-    from reactions.inference.place_kinds import place_kind
-
-    for text in inputs:
-        if place_kind(text):
-            continue
-        if text != "-" and not text.lstrip().startswith("{") and not exists(Path(text)):
-            raise UsageError(
-                f"there is no file or folder '{text}'",
-                why="index takes texts from files of lines, or with --text",
-                fix="correct the path; --text, if it is a text",
-            )
-
-
-def _named_inputs(
-    inputs: list[str], *, text: bool, modality: str | None
-) -> tuple[str | None, list[str], list[PlaceContents]]:
-    """Return what all items are said to be, the inputs, and what places among them hold.
-
-    Raises:
-        UsageError: one cannot be indexed.
-    """
-    from reactions.core.errors import UsageError
-    from reactions.inference.arguments import refuse_paths
-    from reactions.inference.places import named_places
-    from reactions.modalities.text import TEXT
-
-    if text and modality:
-        raise UsageError("--text says what --modality says", fix="give one of them")
-    taken_as = TEXT.name if text else modality
-    held: list[PlaceContents] = []
-    if not text:
-        inputs, held = named_places(inputs, taken_as)
-    if taken_as is None:
-        refuse_paths(inputs)
-        _refuse_texts(inputs)
-    return taken_as, inputs, held
-
-
-def _refuse_others(space: Space, *, corpora: Mapping[str, Corpus], taken_as: str | None) -> None:
-    """Refuse what a space does not embed.
-
-    Raises:
-        UsageError: it does not embed a corpus, or what all items are said to be.
-    """
-    from reactions.core.errors import UsageError
-    from reactions.inference.inputs import check_embedded
-
-    check_embedded(taken_as, space.modalities)
-    for name, corpus in corpora.items():
-        if corpus.modality not in space.modalities:
-            raise UsageError(
-                f"the space does not embed {corpus.modality}, which the corpus '{name}' holds",
-                why=f"it embeds {', '.join(space.modalities)}",
-            )
-
-
-def _items(
-    session: Session,
-    embedder: Embedder,
-    inputs: list[str],
-    corpora: Iterable[Corpus],
-    *,
-    taken_as: str | None,
-    noted: InputNotes,
-) -> Iterable[Item | Problem]:
-    from itertools import chain
-
-    from reactions.encoding.items import CorpusRange
-    from reactions.inference.inputs import read_inputs
-
-    found: list[Iterable[Item | Problem]] = []
-    found += [CorpusRange(corpus, 0, len(corpus)) for corpus in corpora]
-    if inputs:
-        found.append(
-            read_inputs(
-                inputs,
-                modalities=embedder.spec.modalities,
-                stdin=getattr(sys.stdin, "buffer", None),
-                by_id=embedder.by_id,
-                taken_as=taken_as,
-                tables=session.lab.tables,
-                on_held=noted.held,
-            )
-        )
-    return chain.from_iterable(found)
 
 
 @app.command("info")

@@ -207,6 +207,7 @@ class FusedSpace(LoadedSpace):
         *,
         corpora: str | Iterable[str] = (),
         dtype: Literal["float32", "float16"] = "float32",
+        prefix: str = "",
         progress: bool | None = None,
         **media: Iterable[Any],
     ) -> IndexSummary:
@@ -219,6 +220,8 @@ class FusedSpace(LoadedSpace):
             out: the index's folder; items are added to one that is there.
             corpora: of the lab: a modality of ``[corpora]``, ``TASK``, or ``TASK:SPLIT``.
             dtype: how numbers are stored: ``"float16"`` takes half the room.
+            prefix: stands, with a slash, before the ids of corpora and of items that bring one:
+                keys of shards repeat from set to set.
             progress: as for ``evaluate``.
             media: items, as for ``embed``. What cannot be decoded is left out and counted.
 
@@ -234,6 +237,7 @@ class FusedSpace(LoadedSpace):
             operations.names_of(corpora),
             media=lambda embedder: self._items(media, embedder),
             dtype=dtype,
+            prefix=prefix,
         )
 
     @python_names

@@ -214,6 +214,7 @@ def index(
     *,
     media: Callable[[Embedder], Mapping[Modality, list[Item]]],
     dtype: Dtype,
+    prefix: str,
 ) -> IndexSummary:
     """Add items to an index; see ``FusedSpace.index``."""
     one_of("dtype", dtype, Dtype)
@@ -245,6 +246,7 @@ def index(
             chain.from_iterable(entries),
             digests=digests,
             dtype=dtype,
+            prefix=prefix,
             on_problem=problems.append,
             on_progress=lambda n: session.events(
                 ev.StepProgress(*step, done=n, total=n_items, unit="items")

@@ -72,6 +72,7 @@ def add_items(
     digests: DigestCache,
     dtype: Dtype | None = None,
     kind: str = AUTO,
+    prefix: str = "",
     on_problem: Callable[[Problem], None] = lambda problem: None,
     on_progress: Callable[[int], None] = lambda n: None,
     segment_rows: int = SEGMENT_ROWS,
@@ -92,6 +93,7 @@ def add_items(
         dtype: of the atoms; None is that of the index, and float32 for a new one.
         kind: how it is searched: ``flat`` compares every row, ``ivf-pq`` and ``hnsw`` are
             approximate, ``auto`` chooses by size (``approximate.chosen_kind``).
+        prefix: stands, with a slash, before the ids that the input gives; "" for nothing.
         on_problem: called for each item that cannot be embedded, which is left out.
         on_progress: called with how many items were embedded so far.
         segment_rows: rows of a segment.
@@ -129,7 +131,7 @@ def add_items(
             on_problem(entry)
 
         waiting: dict[Modality, _Waiting] = {}
-        fresh = _fresh(items, known, digests, counts, problem)
+        fresh = _fresh(items, prefix, known, digests, counts, problem)
         stream = embed_stream(
             embedder, fresh, batch_items=min(256, segment_rows), on_problem=problem, read_ahead=True
         )
@@ -195,6 +197,7 @@ class _Waiting:
 
 def _fresh(
     items: Iterable[Item | Problem],
+    prefix: str,
     known: KnownItems,
     digests: DigestCache,
     counts: Counter[str],
@@ -205,7 +208,7 @@ def _fresh(
         if isinstance(item, Problem):
             yield item
             continue
-        item = named(item)
+        item = named(item, prefix)
         try:
             digest = content_digest(item, digests)
         except MolspaceError as error:
@@ -217,14 +220,18 @@ def _fresh(
             yield item
 
 
-def named(item: Item) -> Item:
+def named(item: Item, prefix: str = "") -> Item:
     """Return an item by an id that means the same in another run.
 
     Where the input gives none, the number of a line and a path from the working folder do not: the
     text itself, or the whole path, takes their place.
+
+    Args:
+        item: as the input has it.
+        prefix: stands, with a slash, before an id that the input gives; "" for nothing.
     """
     if item.own_id:
-        return item
+        return replace(item, id=f"{prefix}/{item.id}") if prefix else item
     if isinstance(item.value, Path):
         return replace(item, id=str(item.value.absolute()))
     if isinstance(item.value, str | Blob):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+from reactions.core.addresses import is_url
 from reactions.core.errors import UsageError
+from reactions.core.local_files import is_file
+from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
 from reactions.search.index import SearchIndex
 
@@ -12,10 +18,13 @@ class KnownItems:
 
     def __init__(self, index: SearchIndex | None) -> None:
         self._numbers: dict[tuple[Modality, str], tuple[int, str]] = {}
+        self._within: dict[tuple[Modality, str], str] = {}
         if index is not None:
             for modality in index.modalities:
                 for number, item in index.items(modality):
                     self._numbers[modality, item.id] = number, item.digest
+                    if item.within:  # few files hold many items
+                        self._within[modality, item.id] = sys.intern(item.within)
         self._seen: set[tuple[Modality, str]] = set()
         self._changed: dict[tuple[Modality, str], int] = {}
 
@@ -23,23 +32,51 @@ class KnownItems:
         """Return whether an item is ``"new"``, ``"changed"`` or ``"there"``.
 
         Raises:
-            UsageError: the input has two items of one id, with different contents.
+            UsageError: the input has two items of one id, with different contents, or the index
+                has another one, which lies in a tar or parquet file of its own.
         """
         key = item.modality, item.id
         number, known = self._numbers.get(key, (-1, ""))
         if key in self._seen and known != digest:
+            own_ids = 'give ids of their own: {"id": "...", "' + item.modality + '": "..."}'
+            in_file = isinstance(item.value, Blob) and str(item.value) != item.value.url
             raise UsageError(
                 f"two different {item.modality} items have the id '{item.id}'",
                 why="an index finds items by id",
-                fix='give ids of their own: {"id": "...", "' + item.modality + '": "..."}',
+                fix="index one set at a time, each with --prefix NAME" if in_file else own_ids,
             )
         self._seen.add(key)
         if known == digest:
             return "there"
+        self._refuse_another_set(item)
         self._numbers[key] = number, digest
         if number >= 0:
             self._changed[key] = number
         return "new" if not known else "changed"
+
+    def _refuse_another_set(self, item: Item) -> None:
+        """Refuse an item whose id another one has that lies in another tar or parquet file.
+
+        Keys of shards, such as 00000012, repeat from set to set. The index's own item did not
+        change where the file that holds it is still there, and is not the one that is read.
+
+        Raises:
+            UsageError: there is such an item.
+        """
+        before = self._within.get((item.modality, item.id), "")
+        if not before or not isinstance(item.value, Blob) or item.value.url == before:
+            return
+        if is_url(before) or is_file(Path(before)):
+            raise UsageError(
+                f"'{item.value.url}' holds another {item.modality} with the id '{item.id}' than "
+                f"'{before}', which the index has",
+                why="keys of tars and ids of rows repeat from set to set, and an index has one "
+                "item of an id",
+                fix="--prefix NAME, before the ids of this set   or, if it is newer, take "
+                "the older one out first: molspace index remove",
+                id=item.id,
+                within=before,
+            )
 
     def embedded(self, item: Item) -> int:
         """Return the row of an item that has changed, now that there is another; -1 for others."""

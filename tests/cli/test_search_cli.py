@@ -70,6 +70,50 @@ def test_what_building_says(built, run):
     assert "added nothing; 3 there already; it has 3 image, 3 text" in err
 
 
+class TestKeysThatRepeat:
+    """Keys of shards repeat from set to set; what another tar holds is never replaced."""
+
+    @pytest.fixture
+    def tars(self, run, tmp_path):
+        for name, shade in (("a", 10), ("b", 90)):
+            (tmp_path / name).mkdir()
+            pixels = {f"0000{i}.png": image_bytes(shade + i) for i in range(2)}
+            put_tar(tmp_path / name / "00000.tar", pixels)
+        code, _, err = run("index", "bundle", "a/00000.tar", "--out", "idx")
+        assert code == 0, err
+        return tmp_path
+
+    def added(self, run, *arguments):
+        code, out, err = run("index", "bundle", *arguments, "--out", "idx", "--json")
+        assert code == 0, err
+        body = json.loads(out)
+        return body["counts"], body["added"], body["kept"], body["replaced"]
+
+    def test_another_set_is_refused_and_nothing_is_replaced(self, run, tars):
+        code, _, err = run("index", "bundle", "b/00000.tar", "--out", "idx")
+        assert code == 2
+        assert "holds another image with the id '00000' than" in err
+        assert "fix: --prefix NAME" in err
+        assert self.added(run, "a/00000.tar") == ({"image": 2}, {}, 2, {})
+
+    def test_a_prefix_keeps_both(self, run, tars):
+        both = ("b/00000.tar", "--prefix", "birds")
+        assert self.added(run, *both) == ({"image": 4}, {"image": 2}, 0, {})
+        assert self.added(run, *both) == ({"image": 4}, {}, 2, {})
+        assert self.added(run, "a/00000.tar") == ({"image": 4}, {}, 2, {})
+
+    def test_a_tar_that_changed_and_one_that_was_moved_take_their_own_place(self, run, tars):
+        put_tar(tars / "a" / "00000.tar", {"00000.png": image_bytes(200)})
+        assert self.added(run, "a/00000.tar")[3] == {"image": 1}
+        (tars / "a" / "00000.tar").rename(tars / "moved.tar")
+        put_tar(tars / "moved.tar", {"00000.png": image_bytes(220)})
+        assert self.added(run, "moved.tar")[3] == {"image": 1}
+
+    def test_two_sets_in_one_run(self, run, tars):
+        code, _, err = run("index", "bundle", "a/00000.tar", "b/00000.tar", "--out", "other")
+        assert (code, "one set at a time, each with --prefix NAME" in err) == (2, True), err
+
+
 def test_tars_and_patterns_are_indexed_by_their_items(run, tmp_path):
     put_tar(tmp_path / "s.tar", {"k.png": image_bytes(), "k.txt": "rain", "k.cls": "1"})
     code, out, err = run("index", "bundle", "s.tar", "photos/*", "--out", "idx", "--json")
