@@ -91,23 +91,23 @@ def check_address(url: str) -> None:
     if odd or not separator or protocol not in PROTOCOLS:
         name = odd[0].partition("://")[0] if odd else protocol if separator else plain
         raise UsageError(
-            f"cannot read '{without_password(url)}'",
+            f"cannot read '{shown(url)}'",
             why=f"'{name}' is not among the protocols that are opened: "
             + ", ".join(sorted(PROTOCOLS))
             + (f"; before '::' may stand {', '.join(sorted(CACHES))}" if "::" in url else ""),
             fix=suggestion(name, PROTOCOLS)
             if not odd and name.lower() in PROTOCOLS
             else "bring the files to this machine first, and name their folder",
-            url=without_password(url),
+            url=shown(url),
         )
     host = rest.partition("/")[0]
     if "@" in host and not (protocol in ("az", "abfs") and _AZURE_HOST.fullmatch(host)):
         raise UsageError(
-            f"cannot read '{without_password(url)}'",
+            f"cannot read '{shown(url)}'",
             why="the address holds a name or password, which would be kept and shown with it",
             fix="leave them out, and set the credentials as the service's own tools have it "
             "(environment variables, or their configuration)",
-            url=without_password(url),
+            url=shown(url),
         )
 
 
@@ -128,7 +128,7 @@ def check_use(url: str) -> None:
     if not why and (setting := offline()):
         why, fix = f"offline mode is on ({setting})", "unset it, or bring the files here"
     if why:
-        raise NotLookedAt(f"'{url}' was not looked at", why=why, fix=fix, url=url)
+        raise NotLookedAt(f"'{shown(url)}' was not looked at", why=why, fix=fix, url=shown(url))
 
 
 def without_password(url: str) -> str:
@@ -144,6 +144,15 @@ def without_credentials(text: str) -> str:
     if "://" not in text:
         return text
     return re.sub(r"\?.*", "?...", without_password(text), flags=re.DOTALL)
+
+
+def shown(url: str) -> str:
+    """Return an address for messages: by HTTP, where queries hold signatures, without those.
+
+    Elsewhere a question mark may be a wildcard.
+    """
+    by_http = url.rpartition("::")[2].startswith(("http://", "https://"))
+    return without_credentials(url) if by_http else without_password(url)
 
 
 def host_of(url: str) -> str:

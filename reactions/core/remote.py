@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from reactions.core.addresses import Entry
 from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.extras import install_extra
-from reactions.core.protocols import check_use
+from reactions.core.protocols import check_use, shown
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -260,16 +261,16 @@ def explained(url: str) -> Iterator[None]:
         if by_http and cause is not None and getattr(cause, "status", 0) not in _GONE:
             raise _unreadable(url, cause) from error
         raise MissingError(
-            f"there is nothing at '{url}'",
+            f"there is nothing at '{shown(url)}'",
             fix="check the address, and the wildcards in it",
-            url=url,
+            url=shown(url),
         ) from None
     except ImportError as error:
         raise MissingError(
-            f"cannot read '{url}'",
+            f"cannot read '{shown(url)}'",
             why=str(error).rstrip("."),
             fix=_to_install(url),
-            url=url,
+            url=shown(url),
         ) from None
     # Every store raises errors of its own library; what they share is that reading failed.
     except Exception as error:
@@ -290,9 +291,15 @@ def _to_install(url: str) -> str:
 
 def _unreadable(url: str, error: BaseException) -> DataError:
     return DataError(
-        f"cannot read '{url}'",
-        why=" ".join(str(error).split()) or type(error).__name__,
+        f"cannot read '{shown(url)}'",
+        why=said(error),
         fix="check the address, the network and your credentials, then run it again: "
         "what is done stays done",
-        url=url,
+        url=shown(url),
     )
+
+
+def said(error: BaseException) -> str:
+    """Return an error's message on one line, without queries of addresses in it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"(https?://[^\s'\"?]*)\?[^\s'\"]*", r"\1?...", text)

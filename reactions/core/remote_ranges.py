@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import Final
 
 from reactions.core.errors import DataError, MolspaceError
-from reactions.core.remote import explained, opened_with, run_in_loop, stamp
+from reactions.core.protocols import shown
+from reactions.core.remote import explained, opened_with, run_in_loop, said, stamp
 from reactions.core.transient import TransientError
 
 _TRIES: Final = 5
@@ -101,19 +102,19 @@ class RemoteRanges:
                 if _is_lasting(error):
                     with explained(self.url):
                         raise
-                why = " ".join(str(error).split()) or type(error).__name__
+                why = said(error)
             if len(data) > before:
                 n_failed = 0  # it goes on, however slowly
                 continue
             n_failed += 1
             if n_failed == _TRIES:
                 raise TransientError(
-                    f"cannot read '{self.url}' now",
+                    f"cannot read '{shown(self.url)}' now",
                     why=f"at byte {start + len(data)} of {self.size_bytes} the transfer stopped "
                     f"{n_failed} times: {why}",
                     fix="check the network and the server, then run it again: what is done stays "
                     "done",
-                    url=self.url,
+                    url=shown(self.url),
                 )
             wait(_WAIT_S * 2 ** (n_failed - 1))
         return data
@@ -166,28 +167,28 @@ class RemoteRanges:
 def changed(url: str, why: str) -> DataError:
     """Return the error for a remote file that is not what it was."""
     return DataError(
-        f"'{url}' changed while it was read",
+        f"'{shown(url)}' changed while it was read",
         why=why,
         fix="run it again: changed files are scanned anew",
-        url=url,
+        url=shown(url),
     )
 
 
 def _not_in_parts(url: str) -> DataError:
     return DataError(
-        f"cannot read '{url}' in parts",
+        f"cannot read '{shown(url)}' in parts",
         why="its server sends whole files alone (no byte ranges)",
-        fix=f"download it, or let a copy be kept while it is used: simplecache::{url}",
-        url=url,
+        fix=f"download it, or let a copy be kept while it is used: simplecache::{shown(url)}",
+        url=shown(url),
     )
 
 
-def _other_part(url: str, start: int, said: str) -> DataError:
+def _other_part(url: str, start: int, got: str) -> DataError:
     return DataError(
-        f"cannot read '{url}' in parts",
-        why=f"its server was asked for what begins at byte {start}, and sent '{said[:100]}'",
-        fix=f"download it, or let a copy be kept while it is used: simplecache::{url}",
-        url=url,
+        f"cannot read '{shown(url)}' in parts",
+        why=f"its server was asked for what begins at byte {start}, and sent '{got[:100]}'",
+        fix=f"download it, or let a copy be kept while it is used: simplecache::{shown(url)}",
+        url=shown(url),
     )
 
 

@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from reactions.core import protocols, remote, storage
-from reactions.core.errors import UsageError
+from reactions.core.errors import MolspaceError, UsageError
 from reactions.core.protocols import NotLookedAt, check_address, check_use, host_of, offline
 
 ROOT = Path(__file__).parents[2]
@@ -184,3 +184,16 @@ def test_our_own_offline_variable_says_yes_or_no(monkeypatch):
 def test_hosts_for_messages():
     assert host_of("https://example.org/a/b") == "https://example.org"
     assert host_of("simplecache::s3://bucket/a") == "s3://bucket"
+
+
+def test_signatures_of_addresses_are_not_repeated():
+    signed = "https://host/x.tar?X-Amz-Signature=SECRET"
+    assert protocols.shown(signed) == "https://host/x.tar?..."
+    assert protocols.shown(f"simplecache::{signed}") == "simplecache::https://host/x.tar?..."
+    assert protocols.shown("s3://box/part-?.tar") == "s3://box/part-?.tar"  # a wildcard
+    for error in (OSError(f"403, url='{signed}'"), ValueError(f"no answer from {signed}")):
+        with pytest.raises(MolspaceError) as caught, remote.explained(signed):
+            raise error
+        told = f"{caught.value} {caught.value.fields}"
+        assert "SECRET" not in told
+        assert "https://host/x.tar?..." in told
