@@ -18,6 +18,7 @@ from reactions.encoders.preprocessing.image_transform import ImageTransform
 from reactions.encoders.preprocessing.tokens import pad_tokens
 from reactions.modalities import registry
 from reactions.modalities.base import Modality as ModalityRecord
+from reactions.ops.precision import full_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -184,8 +185,9 @@ class TowerEncoder:
         tower = self._tower(modality)
         if not inputs:
             return np.empty((0, self.spec.dim), np.float32)
-        rescaled = (rescale or unit_rows)(tower.project(inputs))
-        rows: NDArray[np.float32] = rescaled.cpu().numpy()
+        with full_float32():
+            rescaled = (rescale or unit_rows)(tower.project(inputs))
+            rows: NDArray[np.float32] = rescaled.cpu().numpy()
         if rows.shape != (len(inputs), self.spec.dim):
             raise DataError(
                 f"'{self.spec.name}' gave {modality} embeddings of shape {rows.shape}",

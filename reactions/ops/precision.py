@@ -53,6 +53,8 @@ def gemm_dtype(
 def full_float32() -> Iterator[None]:
     """Keep float32 products in float32, even if the process has chosen TF32 or less.
 
+    Convolutions, too, which torch computes in TF32 on CUDA unless it is told not to.
+
     The switch is the process's: where workers overlap, the last one to leave turns it back.
     """
     global _inside, _restore
@@ -75,7 +77,17 @@ _restore: Callable[[], None]
 
 
 def _full_precision() -> Callable[[], None]:
-    """Switch to full float32 products; return a function that restores the setting."""
+    """Switch to full float32 products; return a function that restores the settings."""
+    restore_products, restore_convolutions = _full_products(), _full_convolutions()
+
+    def restore() -> None:
+        restore_convolutions()
+        restore_products()
+
+    return restore
+
+
+def _full_products() -> Callable[[], None]:
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # refused to a process that has set the newer switch of a backend alone
@@ -84,6 +96,18 @@ def _full_precision() -> Callable[[], None]:
         return lambda: setattr(cuda, "fp32_precision", cuda_before)
     torch.set_float32_matmul_precision("highest")
     return lambda: torch.set_float32_matmul_precision(before)
+
+
+def _full_convolutions() -> Callable[[], None]:
+    cudnn: Any = torch.backends.cudnn
+    try:
+        before = cudnn.allow_tf32
+    except RuntimeError:  # likewise
+        conv = cudnn.conv
+        conv_before, conv.fp32_precision = conv.fp32_precision, "ieee"
+        return lambda: setattr(conv, "fp32_precision", conv_before)
+    cudnn.allow_tf32 = False
+    return lambda: setattr(cudnn, "allow_tf32", before)
 
 
 def cpu_has_bfloat16() -> bool:

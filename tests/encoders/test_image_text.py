@@ -43,6 +43,26 @@ def test_rows_become_unit_length_and_keep_their_order():
     assert space.embed("text", []).shape == (0, 2)
 
 
+def test_networks_compute_in_full_precision_whatever_the_process_has_chosen():
+    """On CUDA torch computes convolutions in TF32, unless it is told not to."""
+    chosen = []
+
+    def project(inputs):
+        tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        chosen.append((*tf32, torch.get_float32_matmul_precision()))
+        return torch.ones(len(inputs), 2)
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        space = TowerEncoder(SPEC, {"text": Tower(lambda text: np.array([1]), project)})
+        space.embed("text", captions(1))
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert chosen == [(False, False, "highest")]
+    assert torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("bad", [[0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])
 def test_rows_without_a_direction_are_reported(bad):
     with pytest.raises(DataError, match="1 of 2 are zero or not finite") as caught:

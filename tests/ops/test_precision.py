@@ -59,6 +59,8 @@ def test_a_process_that_asked_for_less_gets_it_back(asked):
         with full_float32():
             assert not torch.backends.cuda.matmul.allow_tf32
             assert products_in_full()
+            assert not torch.backends.cudnn.allow_tf32  # on by default
+        assert torch.backends.cudnn.allow_tf32
         assert torch.get_float32_matmul_precision() == asked
         assert torch.backends.cuda.matmul.allow_tf32 == (asked != "highest")
     finally:
@@ -109,3 +111,18 @@ def test_the_switch_of_one_backend_is_put_back_too():
         assert matmul.fp32_precision == "tf32"
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch before 2.9")
+def test_the_switch_of_convolutions_alone_is_put_back_too():
+    cudnn = torch.backends.cudnn
+    cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = "tf32", "ieee"
+    try:
+        with pytest.raises(RuntimeError):
+            _ = cudnn.allow_tf32  # torch refuses to say, where they differ
+        with full_float32():
+            assert cudnn.conv.fp32_precision == "ieee"
+        assert cudnn.conv.fp32_precision == "tf32"
+    finally:
+        cudnn.rnn.fp32_precision = "tf32"
+        cudnn.allow_tf32 = True

@@ -17,8 +17,7 @@ def assert_same_on(
         device: such as ``cuda:0``.
         encoder: on the CPU.
         items: of each modality.
-        apart: how much elements of unit rows may differ: single precision, other kernels, and
-            matrix products and convolutions that may use TF32.
+        apart: how much elements of unit rows may differ: single precision, and other kernels.
     """
     there = registry.load(encoder.spec, device=device)
     for modality, some in items.items():

@@ -27,6 +27,10 @@ LEAST_ELEMENTS = 1 << 22
 
 TRIALS = 3
 
+FLOAT32_APART = 2.0**-18
+"""The most where nothing is rounded to 16 bits: exponentials by hardware are off by a few units in
+the last place, times sums of thousands."""
+
 Compute: TypeAlias = Callable[..., tuple[Tensor, ...]]
 
 logger = logging.getLogger("reactions.kernels")
@@ -40,7 +44,8 @@ class Operation:
         name: for messages and the cache.
         eager: computes it; all other ways are held against it.
         others: by name, what prepares them; called where they are tried, and not before.
-        apart: the largest relative difference (of the Frobenius norm) of any output.
+        apart: the largest relative difference (of the Frobenius norm) of any output, where some are
+            of 16 bits; without, it is ``FLOAT32_APART``, if that is less.
         changed: places of the arguments that it writes, which count as outputs.
     """
 
@@ -73,7 +78,7 @@ class Trial:
         return ", ".join([*times, *(f"{n} left out: {why}" for n, why in self.left_out.items())])
 
 
-_made: dict[tuple[str, torch.device], Compute] = {}
+_made: dict[tuple[str, torch.dtype, torch.device], Compute] = {}
 _lock = Lock()
 
 
@@ -87,7 +92,7 @@ def computed(operation: Operation, *arguments: Any) -> tuple[Tensor, ...]:
     data: Tensor = arguments[0]
     if not data.is_cuda:
         return operation.eager(*arguments)
-    place = operation.name, data.device
+    place = operation.name, data.dtype, data.device
     if (compute := _made.get(place)) is None:
         if data.numel() < LEAST_ELEMENTS:
             return operation.eager(*arguments)
@@ -142,7 +147,8 @@ def chosen(operation: Operation, arguments: Sequence[Any], place: DeviceKind) ->
         arguments: to try it on; left as they are.
         place: where.
     """
-    key = f"{operation.name}, {place.versions}"
+    kind = str(arguments[0].dtype).removeprefix("torch.")
+    key = f"{operation.name}, {kind}, {place.versions}"
     kept = str(place.choices.get(key).get("fastest"))
     if kept == EAGER:
         logger.info("%s on %s: %s, as kept", operation.name, place.device, kept)
@@ -168,6 +174,8 @@ def tried(
     """Compute in every way; return what came of it, and the ways that agree with the eager one."""
     trial, made = Trial(), {EAGER: operation.eager}
     expected = _outputs(operation, operation.eager, arguments)
+    is_half = any(output.dtype.itemsize == 2 for output in expected)
+    allowed = operation.apart if is_half else min(operation.apart, FLOAT32_APART)
     for name, make in operation.others.items():
         try:
             compute = make()
@@ -175,10 +183,10 @@ def tried(
         except Exception as error:  # a compiler that is missing, a driver too old, no memory, ...
             trial.left_out[name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue
-        if far <= operation.apart:
+        if far <= allowed:
             made[name] = compute
         else:
-            trial.left_out[name] = f"{far:.1e} apart, more than {operation.apart:.1e}"
+            trial.left_out[name] = f"{far:.1e} apart, more than {allowed:.1e}"
     del expected
     for name, compute in made.items():
         # Each time on fresh copies, made before the clock starts.

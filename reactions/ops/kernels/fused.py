@@ -120,7 +120,8 @@ def weights_of(logits: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     weights = torch.empty_like(logits, dtype=dtype)
     totals = logits.new_empty(n)
     strides = logits.stride(0), weights.stride(0)
-    weigh[(n,)](logits, weights, totals, m, *strides, wide=BLOCK)
+    with torch.cuda.device_of(logits):  # Triton launches on the current device alone
+        weigh[(n,)](logits, weights, totals, m, *strides, wide=BLOCK)
     return weights, totals
 
 
@@ -130,18 +131,19 @@ def exponentials(weights: Tensor, t: int, n: int, first: int) -> tuple[Tensor, T
     modalities, blocks = len(weights) // rows, triton.cdiv(rows, ROWS)
     matched, row_sums = weights.new_empty((2, modalities, t, rows), dtype=torch.float32)
     parts = weights.new_empty((modalities, blocks, t, n), dtype=torch.float32)
-    exponentiate[(blocks, t, modalities)](
-        weights,
-        matched,
-        row_sums,
-        parts,
-        n,
-        rows,
-        first,
-        weights.stride(0),
-        tall=ROWS,
-        wide=COLUMNS,
-    )
+    with torch.cuda.device_of(weights):
+        exponentiate[(blocks, t, modalities)](
+            weights,
+            matched,
+            row_sums,
+            parts,
+            n,
+            rows,
+            first,
+            weights.stride(0),
+            tall=ROWS,
+            wide=COLUMNS,
+        )
     return matched, row_sums, parts.sum(dim=1)
 
 
@@ -155,16 +157,17 @@ def logit_gradients(
 ) -> tuple[()]:
     """See ``operations.logit_gradients``; nothing has to be kept in ``scratch``."""
     modalities, rows, t = per_row.shape
-    differentiate[(triton.cdiv(rows, ROWS), t, modalities)](
-        weights,
-        per_row.contiguous(),
-        per_column.contiguous(),
-        match.contiguous(),
-        per_column.shape[2],
-        rows,
-        first,
-        weights.stride(0),
-        tall=ROWS,
-        wide=COLUMNS,
-    )
+    with torch.cuda.device_of(weights):
+        differentiate[(triton.cdiv(rows, ROWS), t, modalities)](
+            weights,
+            per_row.contiguous(),
+            per_column.contiguous(),
+            match.contiguous(),
+            per_column.shape[2],
+            rows,
+            first,
+            weights.stride(0),
+            tall=ROWS,
+            wide=COLUMNS,
+        )
     return ()

@@ -9,7 +9,15 @@ from pretend_cuda import pretend_cuda
 
 from reactions.core.kept_choices import KeptChoices
 from reactions.ops.kernels import choice
-from reactions.ops.kernels.choice import DeviceKind, Operation, apart, chosen, computed, forget
+from reactions.ops.kernels.choice import (
+    DeviceKind,
+    Operation,
+    apart,
+    chosen,
+    computed,
+    forget,
+    tried,
+)
 from reactions.ops.kernels.operations import OPERATIONS
 from reactions.ops.losses import InfoNCEGradient
 from reactions.ops.retrieval import soft_retrieve
@@ -73,7 +81,7 @@ def watch():
 def operation(watch):
     others = {
         "slow": watch.prepare("slow", doubled),
-        "fast": watch.prepare("fast", lambda x: (x + x * (1 + 1e-5),)),
+        "fast": watch.prepare("fast", lambda x: (x + x * (1 + 1e-6),)),
         "wrong": watch.prepare("wrong", lambda x: (2.1 * x,)),
         "broken": broken,
     }
@@ -96,9 +104,21 @@ def test_the_fastest_that_agrees_is_taken(operation, place, watch, caplog):
     assert watch.calls == ["fast"]
     (message,) = caplog.messages
     assert "doubling on Stand-In GPU (80 GB): fast (eager 3e+03 ms, slow 5e+03 ms" in message
-    assert "wrong left out: 5.0e-02 apart, more than 1.0e-03" in message
+    assert "wrong left out: 5.0e-02 apart, more than 3.8e-06" in message
     assert "broken left out: ImportError: no compiler" in message
     assert "more lines" not in message
+
+
+def test_what_16_bits_may_be_apart_float32_may_not(watch, place):
+    rounding = watch.prepare("fast", lambda x: (2 * x * (1 + 2.0**-12),))
+    operation = Operation("doubling", watch.way("eager", doubled), {"fast": rounding}, apart=1e-3)
+    for dtype, left_out in ((torch.float16, set()), (torch.float32, {"fast"})):
+        trial, made = tried(operation, [X.to(dtype)], place.seconds)
+        assert set(trial.left_out) == left_out
+        assert set(made) == {"eager", "fast"} - left_out
+        chosen(operation, [X.to(dtype)], place)
+    names = [name for name in place.choices.all() if "doubling" in name]
+    assert sorted(name.split(", ")[1] for name in names) == ["float16", "float32"]
 
 
 def test_eager_where_nothing_else_is_faster(watch, place):
