@@ -6,6 +6,8 @@ What they compute, and their arguments, are those of the functions of the same n
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 import triton
 import triton.language as tl
@@ -114,13 +116,19 @@ def differentiate(
         tl.store(place, tl.where(own, own_gradient[:, None], gradient), mask=inside)
 
 
+def _device_of(tensor: Tensor) -> AbstractContextManager[None]:
+    """Make a tensor's device the current one: Triton launches nowhere else."""
+    guard: AbstractContextManager[None] = torch.cuda.device_of(tensor)  # type: ignore[no-untyped-call]
+    return guard
+
+
 def weights_of(logits: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """See ``operations.weights_of``."""
     n, m = logits.shape
     weights = torch.empty_like(logits, dtype=dtype)
     totals = logits.new_empty(n)
     strides = logits.stride(0), weights.stride(0)
-    with torch.cuda.device_of(logits):  # Triton launches on the current device alone
+    with _device_of(logits):
         weigh[(n,)](logits, weights, totals, m, *strides, wide=BLOCK)
     return weights, totals
 
@@ -131,7 +139,7 @@ def exponentials(weights: Tensor, t: int, n: int, first: int) -> tuple[Tensor, T
     modalities, blocks = len(weights) // rows, triton.cdiv(rows, ROWS)
     matched, row_sums = weights.new_empty((2, modalities, t, rows), dtype=torch.float32)
     parts = weights.new_empty((modalities, blocks, t, n), dtype=torch.float32)
-    with torch.cuda.device_of(weights):
+    with _device_of(weights):
         exponentiate[(blocks, t, modalities)](
             weights,
             matched,
@@ -157,7 +165,7 @@ def logit_gradients(
 ) -> tuple[()]:
     """See ``operations.logit_gradients``; nothing has to be kept in ``scratch``."""
     modalities, rows, t = per_row.shape
-    with torch.cuda.device_of(weights):
+    with _device_of(weights):
         differentiate[(triton.cdiv(rows, ROWS), t, modalities)](
             weights,
             per_row.contiguous(),
