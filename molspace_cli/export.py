@@ -69,7 +69,8 @@ def export(
 
     form = next((known for known in FORMS if known == to), None)
     if form is None and to != FORM:
-        raise UsageError(f"--to {to} is unknown", fix=suggestion(to, (*FORMS, FORM)))
+        what = f"--to: '{to}' is not a form of export"
+        raise UsageError(what, fix=suggestion(to, (*FORMS, FORM)))
     if form is None and whole:
         raise UsageError(f"--whole says nothing of {FORM}", why="a model is whole", fix="drop it")
     chosen = factors.adjustment(sigma, lambda_, experts)

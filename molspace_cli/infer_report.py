@@ -127,7 +127,7 @@ class Report:
         fixes = [RECODE] if any(problem.message == NOT_UTF8 for problem in self._problems) else []
         if any(problem.is_path for problem in self._problems):
             said = '--text, or {"text": ...} a line'
-            fixes.append(f"correct the paths, or say that they are texts: {said}")
+            fixes.append(f"correct the paths; or say that they are texts: {said}")
         fix = "; ".join(fixes)
         if not embedded:
             only_paths = bool(self._problems) and all(p.is_path for p in self._problems)

@@ -23,7 +23,7 @@ def worker_counts(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and 1 <= int(word) <= 4096 for word in words):
         raise UsageError(
-            f"--workers {text} is not a list of numbers from 1 to 4096", fix="--workers 1,8,64"
+            f"--workers: '{text}' is not a list of numbers from 1 to 4096", fix="--workers 1,8,64"
         )
     return sorted({int(word) for word in words})
 

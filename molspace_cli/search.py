@@ -177,6 +177,7 @@ def _queries(
         UsageError: one cannot.
     """
     from reactions.core.errors import UsageError, suggestion
+    from reactions.core.file_names import near_file
     from reactions.core.text_lines import NOT_UTF8, RECODE
     from reactions.data.manifest import Problem
     from reactions.inference.arguments import file_of_lines, near_names, refuse_paths
@@ -189,7 +190,10 @@ def _queries(
     for value in others or ():
         modality, equals, path = value.partition("=")
         if not equals:
-            raise UsageError(f"--query {value}", fix="--query MODALITY=FILE")
+            raise UsageError(
+                f"--query: '{value}' does not say of which modality it is",
+                fix="--query MODALITY=FILE, such as --query depth=a.png",
+            )
         named.append((modality, path))
     for modality, _ in named:
         if modality not in modalities:
@@ -223,6 +227,9 @@ def _queries(
                 lines = "stdin" if value == "-" else f"'{value}'"
                 where = f"line {entry.line_number} of {lines}" if is_lines else f"'{value}'"
                 fix = RECODE if entry.message == NOT_UTF8 else ""
+                if entry.message.startswith("no such file"):
+                    near = near_file(value)
+                    fix = f"did you mean '{near}'?" if near else "check the path"
                 raise UsageError(f"cannot search with {where}", why=entry.message, fix=fix)
             if not is_lines and not entry.own_id and value.lstrip().startswith("{"):
                 entry = replace(entry, id=str(len(items) + 1))

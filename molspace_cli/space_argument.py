@@ -66,8 +66,9 @@ def named_space(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @functools.wraps(command)
-    def run(**values: Any) -> None:
-        context = values.pop(_CONTEXT, None)  # none where a program calls the command
+    def run(*args: Any, **values: Any) -> None:
+        values |= dict(zip(signature.parameters, args, strict=False))  # of a program
+        context = values.pop(_CONTEXT, None)
         if (named := values.pop(_OPTION, None)) is not None:
             given, values[first] = values.get(first), named
             if given is not None:

@@ -148,6 +148,7 @@ def sweep(
         target = seeded.target(
             space, naming="molspace sweep", confirm=checked_first(tried.plan, asked)
         )
+        tried.plan(target.space)
         say_bundle(target, quiet=quiet)
         if names_groups_only(task):
             tasks = possible_tasks(seeded, target, tasks, quiet)

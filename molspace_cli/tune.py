@@ -93,9 +93,10 @@ def tune(
     quiet = running.quiet
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
     target = session.target(bundle, naming="molspace tune", confirm=checked_first(fits, asked))
-    say_bundle(target, quiet=quiet)
     if target.bundle is None:
         raise UsageError(f"{target.name} is a space by itself", why="it has no factors to choose")
+    fits(target.space)
+    say_bundle(target, quiet=quiet)
     given = tried if _says_something(tried) else _usual(target.space)
     planned = given.plan(target.space)
     _, _, tasks = read_goal(session, target, objective, keep or [])

@@ -63,7 +63,7 @@ class MtebModel:
     """
 
     def __init__(self, embedder: Embedder, adjustment: Adjustment) -> None:
-        import_package("mteb", "the tasks of mteb", EXTRA)
+        import_package("mteb", "mteb_model()", EXTRA)
         target = embedder.target
         labels = dict.fromkeys([target.lab, *(leaf.spec.lab for leaf in leaves(target.space))])
         self.lab = ", ".join(filter(None, labels))

@@ -78,7 +78,7 @@ def open_mteb() -> Any:
     if offline():
         for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             os.environ.setdefault(name, "1")
-    return import_package("mteb", "the tasks of mteb", EXTRA)
+    return import_package("mteb", "molspace mteb", EXTRA)
 
 
 def named_tasks(names: Iterable[str], model: MtebModel) -> tuple[list[Any], list[str]]:

@@ -34,7 +34,7 @@ def check_knowledge_out(path: Path, *, overwrite: bool, formats: tuple[str, ...]
     if path.suffix.lower() not in formats:
         raise UsageError(
             f"cannot tell the format of '{path}'",
-            why=f"the name ends in none of {', '.join(formats)}",
+            why=f"the name does not end in {' or '.join(formats)}",
             fix=f"--out {path.with_suffix(formats[0]) if path.name else 'kb' + formats[0]}",
         )
     if exists(path) and not overwrite:

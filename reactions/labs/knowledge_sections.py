@@ -169,7 +169,9 @@ def find_knowledge(text: str, lab: Holdings) -> KnowledgeSource:
     if is_path(text):
         return KnowledgeSource(text, expand_user(text))
     known = list(lab.knowledge_bases)
-    how = f'[kb.{text}] with path = "FILE.parquet" in a lab file, or the path of a file'
+    how = "the path of a file"
+    if text.isidentifier():
+        how = f'[kb.{text}] with path = "FILE.parquet" in a lab file, or {how}'
     raise UsageError(
         f"lab '{lab.name}' has no knowledge base '{text}'",
         fix=f"{suggestion(text, known)}   or {how}" if known else how,

@@ -128,7 +128,7 @@ def test_training_items_are_named_as_not_zero_shot(run):
         (("--rule", "sum", "--k", "9"), "--k and --rule choose among", "--centres KB"),
         (("--centres", "kb", "--selection", "centrall"), "unknown selection", "'central'"),
         (("--centres", "kb", "--rule", "meen"), "unknown rule 'meen'", "did you mean 'mean'?"),
-        (("--centres", "kb", "--rule", "top-0"), "m is 0", ""),
+        (("--centres", "kb", "--rule", "top-0"), "the rule is top-0", ""),
         (("--centres", "kb", "--k", "0"), "k is 0", ""),
         (("--centres", "kb", "--selection", "all", "--k", "5"), "keeps every description", "--k"),
         (("--centres", "kb", "--selection", "items"), "needs labelled training items", "--items"),

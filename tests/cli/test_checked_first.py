@@ -1,8 +1,11 @@
 """A slip in any argument is refused before a reaction is trained."""
 
 import pytest
+from bundles import record_of, tensors_of
+from fakes import CM, IB, cr
 from in_process import offline_in, runner
 
+from reactions.products.bundles.bundle import write_bundle
 from reactions.session import Session
 
 PRODUCT = "ImageBind + Cr(CLAP_m, sigma=0.25)"
@@ -48,3 +51,25 @@ def test_nothing_is_trained(line, said, tmp_path, monkeypatch, capsys):
     assert (code in (2, 3), out) == (True, ""), err
     assert said in err
     assert err.startswith("error: "), "nothing is said before"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("eval", "--task", "esc50", "--sigma", "0.5,0.1,0.3"), "3 factors for 2"),
+        (("sweep", "--task", "esc50", "--sigma", "x"), "'x' is not a list of factors"),
+        (("sweep", "--task", "esc50", "--experts", "CLAP"), "no expert 'CLAP'"),
+        (("tune", "--objective", "audio-txt"), "'audio-txt'"),
+        (("tune", "--objective", "esc50", "--keep", "x"), "'x' is no least value"),
+        (("infer", "a", "--format", "jsonl", "--experts", "CLAP"), "no expert 'CLAP'"),
+    ],
+    ids=" ".join,
+)
+def test_of_a_bundle_nothing_is_said_before(line, said, tmp_path, monkeypatch, capsys):
+    offline_in(tmp_path, monkeypatch)
+    space = cr(IB, CM)
+    write_bundle(tmp_path / "bundle", record_of(space), tensors_of(space))
+    code, out, err = runner(monkeypatch, capsys, stdin=b"")(*line, "--space", "bundle")
+    assert (code, out) == (2, ""), err
+    assert err.startswith("error: "), err
+    assert said in err

@@ -176,7 +176,7 @@ def test_what_is_no_table(tmp_path):
     (tmp_path / "b.csv").mkdir()
     with pytest.raises(DataError, match="it is a folder"):
         read_tables([tmp_path / "b.csv"], Defaults())
-    with pytest.raises(UsageError, match="the source is 'llm'\n  fix: did you mean 'LLM'"):
+    with pytest.raises(UsageError, match="'llm' is not a source\n  fix: did you mean 'LLM'"):
         read(tmp_path, PAPER, source="llm")
 
 

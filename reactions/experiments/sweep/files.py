@@ -30,7 +30,7 @@ def check_out(path: Path, *, overwrite: bool) -> None:
     if path.suffix not in FORMATS:
         raise UsageError(
             f"cannot tell the format of '{path}'",
-            why=f"the name ends in none of {', '.join(FORMATS)}",
+            why=f"the name does not end in {' or '.join(FORMATS)}",
             fix=f"such as --out {path.stem or 'sweep'}.csv",
         )
     if exists(path) and not overwrite:

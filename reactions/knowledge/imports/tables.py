@@ -74,9 +74,8 @@ def read_tables(files: Sequence[Path], defaults: Defaults) -> ImportedRows:
             several categories.
     """
     if defaults.source and defaults.source not in PROVENANCES:
-        raise UsageError(
-            f"the source is '{defaults.source}'", fix=suggestion(defaults.source, PROVENANCES)
-        )
+        what = f"--source: '{defaults.source}' is not a source"
+        raise UsageError(what, fix=suggestion(defaults.source, PROVENANCES))
     counts, remarks = EntriesRead(), list[str]()
     rows: list[Description] = []
     numbered: dict[str, int] = {}
@@ -135,7 +134,7 @@ def _records(path: Path, ignored: dict[str, None], remarks: list[str]) -> Iterat
     if suffix not in SUFFIXES:
         raise UsageError(
             f"'{path}' is not a table",
-            why=f"its name ends in none of {', '.join(SUFFIXES)}",
+            why=f"its name does not end in {' or '.join(SUFFIXES)}",
             fix="UniBind's JSON: molspace kb import unibind"
             if suffix == ".json"
             else "save it as csv or jsonl",
