@@ -123,3 +123,28 @@ def test_a_copy_to_the_host_that_is_read_early(machine):
                 out.sum()
         torch.cuda.synchronize()
         assert out.sum() == 5
+
+
+def test_memory_is_taken_and_given_back(machine):
+    before = machine.streams.taken_bytes
+    x = torch.ones(1000, device="cuda:0")
+    view = x[:10]
+    assert machine.streams.taken_bytes - before == 4000
+    y = x + 1
+    assert machine.streams.taken_bytes - before == 8000
+    del x, y
+    assert machine.streams.taken_bytes - before == 4000  # the view refers to all of it
+    del view
+    assert machine.streams.taken_bytes == before
+    assert machine.streams.most_bytes >= 8000
+
+
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+def test_retrieval_stays_within_its_budget(machine, precision):
+    rows = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float16)
+    budget, values = 16 << 20, [rows, rows[:, :32].copy()]
+    options = {"temperature": 0.05, "device": "cuda:0", "precision": precision}
+    soft_retrieve(rows[:1000], rows, values, **options, memory_bytes=budget)
+    tile_bytes = 4 * 1000 * 1000
+    assert tile_bytes < machine.streams.most_bytes <= budget
+    assert machine.streams.taken_bytes == 0

@@ -177,7 +177,7 @@ class PretendCuda(TorchDispatchMode):
                 return own
             memory = views.get(storage(x))
             if memory is None:
-                memory = self.streams.allocate()
+                memory = self.streams.allocate(x.untyped_storage().nbytes())
                 stream.writes(memory)
             return CudaTensor(x, self, memory)
 

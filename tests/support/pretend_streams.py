@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -95,6 +96,8 @@ class Streams:
         done: up to which clock of each stream the host has waited.
         unfinished: copies to the host: (stream, its clock, memory, so that nothing else takes its
             place), by storage.
+        taken_bytes: of all memory that tensors refer to.
+        most_bytes: the most that it ever was.
     """
 
     def __init__(self) -> None:
@@ -102,7 +105,9 @@ class Streams:
         self.unfinished: dict[int, tuple[Stream, int, Tensor]] = {}
         self._default = Stream(self)
         self._made = [self._default]
-        self._memories: list[Memory] = []
+        self._memories: weakref.WeakSet[Memory] = weakref.WeakSet()
+        self._is_recorded = True
+        self.taken_bytes = self.most_bytes = 0
         self._here = threading.local()
 
     def make(self) -> Stream:
@@ -128,10 +133,18 @@ class Streams:
         finally:
             self._here.stream = before
 
-    def allocate(self) -> Memory:
-        """Return memory of the current stream."""
-        self._memories.append(Memory(self.current()))
-        return self._memories[-1]
+    def allocate(self, size_bytes: int) -> Memory:
+        """Return memory of the current stream; it is free when no tensor refers to it."""
+        memory = Memory(self.current())
+        self._memories.add(memory)
+        weakref.finalize(memory, self._free, size_bytes, memory.users, memory.recorded)
+        self.taken_bytes += size_bytes
+        self.most_bytes = max(self.most_bytes, self.taken_bytes)
+        return memory
+
+    def _free(self, size_bytes: int, users: set[Stream], recorded: set[Stream]) -> None:
+        self.taken_bytes -= size_bytes
+        self._is_recorded &= not users - recorded
 
     def synchronize(self) -> None:
         """Let the host wait for the device."""
@@ -149,5 +162,6 @@ class Streams:
         """Refuse what nothing waited for, and memory used where its allocator knows nothing."""
         if any(self.done[stream] < clock for stream, clock, _ in self.unfinished.values()):
             raise StreamError("a copy to the host was never waited for")
-        if any(memory.users - memory.recorded for memory in self._memories):
+        alive = all(not memory.users - memory.recorded for memory in self._memories)
+        if not (alive and self._is_recorded):
             raise StreamError("memory is used on another stream without record_stream")
