@@ -157,7 +157,8 @@ def evaluate(
     described_by = described.read()
     session, quiet = running.open(command="eval"), running.quiet
     if task is None and not tables.is_given:
-        raise UsageError("nothing to score on", fix="--task TASK, --pairs FILE or --labels FILE")
+        given = f"--task {space}" if space in complete.built_in_tasks() else "--task TASK"
+        raise UsageError("nothing to score on", fix=f"{given}, --pairs FILE or --labels FILE")
     session, own, messages = tables.add_to(session)
     tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *own)
     if hit is not None:

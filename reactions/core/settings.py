@@ -253,7 +253,11 @@ def check_settings(settings: Any, table: str) -> None:
     for entry in fields(settings):
         value = getattr(settings, entry.name)
         if "read" in entry.metadata:
-            object.__setattr__(settings, entry.name, entry.metadata["read"](value))
+            try:
+                object.__setattr__(settings, entry.name, entry.metadata["read"](value))
+            except UsageError as error:
+                named = error.what.removeprefix(f"{table}.")
+                raise UsageError(f"{table}.{named}", why=error.why, fix=error.fix) from None
             continue
         choices = [choice for choice in get_args(entry.type) if isinstance(choice, str)]
         if choices and value not in choices:

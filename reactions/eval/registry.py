@@ -218,7 +218,7 @@ def find_set(
         why="looked for "
         + " or ".join(layout.labels[:2])
         + " in "
-        + ", ".join(str(folder) for folder in folders.of(task))
+        + ", ".join(map(_shown, folders.of(task)))
         + f", and in folders there called {below}",
         fix=f"get it from {definition.task.source}; its layout: {layout.tree}",
         task=task,
@@ -226,6 +226,11 @@ def find_set(
         origin=definition.task.source,
         layout=layout.tree,
     )
+
+
+def _shown(folder: Path) -> str:
+    """Return a folder that was looked in, saying so where it is not there at all."""
+    return str(folder) if is_dir(folder) else f"{folder} (which is not there)"
 
 
 def _places(folder: Path, layout: Layout) -> Iterator[Path]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactions.core.addresses import absolute, is_url
-from reactions.core.errors import DataError, UsageError, suggestion
+from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.local_files import expand_user, is_dir
 from reactions.core.paths import DATA_VARIABLE
 from reactions.core.protocols import check_address
-from reactions.core.types import Modality
+from reactions.core.types import Corpus, Modality
 from reactions.data.hub.config import DatasetPlace
-from reactions.data.sources.config import Source
+from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.eval.registry import Folders, task_names
 from reactions.labs.data_schema import (
     Corpora,
@@ -30,6 +30,9 @@ from reactions.labs.data_schema import (
 )
 from reactions.weights.hub import is_repository
 
+if TYPE_CHECKING:
+    from reactions.data.scan_cache import TableCache
+
 
 @dataclass(frozen=True, slots=True)
 class CorpusSource:
@@ -42,6 +45,29 @@ class CorpusSource:
 
     world_rows: int = 0
     sources: tuple[Source, ...] = ()
+
+
+def open_sources(
+    name: str,
+    modality: Modality,
+    source: CorpusSource,
+    *,
+    tables: TableCache,
+    on_progress: OnProgress = silent,
+) -> Corpus:
+    """Open a corpus of files; see ``reactions.data.sources.corpus.open_corpus``.
+
+    Raises:
+        MissingError: as it does; a path that leads nowhere is named by its key.
+    """
+    from reactions.data.sources.corpus import open_corpus
+
+    try:
+        return open_corpus(name, modality, source.sources, tables=tables, on_progress=on_progress)
+    except MissingError as error:
+        if error.fix.startswith("check the path"):
+            error.fix = f"{error.fix}: under [corpora.{modality}] of the lab file"
+        raise
 
 
 def read_corpora(corpora: Corpora, path: Path, root: Path) -> dict[Modality, CorpusSource]:

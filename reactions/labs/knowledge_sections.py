@@ -188,7 +188,12 @@ def open_source(source: KnowledgeSource, seed: int) -> KnowledgeBase:
         DataError: it cannot be used.
     """
     if source.path is not None:
-        return open_knowledge(source.path, name=source.name)
+        try:
+            return open_knowledge(source.path, name=source.name)
+        except MissingError as error:
+            if error.fields.get("path") == str(source.path):
+                error.fix = f"check path under [kb.{source.name}] of the lab file"
+            raise
     from reactions.labs import mini
 
     return mini.world_knowledge(

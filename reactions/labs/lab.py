@@ -198,12 +198,12 @@ class Lab:
 
     def _open_corpus(self, modality: Modality, source: CorpusSource) -> Corpus:
         if source.sources:
-            from reactions.data.sources.corpus import open_corpus
+            from reactions.labs.data_sections import open_sources
 
-            return open_corpus(
+            return open_sources(
                 f"{self.name} {modality}",
                 modality,
-                source.sources,
+                source,
                 tables=self.tables,
                 on_progress=self.on_progress,
             )

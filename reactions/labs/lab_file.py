@@ -198,6 +198,9 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
         **read_tasks(file.tasks, path, opened.root),
     }
     world_tasks, seed = head.world_tasks, head.seed
+    if seed is not None and seed < 0:
+        why = "it must be a whole number from 0 up"
+        raise UsageError(f"{path}: lab.seed is {seed}", why=why, fix="0, or another")
     if world_tasks is None:
         world_tasks = base.world_tasks if base else False
     if seed is None:

@@ -38,12 +38,13 @@ def decode(stream: BinaryIO, path: str) -> Events | NDArray[np.uint8]:
     stream.seek(0)
     if files.is_picture(head):
         return image.decode(stream, path)
-    suffix = PurePosixPath(url_name(path)).suffix.lower()
-    if not files.is_marked(head) and suffix not in _UNMARKED:
+    # A URL's query is no part of its name; what follows it is the name of a tar's member.
+    suffixes = {PurePosixPath(name).suffix.lower() for name in (path, url_name(path))}
+    if not files.is_marked(head) and suffixes.isdisjoint(_UNMARKED):
         raise MediaError(
             f"cannot read the events '{path}'",
-            why=f"its first bytes do not say that it holds events, and {suffix} is not the ending "
-            "of a recording",
+            why="its first bytes do not say that it holds events, and "
+            f"{PurePosixPath(path).suffix} is not the ending of a recording",
             fix="if it is of N-Caltech101's form, rename it to end in .bin; else " + _FIX,
             path=path,
         )

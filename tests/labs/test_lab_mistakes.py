@@ -51,7 +51,7 @@ def test_keys_that_are_possible_are_listed_once():
         ("[lab]\nseed = '1'", r"lab\.seed must be a whole number, not '1'"),
         ("[lab]\nseed = 1.5", r"lab\.seed must be a whole number"),
         ("[lab]\nseed = true", r"lab\.seed must be a whole number"),
-        ("[lab]\nseed = -1", "the seed is -1"),
+        ("[lab]\nseed = -1", "lab.seed is -1"),
         ("[lab]\nworld_tasks = 'no'", r"lab\.world_tasks must be true or false, not 'no'"),
         ("[reaction]\nhidden_dim = 1.5", r"reaction\.hidden_dim must be a whole number"),
         ("[reaction]\nhidden_dim = true", r"reaction\.hidden_dim must be a whole number"),

@@ -203,6 +203,15 @@ def test_names_of_recordings(tmp_path, name):
     assert isinstance(EVENT.load(put(tmp_path / name, bin_bytes())), Events)
 
 
+@pytest.mark.parametrize(
+    "name", ["https://a.org/x.bin?key=1", "https://a.org/x.tar?key=1/a/b.bin", "s3://b/x.tar/b.bin"]
+)
+def test_names_of_recordings_elsewhere(name):
+    assert isinstance(EVENT.load(bin_bytes(), name), Events)
+    with pytest.raises(MediaError, match="not the ending"):
+        EVENT.load(bin_bytes(), name.replace(".bin", ".jpg"))
+
+
 def test_archives_are_limited_by_what_they_unpack_to(monkeypatch):
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 8000)
     assert len(FORMS["columns"]) < 8000 < sum(column.nbytes for column in OF.values())
