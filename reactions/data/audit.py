@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from reactions.core.file_digests import DigestCache
 from reactions.core.scanned import ScannedCorpus
-from reactions.core.types import Corpus
+from reactions.core.types import Corpus, Modality
 from reactions.data.path_like import path_reason
 from reactions.data.sources.config import OnProgress, silent
-from reactions.data.sources.corpus import SourceCorpus
+from reactions.data.sources.skipped import Skipped
 from reactions.modalities.registry import content_digest, get
 from reactions.modalities.suffixes import describe_others
 
@@ -78,15 +78,14 @@ class DataFinding:
         return asdict(self)
 
 
-def undecodable(corpus: SourceCorpus) -> DataFinding | None:
-    """Return what a corpus leaves out because it cannot be used."""
-    skipped = corpus.skipped
+def undecodable(name: str, skipped: Skipped, message: str) -> DataFinding | None:
+    """Return what a corpus, or pairs, leave out because it cannot be used."""
     if not skipped.n_bad:
         return None
     return DataFinding(
         "undecodable",
-        corpus.name,
-        corpus.notices[0],
+        name,
+        message,
         count=skipped.n_bad,
         total=skipped.n_rows,
         examples=tuple({"id": b.id, "place": b.place, "why": b.why} for b in skipped.first),
@@ -94,18 +93,26 @@ def undecodable(corpus: SourceCorpus) -> DataFinding | None:
     )
 
 
-def others(corpus: SourceCorpus) -> DataFinding | None:
-    """Return what lies beside a corpus's files and is left out for its kind."""
-    counts = corpus.others
+def others(
+    name: str, counts: Mapping[str, int], modality: Modality, n_rows: int
+) -> DataFinding | None:
+    """Return what lies beside the files of a corpus, or of pairs, and is left out for its kind.
+
+    Args:
+        name: of the corpus or the pairs.
+        counts: files by ending.
+        modality: of its own files.
+        n_rows: its own, good and bad.
+    """
     if not counts:
         return None
     n = sum(counts.values())
     return DataFinding(
         "others",
-        corpus.name,
-        describe_others(counts, corpus.modality),
+        name,
+        describe_others(counts, modality),
         count=n,
-        total=n + corpus.skipped.n_rows,
+        total=n + n_rows,
         examples=tuple(
             {"ending": suffix or "none", "files": count} for suffix, count in counts.items()
         )[:EXAMPLES],

@@ -141,10 +141,12 @@ def audit_corpora(lab: Lab) -> list[DataFinding]:
             continue
         if corpus is None:
             continue
-        if isinstance(corpus, SourceCorpus) and (left_out := undecodable(corpus)):
-            findings.append(left_out)
-        if isinstance(corpus, SourceCorpus) and (beside := others(corpus)):
-            findings.append(beside)
+        if isinstance(corpus, SourceCorpus):
+            skipped = corpus.skipped
+            if left_out := undecodable(corpus.name, skipped, next(iter(corpus.notices), "")):
+                findings.append(left_out)
+            if beside := others(corpus.name, corpus.others, corpus.modality, skipped.n_rows):
+                findings.append(beside)
         if paths := like_paths(corpus):
             findings.append(paths)
         if repeated := duplicates(corpus):

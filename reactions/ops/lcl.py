@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reactions.core.errors import DataError, DimensionMismatch
-from reactions.ops.precision import full_float32
+from reactions.core.errors import DimensionMismatch
+from reactions.ops.epochs import EpochTrainer
 from reactions.ops.tensors import unit
-from reactions.ops.training_state import SavedOptimiser, array_of, like, optimiser_arrays
 from reactions.ops.tuning import taken
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def linear_rate(step: int, steps: int) -> float:
     return (steps - step) / steps
 
 
-class LayerTrainer:
+class LayerTrainer(EpochTrainer):
     """Trains one linear layer by AdamW, one batch at a time.
 
     Args:
@@ -143,12 +142,10 @@ class LayerTrainer:
         run: how.
         device: where the layer is.
         is_raw: whether rows are taken as they are, not rescaled to unit norm.
-
-    Attributes:
-        done: steps so far.
-        steps: in all.
-        losses: (steps,) of each step so far, nats.
     """
+
+    DIVERGED = "training diverged"
+    LOWER_RATE = "0.0005"
 
     def __init__(
         self,
@@ -161,8 +158,7 @@ class LayerTrainer:
         is_raw: bool = False,
     ) -> None:
         n, d = rows.shape
-        self._batch = min(run.batch_size, n)
-        if self._batch < 2:
+        if min(run.batch_size, n) < 2:
             raise ValueError(f"{n} items: an item is told from others, so two are the least")
         self._rows, self._texts, self._described = rows, texts, described
         self._run, self._device, self._is_raw = run, device, is_raw
@@ -174,70 +170,36 @@ class LayerTrainer:
             for shape in ((d, d), (d,))
         ]
         begin = [torch.eye(d), torch.zeros(d)] if run.init == "identity" else drawn
-        self._layer = [nn.Parameter(value.to(device)) for value in begin]
-        self._optimiser = torch.optim.AdamW(
-            self._layer, lr=run.learning_rate, eps=EPSILON, weight_decay=run.weight_decay
+        layer = [nn.Parameter(value.to(device)) for value in begin]
+        optimiser = torch.optim.AdamW(
+            layer, lr=run.learning_rate, eps=EPSILON, weight_decay=run.weight_decay
         )
-        # Whole batches alone, of which the schedule is made up, too.
-        self.steps_per_epoch = n // self._batch
-        self.steps = run.epochs * self.steps_per_epoch
-        self.done = 0
-        self.losses = torch.zeros(self.steps, device=device)
+        super().__init__(n, run.batch_size, run.epochs, layer, optimiser, device)
 
     @property
     def layer(self) -> dict[str, Tensor]:
         """Copies of weight and bias on the CPU."""
         names = ("weight", "bias")
-        return {n: p.detach().cpu().clone() for n, p in zip(names, self._layer, strict=True)}
+        return {n: p.detach().cpu().clone() for n, p in zip(names, self._parameters, strict=True)}
 
-    def run(
-        self,
-        *,
-        on_step: Callable[[], None] = lambda: None,
-        on_epoch: Callable[[float, int], None] = lambda loss, epoch: None,
-    ) -> list[float]:
-        """Go on from where it stands to the end.
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self._run.seed + 1)
 
-        Args:
-            on_step: called after each step.
-            on_epoch: called with the mean loss of an epoch, and epochs done.
+    def _epoch(self, generator: torch.Generator, first: int) -> Iterator[Tensor]:
+        n = len(self._rows)
+        order = torch.randperm(n, generator=generator).numpy()
+        shares = torch.rand(n, generator=generator, dtype=torch.float64)
+        texts = self._described.drawn(shares.numpy())
+        for position in range(first, self.steps_per_epoch):
+            chosen = order[position * self._batch : (position + 1) * self._batch]
+            yield self._step(chosen, texts[chosen])
 
-        Returns:
-            The mean loss of each epoch in nats.
-
-        Raises:
-            DataError: the loss is not finite.
-        """
-        n, each = len(self._rows), self.steps_per_epoch
-        generator = torch.Generator().manual_seed(self._run.seed + 1)
-        history: list[float] = []
-        with full_float32():
-            for epoch in range(self._run.epochs):
-                order = torch.randperm(n, generator=generator).numpy()
-                shares = torch.rand(n, generator=generator, dtype=torch.float64)
-                texts = self._described.drawn(shares.numpy())
-                first = min(max(0, self.done - epoch * each), each)
-                for position in range(first, each):
-                    chosen = order[position * self._batch : (position + 1) * self._batch]
-                    self._step(chosen, texts[chosen])
-                    on_step()
-                history.append(float(self.losses[epoch * each : (epoch + 1) * each].mean()))
-                if not np.isfinite(history[-1]):
-                    raise DataError(
-                        "training diverged: the loss is not finite",
-                        fix="a lower learning rate: lr=0.0005",
-                        epoch=len(history),
-                    )
-                if first < each:
-                    on_epoch(history[-1], len(history))
-        return history
-
-    def _step(self, rows: NDArray[np.int64], texts: NDArray[np.int64]) -> None:
+    def _step(self, rows: NDArray[np.int64], texts: NDArray[np.int64]) -> Tensor:
         run = self._run
         for group in self._optimiser.param_groups:
             group["lr"] = run.learning_rate * linear_rate(self.done, self.steps)
         items = taken(self._rows, rows, self._device)
-        items = align(items if self._is_raw else unit(items), *self._layer)
+        items = align(items if self._is_raw else unit(items), *self._parameters)
         same = torch.from_numpy(texts).to(self._device) if run.masked else None
         loss = description_loss(
             items,
@@ -248,29 +210,6 @@ class LayerTrainer:
         )
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._layer, run.clip_norm)
+        nn.utils.clip_grad_norm_(self._parameters, run.clip_norm)
         self._optimiser.step()
-        self.losses[self.done] = loss.detach()
-        self.done += 1
-
-    # --- going on after an interruption ----------------------------------------------
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that the next step depends on, as arrays of its own."""
-        own = {"done": np.array([self.done]), "losses": array_of(self.losses)}
-        return own | optimiser_arrays(self._layer, self._optimiser)
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned; where that fails, nothing is changed.
-
-        Raises:
-            LookupError, RuntimeError, TypeError, ValueError: it is of another training.
-        """
-        done = int(arrays["done"][0])
-        if not 0 <= done <= self.steps:
-            raise ValueError(f"{done} steps of {self.steps} are done")
-        losses = like(self.losses, arrays["losses"])
-        saved = SavedOptimiser(self._layer, arrays)
-        self.done = done
-        self.losses.copy_(losses)
-        saved.restore(self._optimiser)
+        return loss.detach()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reactions.core.errors import DataError
+from reactions.ops.epochs import EpochTrainer
 from reactions.ops.losses import info_nce
-from reactions.ops.precision import full_float32, gemm_dtype
+from reactions.ops.precision import gemm_dtype
 from reactions.ops.tensors import unit
-from reactions.ops.training_state import SavedOptimiser, array_of, like, optimiser_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,7 +144,7 @@ def one_cycle(step: int, steps: int, warm_up: float) -> float:
     return end + (begin - end) / 2 * (math.cos(math.pi * share) + 1)
 
 
-class Tuner:
+class Tuner(EpochTrainer):
     """Tunes parameters by AdamW and symmetric InfoNCE, one batch at a time.
 
     The gradient of a batch is that of all its negatives, however few items fit into memory at
@@ -160,12 +159,10 @@ class Tuner:
         run: how.
         device: where embeddings are.
         half: 16-bit type of the forward pass on CUDA; None computes in float32.
-
-    Attributes:
-        done: steps so far.
-        steps: in all.
-        losses: (steps,) of each step so far, nats.
     """
+
+    DIVERGED = "tuning diverged"
+    LOWER_RATE = "0.0003"
 
     def __init__(
         self,
@@ -178,8 +175,7 @@ class Tuner:
         half: torch.dtype | None = None,
     ) -> None:
         n = len(targets)
-        self._batch = min(run.batch_size, n)
-        if self._batch < 2:
+        if min(run.batch_size, n) < 2:
             raise ValueError(f"{n} pairs: a pair is told from others, so two are the least")
         self._source = source
         self._targets = targets
@@ -188,69 +184,32 @@ class Tuner:
         self._half = half
         self._scaler = torch.amp.GradScaler("cuda", enabled=half is torch.float16)
         self._peaks = [rate for rate, _ in groups]
-        self._parameters = [parameter for _, own in groups for parameter in own]
-        self._optimiser = torch.optim.AdamW(
+        optimiser = torch.optim.AdamW(
             [{"params": list(own), "lr": rate} for rate, own in groups],
             weight_decay=run.weight_decay,
         )
-        # Whole batches alone: a batch of a few rows would have few negatives.
-        self.steps_per_epoch = n // self._batch
-        self.steps = run.epochs * self.steps_per_epoch
-        self.done = 0
-        self.losses = torch.zeros(self.steps, device=device)
+        parameters = [parameter for _, own in groups for parameter in own]
+        super().__init__(n, run.batch_size, run.epochs, parameters, optimiser, device)
 
-    def run(
-        self,
-        *,
-        on_step: Callable[[], None] = lambda: None,
-        on_epoch: Callable[[float, int], None] = lambda loss, epoch: None,
-    ) -> list[float]:
-        """Go on from where it stands to the end.
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self._run.seed)
 
-        Args:
-            on_step: called after each step.
-            on_epoch: called with the mean loss of an epoch, and epochs done.
+    def _epoch(self, generator: torch.Generator, first: int) -> Iterator[Tensor]:
+        order = torch.randperm(len(self._targets), generator=generator).numpy()
+        starts = range(first * self._batch, self.steps_per_epoch * self._batch, self._batch)
+        rows = [order[start : start + self._batch] for start in starts]
+        for chosen, batch in zip(rows, self._source.batches(rows), strict=True):
+            yield self._step(batch, taken(self._targets, chosen, self._device))
 
-        Returns:
-            The mean loss of each epoch in nats.
-
-        Raises:
-            DataError: the loss is not finite.
-        """
-        # On the CPU, so that a seed gives the same order on every device.
-        generator = torch.Generator().manual_seed(self._run.seed)
-        history: list[float] = []
-        with full_float32():
-            for epoch in range(self._run.epochs):
-                order = torch.randperm(len(self._targets), generator=generator).numpy()
-                begin, end = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
-                rows = [
-                    order[first : first + self._batch]
-                    for first in range(0, self.steps_per_epoch * self._batch, self._batch)
-                ][max(0, self.done - begin) :]
-                for chosen, batch in zip(rows, self._source.batches(rows), strict=True):
-                    self._step(batch, taken(self._targets, chosen, self._device))
-                    on_step()
-                history.append(float(self.losses[begin:end].mean()))
-                if not np.isfinite(history[-1]):
-                    raise DataError(
-                        "tuning diverged: the loss is not finite",
-                        fix="a lower learning rate: lr=0.0003",
-                        epoch=len(history),
-                    )
-                if rows:
-                    on_epoch(history[-1], len(history))
-        return history
-
-    def _step(self, batch: Any, targets: Tensor) -> None:
+    def _step(self, batch: Any, targets: Tensor) -> Tensor:
         share = one_cycle(self.done, self.steps, self._run.warm_up)
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * share
         self._optimiser.zero_grad(set_to_none=True)
-        self.losses[self.done] = self._backward(batch, unit(targets))
+        loss = self._backward(batch, unit(targets))
         self._scaler.step(self._optimiser)
         self._scaler.update()
-        self.done += 1
+        return loss
 
     def _backward(self, batch: Any, targets: Tensor) -> Tensor:
         """Add the gradient of a batch to the parameters; return its loss."""
@@ -282,14 +241,11 @@ class Tuner:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that the next step depends on, as arrays of its own."""
-        arrays: dict[str, NDArray[Any]] = {
-            "done": np.array([self.done]),
-            "losses": array_of(self.losses),
-        }
+        arrays = super().state()
         if self._scaler.is_enabled():
             scaler = self._scaler.state_dict()
             arrays["scaler"] = np.array([scaler["scale"], scaler["_growth_tracker"]], np.float64)
-        return arrays | optimiser_arrays(self._parameters, self._optimiser)
+        return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``state`` returned; where that fails, nothing is changed.
@@ -298,17 +254,10 @@ class Tuner:
             LookupError, RuntimeError, TypeError, ValueError: it is of another tuning, or of a
                 device that computes in another type.
         """
-        done = int(arrays["done"][0])
-        if not 0 <= done <= self.steps:
-            raise ValueError(f"{done} steps of {self.steps} are done")
-        losses = like(self.losses, arrays["losses"])
-        scaler = self._scaler.state_dict()
-        if self._scaler.is_enabled():
-            scale, growth = arrays["scaler"]
-            scaler |= {"scale": scale, "_growth_tracker": int(growth)}
-        saved = SavedOptimiser(self._parameters, arrays)
-        self.done = done
-        self.losses.copy_(losses)
-        if self._scaler.is_enabled():
-            self._scaler.load_state_dict(scaler)
-        saved.restore(self._optimiser)
+        if not self._scaler.is_enabled():
+            super().restore(arrays)
+            return
+        scale, growth = arrays["scaler"]
+        scaler = self._scaler.state_dict() | {"scale": scale, "_growth_tracker": int(growth)}
+        super().restore(arrays)
+        self._scaler.load_state_dict(scaler)

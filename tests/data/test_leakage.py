@@ -127,13 +127,15 @@ def test_items_without_text_do_not_leak() -> None:
 def test_what_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
     put(tmp_path / "set/a.png", image_bytes())
     put(tmp_path / "set/b.png", b"")
-    found = undecodable(scanned(tmp_path / "set"))
-    assert found is not None
-    assert (found.kind, found.count, found.total) == ("undecodable", 1, 2)
-    assert found.examples[0]["id"] == "b.png"
-    assert Path(found.listed).is_file()
+    corpus = scanned(tmp_path / "set")
+    finding = undecodable(corpus.name, corpus.skipped, corpus.notices[0])
+    assert finding is not None
+    assert (finding.kind, finding.count, finding.total) == ("undecodable", 1, 2)
+    assert (finding.corpus, finding.message) == (corpus.name, corpus.notices[0])
+    assert finding.examples[0]["id"] == "b.png"
+    assert Path(finding.listed).is_file()
     (tmp_path / "set/b.png").unlink()
-    assert undecodable(scanned(tmp_path / "set")) is None
+    assert undecodable(corpus.name, scanned(tmp_path / "set").skipped, "") is None
 
 
 def test_findings_are_json() -> None:

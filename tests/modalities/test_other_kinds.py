@@ -9,7 +9,7 @@ from media_files import image_bytes, put, put_tar, sound_bytes
 from reactions.core.errors import DataError, MediaError, MissingError
 from reactions.core.storage import Blob
 from reactions.core.types import Item
-from reactions.data.audit import others
+from reactions.data.audit import DataFinding, others
 from reactions.data.manifest import read_items
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
@@ -24,6 +24,10 @@ from reactions.modalities.suffixes import count_others, describe_others
 def opened(path: Path, modality: str, **options) -> SourceCorpus:
     source = Source((str(path),), **{"max_bad": 1.0, **options})
     return open_corpus("x", modality, [source], tables=TableCache(path.parent / "cache"))
+
+
+def others_of(corpus: SourceCorpus) -> DataFinding | None:
+    return others(corpus.name, corpus.others, corpus.modality, corpus.skipped.n_rows)
 
 
 @pytest.fixture
@@ -81,11 +85,11 @@ def test_a_folder_that_holds_nothing_else_needs_no_word(tmp_path: Path) -> None:
     corpus = opened(tmp_path / "set", "image")
     assert corpus.others == {}
     assert corpus.notices == ()
-    assert others(corpus) is None
+    assert others_of(corpus) is None
 
 
 def test_a_finding_lists_them(mixed: Path) -> None:
-    finding = others(opened(mixed, "audio"))
+    finding = others_of(opened(mixed, "audio"))
     assert finding is not None
     assert (finding.kind, finding.corpus) == ("others", "x")
     assert finding.count == sum(opened(mixed, "audio").others.values())

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.types import Modality
-from reactions.data.audit import EXAMPLES, DataFinding, content_marks
+from reactions.data.audit import EXAMPLES, DataFinding, content_marks, others, undecodable
 from reactions.data.pairs.config import VIDEO
 from reactions.data.pairs.corpora import SourcePairs
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.corpus import SourceCorpus
 from reactions.modalities.registry import suffixes
-from reactions.modalities.suffixes import describe_others, suffix_of
+from reactions.modalities.suffixes import suffix_of
 from reactions.modalities.videos.files import SUFFIXES
 
 _BLOCK_ROWS = 1 << 14
@@ -27,36 +27,12 @@ _LEAST_NAME = 8
 
 def left_out(pairs: SourcePairs) -> DataFinding | None:
     """Return what is left out because a half is missing or cannot be used."""
-    skipped = pairs.skipped
-    if not skipped.n_bad:
-        return None
-    return DataFinding(
-        "undecodable",
-        pairs.name,
-        skipped.sentence("pairs"),
-        count=skipped.n_bad,
-        total=skipped.n_rows,
-        examples=tuple({"id": b.id, "place": b.place, "why": b.why} for b in skipped.first),
-        listed=str(skipped.listed or ""),
-    )
+    return undecodable(pairs.name, pairs.skipped, pairs.skipped.sentence("pairs"))
 
 
 def other_files(pairs: SourcePairs) -> DataFinding | None:
     """Return what lies beside videos and is none."""
-    counts = pairs.others
-    if not counts:
-        return None
-    n = sum(counts.values())
-    return DataFinding(
-        "others",
-        pairs.name,
-        describe_others(counts, VIDEO),
-        count=n,
-        total=n + pairs.skipped.n_rows,
-        examples=tuple(
-            {"ending": suffix or "none", "files": count} for suffix, count in counts.items()
-        )[:EXAMPLES],
-    )
+    return others(pairs.name, pairs.others, VIDEO, pairs.skipped.n_rows)
 
 
 def repeated_pairs(pairs: SourcePairs) -> DataFinding | None:
