@@ -6,7 +6,7 @@ import os
 import pickle
 import platform
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,6 +24,11 @@ from reactions.store.explain import altered
 
 _MOST_DIFFERENCES = 3
 
+_COMPANIONS = (
+    *("pillow", "av", "soundfile", "soxr", "sentencepiece", "tokenizers", "transformers"),
+    *("torchvision", "torchaudio", "open_clip_torch", "laion-clap", "timm", "peft"),
+)
+
 _E = TypeVar("_E", bound=Exception)
 
 
@@ -36,6 +41,7 @@ class WorkerRecipe:
         probe: name of a lock in it, which a worker has to see.
         load_encoder: opens a space on a device.
         versions: of the packages that decide what a step makes, where the run was begun.
+        companions: of those that decode and prepare items, likewise.
         environment: variables that settings, caches and trusted code are read from.
         folder: that relative paths start from.
         device: ``"cpu"``, or ``"cuda:0"``: the only one that Ray shows the worker.
@@ -46,6 +52,7 @@ class WorkerRecipe:
     probe: str
     load_encoder: LoadEncoder
     versions: Mapping[str, str]
+    companions: Mapping[str, str]
     environment: Mapping[str, str]
     folder: str
     device: str
@@ -68,11 +75,21 @@ def versions() -> dict[str, str]:
     Without torch's build: the head of a cluster often has one for CPUs alone, its nodes for CUDA.
     """
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for package in ("molspace", "torch", "numpy"):
+    return found | _installed(("molspace", "torch", "numpy"))
+
+
+def companions() -> dict[str, str]:
+    """Return the versions of packages on which details of decoded items and of encoders depend."""
+    return _installed(_COMPANIONS)
+
+
+def _installed(packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
         with suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    if "torch" in found:
-        found["torch"] = found["torch"].partition("+")[0]
+            version = metadata.version(package)
+            is_built = package.startswith("torch")
+            found[package] = version.partition("+")[0] if is_built else version
     return found
 
 
@@ -97,11 +114,12 @@ class RemoteWorker:
         self._first = 0
         self._signals: list[Signal] = []
 
-    def prepare(self) -> tuple[str, Exception | None]:
+    def prepare(self) -> tuple[str, Exception | None, list[str]]:
         """Get ready, once.
 
         Returns:
-            A label of the worker, with its node's name; and why it cannot be used, or None.
+            A label of the worker, with its node's name; why it cannot be used, or None; and what
+            else should be known of it.
         """
         recipe = self._recipe
         label = f"{recipe.device} on {platform.node()}"
@@ -119,8 +137,8 @@ class RemoteWorker:
                 torch.set_num_threads(recipe.threads)
             self._worker = Worker(store, recipe.device, recipe.load_encoder, self._stopping)
         except Exception as error:
-            return label, portable(error)
-        return label, None
+            return label, portable(error), []
+        return label, None, self._other_companions(label)
 
     def perform(self, order: int, keys: Sequence[Digest], rows: Rows | None) -> WorkOutcome:
         """Do a unit of work.
@@ -174,14 +192,16 @@ class RemoteWorker:
     def _warn(self, text: str) -> None:
         self._signals.append(StoreWarning(text))
 
+    def _other_companions(self, label: str) -> list[str]:
+        # Those that are missing are missed when they are needed, in words of their own.
+        known, here = self._recipe.companions, companions()
+        both = {name: version for name, version in known.items() if name in here}
+        if not (differing := _differing(both, here)):
+            return []
+        return [f"the worker {label} has {', '.join(differing)}: its rows can differ in details"]
+
     def _check_versions(self, label: str) -> None:
-        here = versions()
-        differing = [
-            f"{name} {here.get(name, 'is missing')} instead of {version}"
-            for name, version in self._recipe.versions.items()
-            if here.get(name) != version
-        ]
-        if differing:
+        if differing := _differing(self._recipe.versions, versions()):
             raise StepError(
                 f"the worker {label} has other packages than this machine",
                 why=", ".join(differing) + "; what it makes could differ",
@@ -229,6 +249,14 @@ class RemoteWorker:
                     step=step.label,
                 )
         return steps
+
+
+def _differing(known: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} {here.get(name, 'is missing')} instead of {version}"
+        for name, version in known.items()
+        if here.get(name) != version
+    ]
 
 
 def with_node(error: _E) -> _E:

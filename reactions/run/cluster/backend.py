@@ -90,6 +90,7 @@ class RayWorkers:
         warn: called with a sentence about what is amiss, in any thread.
         silence_s: a worker that answers nothing for so long is given up.
         wait_for_nodes_s: where all workers are lost, others are waited for so long.
+        patience_s: how long workers may take to start before it is reported.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class RayWorkers:
         warn: Callable[[str], None],
         silence_s: float = _SILENCE_S,
         wait_for_nodes_s: float = _WAIT_FOR_NODES_S,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._ray = ray
         self._places = places
@@ -115,9 +117,9 @@ class RayWorkers:
         self._workers: list[_Live] = []
         self._to_end: deque[Any] = deque()
         self._failure: MolspaceError | None = None
-        self._began_s = time.monotonic()
-        self._lost_s = self._began_s
+        self._lost_s = time.monotonic()  # when the last one was, or when it began
         self._wait_for_nodes_s = wait_for_nodes_s
+        self._patience_s = patience_s
         self._has_warned = False
         self._closing = threading.Event()
         self._changing = threading.Lock()
@@ -213,6 +215,7 @@ class RayWorkers:
             # thread of Ray's, which would wait for itself.
             self._to_end.append(live.actor)
             self._lost_s = time.monotonic()
+            self._has_warned = False
         self._end(live, error=WorkerLost(why))
 
     # --- watching --------------------------------------------------------------------
@@ -257,20 +260,24 @@ class RayWorkers:
                 fix="look into Ray's logs on the nodes; then run again: what is finished is kept",
             )
         waiting = len(self._starting)
-        if waiting and not self._has_warned and time.monotonic() - self._began_s > _PATIENCE_S:
+        if waiting and not self._has_warned and time.monotonic() - self._lost_s > self._patience_s:
             self._has_warned = True
+            alive = sum(not live.is_lost for live in self._workers)
             self._warn(
-                f"{waiting} of {waiting + len(self._workers)} workers have not started yet: they "
-                f"may wait for room on the cluster ({self._places.wants})"
+                f"{waiting} of {waiting + alive} workers have not started yet: they may wait for "
+                f"room on the cluster ({self._places.wants})"
+                + ("" if alive else "; until one starts, nothing is done")
             )
 
     def _take_in(self, place: Place, actor: Any, answer: Any) -> None:
         try:
-            label, problem = self._ray.get(answer)
+            label, problem, remarks = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             place.is_free = True
             self._warn(f"a worker on {place.name} ended before it was ready: {_why(error)}")
             return
+        for remark in remarks:
+            self._warn(remark)
         if problem is None:
             self._workers.append(_Live(actor, label, place))
             return

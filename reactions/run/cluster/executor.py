@@ -88,7 +88,7 @@ class RayExecutor:
             return self._dispatcher.run(targets)
 
     def _open(self, n_works: int) -> Backend:
-        from reactions.run.cluster.actor import WorkerRecipe, versions
+        from reactions.run.cluster.actor import WorkerRecipe, companions, versions
         from reactions.run.cluster.backend import RayWorkers
         from reactions.run.cluster.places import Places
 
@@ -109,6 +109,7 @@ class RayExecutor:
                 probe=probe,
                 load_encoder=self._load_encoder,
                 versions=versions(),
+                companions=companions(),
                 environment=environment,
                 folder=str(Path.cwd()),
                 device=places.device,

@@ -14,7 +14,7 @@ from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
 from reactions.run.backend import Progress
 from reactions.run.cluster import actor
-from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, portable, versions
+from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, companions, portable, versions
 from reactions.run.cluster.executor import _probe
 from reactions.store import Store, clocks, heartbeats, locks
 from reactions.store.heartbeats import Holder
@@ -34,6 +34,7 @@ def recipe_of(store, probe, tmp_path):
         probe=probe,
         load_encoder=load_encoder,
         versions=versions(),
+        companions=companions(),
         environment={},
         folder=str(tmp_path),
         device="cpu",
@@ -46,8 +47,9 @@ def worker(recipe, target=None):
 
 
 def problem(made):
-    label, error = made.prepare()
+    label, error, remarks = made.prepare()
     assert label.startswith("cpu on ")
+    assert remarks == []
     return error
 
 
@@ -158,6 +160,15 @@ def test_other_packages_are_refused(recipe):
     error = problem(worker(replace(recipe, versions=other)))
     assert "instead of 99.0" in error.why
     assert "numpy" not in error.why
+
+
+def test_other_packages_that_decode_are_reported(recipe):
+    known = {**recipe.companions, "pillow": "0.1", "no-such-package": "1"}
+    label, error, remarks = worker(replace(recipe, companions=known)).prepare()
+    assert error is None
+    (remark,) = remarks
+    assert remark.startswith(f"the worker {label} has pillow ")
+    assert remark.endswith("instead of 0.1: its rows can differ in details")
 
 
 def test_a_build_of_torch_for_another_device_is_no_other_version(recipe, monkeypatch):
