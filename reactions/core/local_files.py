@@ -54,6 +54,17 @@ def is_dir(path: Path) -> bool:
     return mode is not None and stat.S_ISDIR(mode)
 
 
+def leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether what a folder lists is a folder, or a link to one."""
+    # Of a link to itself DirEntry.is_dir raises; of others it needs no look at the file.
+    return is_dir(Path(entry.path)) if entry.is_symlink() else entry.is_dir()
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Return whether a path is a link to a file that is not there, or a circle of links."""
+    return path.is_symlink() and not exists(path)
+
+
 def _mode(path: Path) -> int | None:
     try:
         return path.stat().st_mode

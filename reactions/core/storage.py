@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +15,16 @@ from reactions.core.braces import expand
 from reactions.core.errors import DataError, MissingError
 from reactions.core.file_digests import SETTLED_NS
 from reactions.core.file_names import as_stored
+from reactions.core.file_patterns import matching
 from reactions.core.hashing import bytes_digest
-from reactions.core.local_files import check_regular, exists, is_dir, is_file
+from reactions.core.local_files import (
+    check_regular,
+    exists,
+    is_dir,
+    is_file,
+    leads_nowhere,
+    leads_to_folder,
+)
 from reactions.core.read_ahead import check_unchanged as check_remote_unchanged
 from reactions.core.read_ahead import forget_read, read_range
 from reactions.core.read_ahead import open_in_order as open_remote_in_order
@@ -185,17 +191,17 @@ class _Local:
         return [pattern] if exists(as_stored(Path(pattern))) else expand(pattern)
 
     def find(self, url: str) -> Iterator[Entry]:
-        paths = [as_stored(Path(url))]
-        if not exists(paths[0]) and any(c in url for c in "*?["):
-            _check_folder(url)
-            # Path.glob takes no absolute patterns.
-            matches = map(Path, glob.glob(_stored_pattern(url), recursive=True))  # noqa: PTH207
-            paths = sorted(path for path in matches if is_file(path))
+        stored = as_stored(Path(url))
+        is_pattern = not exists(stored) and any(c in url for c in "*?[")
+        paths = _matching(_stored_pattern(url)) if is_pattern else [stored]
         if not paths:
             raise MissingError(
                 f"no file matches '{url}'", fix="check the path, and the wildcards in it", path=url
             )
         for path in paths:
+            if is_pattern and leads_nowhere(path):
+                yield Entry(path.name, str(path), 0, "")  # a file that cannot be read, for now
+                continue
             try:
                 yield _entry(path.name, str(path), path.stat())
             except FileNotFoundError:
@@ -233,15 +239,16 @@ class _Local:
                 raise _unreadable(url, error) from error
 
 
-def _check_folder(pattern: str) -> None:
-    """Check that the folder before the first wildcard can be listed: glob skips what cannot be."""
-    folder = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0] or "/"
+def _matching(pattern: str) -> list[Path]:
+    """Return the files that an absolute pattern matches, and the links to nothing."""
     try:
-        with os.scandir(folder):
-            pass
+        found = matching(pattern)
     except OSError as error:
+        folder = str(error.filename or pattern)
         if is_transient(error):
             raise run_again(folder, error) from error
+        raise _unreadable(folder, error) from error
+    return [path for path in found if is_file(path) or leads_nowhere(path)]
 
 
 def _stored_pattern(pattern: str) -> str:
@@ -261,12 +268,12 @@ def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterat
         for child in children:
             if child.name.startswith("."):
                 continue
-            if child.is_dir():
+            if leads_to_folder(child):
                 yield from _walk(child.path, f"{prefix}{child.name}/", above | {own})
+            elif leads_nowhere(Path(child.path)):  # a file that cannot be read, for now
+                yield Entry(prefix + child.name, child.path, 0, "")
             elif child.is_file():
                 yield _entry(prefix + child.name, child.path, child.stat())
-            elif child.is_symlink():  # to nothing: a file that cannot be read, for now
-                yield Entry(prefix + child.name, child.path, 0, "")
 
 
 def entry_of(path: Path) -> Entry:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from reactions.core.errors import DataError, UsageError, suggestion
-from reactions.core.local_files import is_dir
+from reactions.core.addresses import Entry
+from reactions.core.errors import UsageError, suggestion
+from reactions.core.local_files import is_dir, leads_nowhere
+from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.inference.place_contents import PlaceContents
 from reactions.modalities import registry
@@ -23,7 +23,8 @@ def with_folders(
 ) -> tuple[list[str], list[PlaceContents]]:
     """Replace folders by the media in them and in the folders within, in order of their names.
 
-    What hidden files and folders hold is left out, as are links to folders.
+    What hidden files and folders hold is left out. Links to folders are followed, but not in
+    circles; links to nothing are counted.
 
     Args:
         inputs: command-line arguments.
@@ -67,10 +68,6 @@ def with_folders(
     return arguments, held
 
 
-class _File(NamedTuple):
-    name: str
-
-
 def check_known(modality: Modality) -> None:
     """Refuse a modality of which it is not known how its files end.
 
@@ -88,25 +85,21 @@ def check_known(modality: Modality) -> None:
 
 def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[str]]:
     """Return the paths of media within a folder, and the endings of what else there is."""
-    files: list[_File] = []
-
-    def unreadable(error: OSError) -> None:
-        raise DataError(
-            f"cannot read the folder '{error.filename}'",
-            why=(error.strerror or str(error)).lower(),
-        )
-
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        within = Path(parent).relative_to(folder)
-        files += [_File(str(within / name)) for name in names if not name.startswith(".")]
+    everything = walk(str(folder.absolute()))
+    files = [file for file in everything if not leads_nowhere(Path(file.url))]
     if modality:
         media, _ = sort_out(files, modality)
     else:
         media = [file for file in files if modality_of(file.name)]
     taken = {file.name for file in media}
-    rest = (file.name for file in files if file.name not in taken)
-    return sorted(taken), Counter(suffix_of(name) or "without an ending" for name in rest)
+    others = Counter(kind_left_out(file) for file in everything if file.name not in taken)
+    return sorted(taken), others
+
+
+def kind_left_out(file: Entry) -> str:
+    """Return what a file that is not taken is counted as."""
+    ending = suffix_of(file.name) or "without an ending"
+    return f"{ending} (a link to nothing)" if leads_nowhere(Path(file.url)) else ending
 
 
 def counted(others: Counter[str]) -> str:

@@ -15,13 +15,13 @@ from typing import Literal
 from reactions.core.addresses import Entry, absolute, is_url
 from reactions.core.braces import expand
 from reactions.core.errors import MissingError, UsageError
-from reactions.core.local_files import exists, is_dir
+from reactions.core.local_files import exists, is_dir, leads_nowhere
 from reactions.core.remote import url_name
 from reactions.core.storage import find, is_folder, walk
 from reactions.core.types import Modality
 from reactions.data.path_like import is_pattern, known_suffix
 from reactions.inference.arguments import MANIFEST_SUFFIXES
-from reactions.inference.folders import check_known, counted, with_folders
+from reactions.inference.folders import check_known, counted, kind_left_out, with_folders
 from reactions.inference.place_contents import PlaceContents
 from reactions.inference.place_kinds import CONTAINERS, is_address
 from reactions.modalities.encoded import too_large
@@ -162,6 +162,8 @@ def _sorted_out(
         is_named = ending == names_kind and (ending in CONTAINERS or ending in MANIFEST_SUFFIXES)
         if is_url(file.url) and is_medium and too_large(file.size_bytes):
             others[f"{ending} (too large)"] += 1
+        elif not is_url(file.url) and leads_nowhere(Path(file.url)):
+            others[kind_left_out(file)] += 1
         elif is_medium or (is_named and not (is_url(file.url) and ending in MANIFEST_SUFFIXES)):
             taken.append(as_typed)
         else:

@@ -56,6 +56,21 @@ def test_patterns(folder: Path, pattern: str, files: list[str] | None) -> None:
     assert len(notices) == (pattern != "x[1].png")
 
 
+@pytest.mark.parametrize("place", ["photos", "photos/**/*"])
+def test_links_are_followed_but_not_in_circles(folder: Path, place: str) -> None:
+    (folder / "photos/deep/up").symlink_to("..")
+    (folder / "photos/more").symlink_to("../my photos")
+    (folder / "photos/gone.png").symlink_to("nowhere.png")
+    arguments, (held,) = named_places([place], base=folder)
+    assert sorted(arguments) == [
+        "photos/a.png",
+        "photos/deep/b.PNG",
+        "photos/more/c d.png",
+        "photos/rain.wav",
+    ]
+    assert held.left_out == {".md": 1, ".txt": 1, ".png (a link to nothing)": 1}
+
+
 def test_what_a_pattern_leaves_out_is_counted(folder: Path) -> None:
     _, notices = named_places(["photos/*"], base=folder)
     assert list(map(str, notices)) == ["photos/* matches 2 files; left out: 1 .md, 1 .txt"]
