@@ -15,6 +15,7 @@ from reactions.ops.retrieval_exact import ExactTiles
 from reactions.ops.retrieval_sampled import SampledTiles, share_that_pays
 from reactions.ops.row_sums import RowSums, sum_up
 from reactions.ops.tensors import load_rows, unit
+from reactions.ops.threads import threads_of_torch
 from reactions.ops.tiles import Matrix, Tiling, plan_tiles
 
 MEMORY_BYTES = 2 << 30
@@ -142,7 +143,7 @@ def soft_retrieve(
             memory_bytes=memory_bytes,
             cuda=cuda,
             cached=half is None,
-            threads=torch.get_num_threads(),
+            threads=threads_of_torch(),
         )
     with full_float32():
         for start in range(0, n, tiling.query_rows):

@@ -77,7 +77,7 @@ class ShiftedTiles(RowSums):
         samples = {id(x): unit(sampled_rows(x, queries.device)) for x in (keys, *values)}
         self._key_mean = samples[id(keys)].mean(dim=0)
         self._value_means = [samples[id(value)].mean(dim=0) for value in values]
-        query_mean = queries.mean(dim=0)
+        query_mean = queries.nanmean(dim=0)  # a row that is no number spoils no other
         self._query_mean = query_mean * scale
         # The columns behind the first ``dim``, which multiply those of the keys (see ``add``):
         # [1, 1, shift, rest of shift, 0 ...] . [mean.k', rest of it, -1, -1 ...]
@@ -123,7 +123,8 @@ class ShiftedTiles(RowSums):
     def means(self) -> list[Tensor]:
         """Return the weighted means."""
         return [
-            offset + mean for offset, mean in zip(super().means(), self._value_means, strict=True)
+            offset.add_(mean)
+            for offset, mean in zip(super().means(), self._value_means, strict=True)
         ]
 
     def _add_block(self, rows: slice, k: Tensor, v: Sequence[Tensor]) -> None:

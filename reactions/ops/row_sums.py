@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from queue import SimpleQueue
+from threading import Event
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from reactions.ops.threads import share_among, shared_among
+from reactions.ops.threads import own_threads
 from reactions.ops.tiles import Matrix, Tiling, stream_tiles
 
 _MOST_OCTAVES = 126.0
@@ -77,8 +77,11 @@ class RowSums(ABC):
             sums += more
 
     def means(self) -> list[Tensor]:
-        """Return the weighted means, not rescaled: one (n, d_v) fp32 a value matrix."""
-        return [sums / self.total.unsqueeze(1) for sums in self.sums]
+        """Return the weighted means, not rescaled: one (n, d_v) fp32 a value matrix.
+
+        They take the place of the sums.
+        """
+        return [sums.div_(self.total.unsqueeze(1)) for sums in self.sums]
 
 
 def sum_up(
@@ -99,39 +102,57 @@ def sum_up(
         matrices: keys and values.
         tiling: how they are cut.
         device: where the products are computed.
-        progress: called by this thread with how many keys all lanes have added.
+        progress: called by this thread, after each tile, with how many keys have been added. What
+            it raises ends all lanes.
     """
     n_tiles = -(-len(matrices[0]) // tiling.key_rows)
-    n_lanes = min(tiling.lanes, n_tiles)
-    lanes = [sums, *(sums.another() for _ in range(n_lanes - 1))]
-    added, stopped = [0] * n_lanes, [False]
+    lanes = [sums, *(sums.another() for _ in range(min(tiling.lanes, n_tiles) - 1))]
+    stopping = Event()
+    # Of a tile, when it has been added; None when a lane ends.
+    rows_added: SimpleQueue[int | None] = SimpleQueue()
+    # torch holds these for each thread apart.
+    is_inference, is_grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def tiles(lane: int) -> Iterator[int]:
+        """Add the tiles of a lane, and yield the rows of each."""
+        parts = stream_tiles(matrices, tiling.key_rows, device, first=lane, every=len(lanes))
+        for start, (keys, *values) in parts:
+            lanes[lane].add(start, keys, values)
+            yield len(keys)
 
     def run(lane: int) -> None:
         try:
-            tiles = stream_tiles(matrices, tiling.key_rows, device, first=lane, every=n_lanes)
-            for start, (keys, *values) in tiles:
-                if stopped[0]:
-                    return
-                lanes[lane].add(start, keys, values)
-                added[lane] += len(keys)
-                if lane == 0:
-                    progress(sum(added))
+            with torch.inference_mode(is_inference), torch.set_grad_enabled(is_grad):
+                for rows in tiles(lane):
+                    rows_added.put(rows)
+                    if stopping.is_set():
+                        return
         except BaseException:
-            stopped[0] = True  # the others need not go on
+            stopping.set()
             raise
+        finally:
+            rows_added.put(None)
 
-    with ExitStack() as stack:
-        others = []
-        if n_lanes > 1:
-            share = max(1, torch.get_num_threads() // n_lanes)
-            stack.enter_context(shared_among(share))
-            pool = ThreadPoolExecutor(n_lanes - 1, "retrieval", share_among, (share,))
-            stack.enter_context(pool)
-            others = [pool.submit(run, lane) for lane in range(1, n_lanes)]
-        run(0)
-        for other in others:
-            other.result()
-    for other_sums in lanes[1:]:
-        sums.merge(other_sums)
-    if n_lanes > 1:
-        progress(sum(added))
+    done = 0
+    if len(lanes) == 1:
+        for rows in tiles(0):
+            done += rows
+            progress(done)
+        return
+    with own_threads(len(lanes)) as pool:
+        try:
+            runs = [pool.submit(run, lane) for lane in range(len(lanes))]
+            running = len(runs)
+            while running:
+                added = rows_added.get()
+                if added is None:
+                    running -= 1
+                else:
+                    done += added
+                    progress(done)
+        finally:
+            stopping.set()
+    for lane_run in runs:
+        lane_run.result()
+    for other in lanes[1:]:
+        sums.merge(other)

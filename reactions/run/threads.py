@@ -105,9 +105,9 @@ class Threads:
 
 
 def _work(worker: Worker, queue: SimpleQueue[_Order | None], torch_threads: int) -> None:
-    import torch
+    from reactions.ops.threads import share_among
 
-    torch.set_num_threads(torch_threads)  # OpenMP counts for every thread apart
+    share_among(torch_threads)  # OpenMP counts for every thread apart
     while _work_once(worker, queue):
         pass
 

@@ -225,6 +225,16 @@ def test_tiny_temperatures_are_computed_exactly(monkeypatch):
     assert error(out, reference(k, k, k, 0.001)) < 1e-3
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_query_that_is_no_number_spoils_no_other(precision):
+    q, k = clustered(30, 24, 0), clustered(90, 24, 1)
+    expected = np.delete(reference(q, k, k, 0.01), [3, 7], axis=0)
+    q[3], q[7, 2] = np.nan, np.inf
+    (found,) = soft_retrieve(q, k, [k], temperature=0.01, precision=use(precision))
+    assert found[[3, 7]].isnan().all()
+    assert error(found[[row not in (3, 7) for row in range(30)]], expected) < ROUND[precision]
+
+
 def test_inputs_are_left_alone():
     k = torch.from_numpy(clustered(20, 8, 1)) * 3
     before = k.clone()

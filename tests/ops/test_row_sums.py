@@ -103,15 +103,41 @@ def test_lanes_share_the_threads_of_torch(four_threads, monkeypatch):
         seen.add((threading.get_ident(), torch.get_num_threads()))
 
     monkeypatch.setattr(ExactTiles, "add", add)
-    k = np.ones((40, 8), np.float32)
+    k = np.ones((400, 8), np.float32)
     sum_up(exact(k), [k, k], Tiling(40, 40, 1, 2), torch.device("cpu"))
     assert len(seen) == 2
     assert {threads for _, threads in seen} == {2}
-    with ThreadPoolExecutor(1) as later:  # which torch sets up as the last setting says
-        assert later.submit(torch.get_num_threads).result() == 4
 
 
-@pytest.mark.parametrize("failing", [0, 3])
+def test_threads_that_torch_sees_first_amid_a_retrieval_keep_its_setting(four_threads):
+    k = np.ones((40, 8), np.float32)
+    seen = []
+
+    def progress(rows):
+        with ThreadPoolExecutor(1) as first_seen:
+            seen.append(first_seen.submit(torch.get_num_threads).result())
+            tiling = Tiling(4, 4, 10, 2)
+            first_seen.submit(soft_retrieve, k, k, [k], temperature=1, tiling=tiling).result()
+            seen.append(first_seen.submit(torch.get_num_threads).result())
+
+    sum_up(exact(k), [k, k], Tiling(40, 40, 10, 4), torch.device("cpu"), progress)
+    progress(40)
+    assert set(seen) == {4}
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_lanes_take_over_the_mode_of_autograd(mode, precision, four_threads):
+    q, k = (torch.from_numpy(rows).float() for rows in hard("near duplicates", 64))
+    options = {"temperature": 1 / 100, "precision": precision, "tiling": Tiling(60, 20, 50, 4)}
+    (expected,) = soft_retrieve(q, k, [k], **options)
+    with mode():
+        k.requires_grad_()
+        (found,) = soft_retrieve(q, k, [k], **options)
+    assert torch.equal(found, expected)
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize("failing", [0, 3, "progress"])
 def test_an_error_of_a_lane_is_raised_and_ends_the_others(failing, four_threads, monkeypatch):
     added = []
 
@@ -121,10 +147,14 @@ def test_an_error_of_a_lane_is_raised_and_ends_the_others(failing, four_threads,
         added.append(first)
         threading.Event().wait(1e-3)
 
+    def progress(rows):
+        if failing == "progress":
+            raise ValueError("tile progress")
+
     monkeypatch.setattr(ExactTiles, "add", add)
     k = np.ones((4000, 8), np.float32)
     with pytest.raises(ValueError, match=f"tile {failing}"):
-        sum_up(exact(k), [k, k], Tiling(40, 40, 1, 4), torch.device("cpu"))
+        sum_up(exact(k), [k, k], Tiling(40, 40, 1, 4), torch.device("cpu"), progress)
     assert len(added) < 2000
 
 
@@ -134,3 +164,4 @@ def test_progress_counts_the_tiles_of_all_lanes(four_threads):
     sum_up(exact(k), [k, k], Tiling(40, 40, 3, 4), torch.device("cpu"), seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 40
+    assert len(seen) == 14  # tiles
