@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal, TypeAlias
 
 import torch
+
+logger = logging.getLogger("reactions.kernels")  # which ``-v`` shows
 
 Precision: TypeAlias = Literal["fast", "exact"]
 """``exact`` computes in fp32. ``fast`` takes 16-bit products where the device has fast ones; soft
@@ -41,12 +45,24 @@ def gemm_dtype(
         # Tensor cores multiply float16 from 7.0 (Volta) on, bfloat16 from 8.0 (Ampere) on.
         capability = torch.cuda.get_device_capability(device)
         if purpose == "retrieval":
-            # Without fp32 results, float16 logits would lose what the shifts gain.
+            if capability >= (7, 0) and not WRITES_FP32:
+                # Without fp32 results, float16 logits would lose what the shifts gain.
+                _report_fp32()
             return torch.float16 if capability >= (7, 0) and WRITES_FP32 else None
         return torch.bfloat16 if capability >= (8, 0) else None
     if device.type == "cpu":
         return torch.bfloat16 if cpu_has_bfloat16() else None
     return None
+
+
+@lru_cache(maxsize=1)
+def _report_fp32() -> None:
+    """Say once why ``fast`` is not: with ``-v``."""
+    logger.info(
+        "torch %s has no 16-bit products with fp32 results, as 2.8 has: retrieval on CUDA is in "
+        "fp32, whatever the precision",
+        torch.__version__,
+    )
 
 
 @contextmanager

@@ -42,6 +42,18 @@ def test_cuda_follows_the_tensor_cores(capability, retrieval, training, monkeypa
     assert gemm_dtype("cuda:1", "training") is training
 
 
+def test_why_an_earlier_torch_retrieves_in_float32_is_reported_once(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(precision, "WRITES_FP32", False)
+    precision._report_fp32.cache_clear()
+    with caplog.at_level("INFO", logger="reactions.kernels"):
+        assert gemm_dtype("cuda:0", "retrieval") is None
+        assert gemm_dtype("cuda:0", "retrieval") is None
+        assert gemm_dtype("cuda:0", "training") is torch.bfloat16
+    (message,) = caplog.messages
+    assert "as 2.8 has: retrieval on CUDA is in fp32" in message
+
+
 def test_other_devices_stay_in_float32():
     assert gemm_dtype("meta", "retrieval") is None
 
