@@ -128,6 +128,35 @@ def test_without_a_gpu_it_says_so(device, words, monkeypatch, capsys):
     assert "\n  fix: " in captured.err
 
 
+@pytest.mark.parametrize(
+    ("codes", "status", "words"),
+    [
+        ((0, 0), 0, ""),
+        ((0, None), 0, "note: not ended in their time: train"),
+        ((None, 0), 1, "error: failed: tests"),
+        ((0, 1), 1, "error: failed: train"),
+    ],
+)
+def test_the_exit_status_says_whether_all_held(codes, status, words, tmp_path, monkeypatch, capsys):
+    names = ("tests", "train")
+    outcomes = [gpu.Outcome(n, n, 1.0, code, "") for n, code in zip(names, codes, strict=True)]
+    monkeypatch.setattr(gpu, "missing", lambda device: None)
+    monkeypatch.setattr(gpu, "machine", lambda device: {"gpu": "X"})
+    monkeypatch.setattr(gpu, "measured_peaks", lambda device: {})
+    monkeypatch.setattr(gpu, "run_all", lambda *_: outcomes)
+    monkeypatch.setattr(gpu, "write", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--out", str(tmp_path / "x.md")])
+    if status:
+        with pytest.raises(SystemExit) as stopped:
+            gpu.main()
+        assert stopped.value.code == status
+    else:
+        gpu.main()
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path / 'x.md'}\n"
+    assert words in captured.err
+
+
 def test_tables_are_made_until_the_time_is_up(capsys):
     made = []
 
