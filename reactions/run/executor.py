@@ -69,10 +69,10 @@ class ExecutorFactory(Protocol):
         """
 
 
-_FACTORIES: dict[str, ExecutorFactory | str] = {
-    DEFAULT: "reactions.run.local:LocalExecutor",
-    "ray": "reactions.run.cluster.executor:RayExecutor",
-}
+_LOCAL = "reactions.run.local:LocalExecutor"
+_RAY = "reactions.run.cluster.executor:RayExecutor"
+
+_FACTORIES: dict[str, ExecutorFactory | str] = {DEFAULT: _LOCAL, "ray": _RAY}
 
 
 def register(name: str, factory: ExecutorFactory | str) -> None:
@@ -93,19 +93,27 @@ def executor_names() -> list[str]:
 def check_executor(name: str) -> None:
     """Check that there is an executor of a name, without importing it.
 
+    What follows a colon is checked for those that are built in.
+
     Args:
         name: as in ``make_executor``.
 
     Raises:
-        UsageError: there is none, or several have the name.
+        UsageError: there is none, several have the name, or its address cannot mean anything.
     """
-    name = name.partition(":")[0]
+    name, _, address = name.partition(":")
     points = [point for point in plugins(GROUP) if point.name == name]
     refuse_namesakes(name, points, "executors", is_built_in=name in _FACTORIES)
     if name not in _FACTORIES and name not in (names := executor_names()):
         raise UsageError(
             f"unknown executor '{name}'", fix=suggestion(name, names), executor=name, known=names
         )
+    if name == "ray" and _FACTORIES[name] == _RAY:
+        from reactions.run.cluster.address import asked
+
+        asked(address, "auto")
+    elif address and _FACTORIES.get(name) == _LOCAL:
+        raise _no_address(name)
 
 
 def make_executor(
@@ -153,10 +161,14 @@ def _with_address(
     if callable(factory) and "address" in inspect.signature(factory).parameters:
         return {**options, "address": address}
     if address:
-        raise UsageError(
-            f"the executor '{name}' takes no address", fix=f"--executor {name}", executor=name
-        )
+        raise _no_address(name)
     return dict(options)
+
+
+def _no_address(name: str) -> UsageError:
+    return UsageError(
+        f"the executor '{name}' takes no address", fix=f"--executor {name}", executor=name
+    )
 
 
 def _of_package(

@@ -138,9 +138,25 @@ def test_commands_refuse_an_unknown_one_before_they_do_anything(command):
     assert "did you mean 'local'?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ray:?worker=2", "did you mean 'workers'?"),
+        ("ray:?workers=2;cpus=1", "is not a number from 1"),
+        ("ray:ray://head:10001", "no address of a cluster's node"),
+        ("local:here", "the executor 'local' takes no address"),
+    ],
+)
+def test_an_address_is_checked_before_anything_is_planned(name, words):
+    with pytest.raises(UsageError) as caught:
+        check_executor(name)
+    assert words in str(caught.value)
+
+
 def test_names_are_known_without_loading_anything_heavy():
     code = (
         "import sys, reactions.run.executor as e; e.check_executor('local')\n"
-        "assert not {'torch', 'reactions.run.local'} & set(sys.modules)"
+        "e.check_executor('ray:h:1')\n"
+        "assert not {'torch', 'ray', 'reactions.run.local'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
