@@ -215,7 +215,8 @@ def infer(
             "input gives, in folders of embeddings; texts and files are not read"
         )
     if samples:
-        say(f"no input: embedding the lab's {samples} sample items")
+        if not quiet:
+            say(f"no input: embedding the lab's {samples} sample items")
         compare = compare or not (classifies or out or format)
 
     about = writers.describe(target, chosen)

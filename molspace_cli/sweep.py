@@ -176,7 +176,7 @@ def sweep(
         _show(table, tasks, trivial, everything)
     elif out is None:
         print_text(to_csv(table), end="")
-    if out is not None and not as_json:
+    if out is not None and not as_json and not quiet:
         n = len(table.rows)
         say(f"{n:,} {'row' if n == 1 else 'rows'}: {out}")
 

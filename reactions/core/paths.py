@@ -103,11 +103,13 @@ def check_folders(*, data_is_given: bool = False) -> None:
         try:
             check_data(data)
         except MissingError as error:
+            error.fix += f", or unset {DATA_VARIABLE}"
             raise from_variable(error, DATA_VARIABLE) from None
     for folder in weights_folders():
         try:
             _check_there(folder, "weights", "give the folder that holds a folder a space")
         except MissingError as error:
+            error.fix += f", or unset {WEIGHTS_VARIABLE}"
             raise from_variable(error, WEIGHTS_VARIABLE) from None
     for variable in (CACHE_VARIABLE, "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         path = _chosen(variable)

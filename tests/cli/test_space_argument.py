@@ -108,6 +108,22 @@ class TestAFileOnStdin:
         assert (code, self.NOTE in err) == (0, False)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("infer", "hail", "--space", "bundle", "--format", "jsonl"),
+        ("infer", "hail", "rain", "--space", "bundle", "--compare"),
+        ("index", "bundle", "photos", "--out", "idx"),
+        ("search", "ready", "rain"),
+    ],
+    ids=" ".join,
+)
+def test_quiet_leaves_results_alone(run, line):
+    assert run("index", "bundle", "photos", "--out", "ready", "--quiet") == (0, "ready\n", "")
+    code, out, err = run(*line, "--quiet")
+    assert (code, err, out != "") == (0, "", True)
+
+
 def test_infer_says_the_factors_and_experts_it_used(run):
     used = ("infer", "hail", "--space", "bundle", "--format", "jsonl")
     _, _, err = run(*used, "--sigma", "CLAP_m:0.25,0.5", "--experts", "CLAP_m,InternVL")

@@ -111,11 +111,12 @@ def test_it_says_how_many_rows_were_written(made, molspace, monkeypatch, tmp_pat
     said = []
     monkeypatch.setattr(sweep, "say", said.append)
     path = tmp_path / "sweep.csv"
-    assert not molspace(
-        *("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", values, "-q"),
-        *("--out", str(path)),
-    )
-    assert said == [f"{text}{path}"]
+    line = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", values)
+    assert not molspace(*line, "--out", str(path))
+    assert said[-1] == f"{text}{path}"
+    said.clear()
+    assert not molspace(*line, "--out", str(path), "--overwrite", "-q")
+    assert said == []
 
 
 @pytest.mark.parametrize(
