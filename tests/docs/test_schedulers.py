@@ -43,7 +43,8 @@ def sent(folder, *arguments, **variables):
 
 
 @pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
-def test_a_copy_of_the_array(tmp_path):
+def test_a_copy_of_the_array(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the log is opened
     done = sent(tmp_path, EXPRESSION, SLURM_ARRAY_TASK_ID="3", SLURM_CPUS_PER_TASK="8")
     assert done.returncode == 0, done.stderr
     options = parsed(done.stdout.splitlines())
