@@ -106,12 +106,20 @@ def print_workers(
 
     from reactions.encoders.precomputed.adapter import PrecomputedAdapter
     from reactions.planning import workers as sim
-    from reactions.planning.measured_costs import recorded_seconds, seconds_by_rows
+    from reactions.planning.measured_costs import (
+        recorded_seconds,
+        seconds_by_rows,
+        whole_seconds,
+    )
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
 
-    recorded = recorded_seconds(session.store)
-    by_rows = seconds_by_rows(session.store, steps, recorded)
+    taken = recorded_seconds(session.store)
+    recorded = whole_seconds(session.store, steps, taken)
+    for step in steps:
+        if step.key not in recorded:  # all of its rows were taken over
+            taken.pop(step.key, None)
+    by_rows = seconds_by_rows(session.store, steps, taken)
     n_recorded = sum(step.key in recorded for step in steps)
     unknown = [step for step in steps if step.key not in recorded and step.key not in by_rows]
     # Without known operations an encoder's cost is 0; so, rightly, is that of reading embeddings.

@@ -4,7 +4,7 @@ import pytest
 from store_toys import rows
 
 from reactions.core.types import SpaceSpec
-from reactions.planning.measured_costs import recorded_seconds, seconds_by_rows
+from reactions.planning.measured_costs import recorded_seconds, seconds_by_rows, whole_seconds
 from reactions.steps.embed import EmbedLeaf
 from reactions.store import Store
 from reactions.store.made_by import Hardware
@@ -52,3 +52,18 @@ def test_without_a_record_of_devices_nothing_is_foretold(tmp_path):
     store.add_shard(shards, 0, 5, rows(0, 5), seconds=0.0)  # perhaps taken over
     assert store.complete(shards)
     assert seconds_by_rows(store, [embed(SPEC, "2", 9)], recorded_seconds(store)) == {}
+
+
+def test_rows_that_were_taken_over_would_take_as_long_as_the_others(store):
+    small = embed(SPEC, "1", 15)
+    assert whole_seconds(store, [small], recorded_seconds(store)) == {small.key: 6.0}
+
+
+def test_of_rows_that_were_all_taken_over_nothing_is_known(tmp_path):
+    store, reused, earlier = Store(tmp_path / "store"), embed(SPEC, "1", 5), embed(SPEC, "2", 5)
+    for step, seconds in ((reused, 0.0), (earlier, 3.0)):
+        shards = store.partial(step)
+        store.add_shard(shards, 0, 5, rows(0, 5), seconds=seconds)
+        assert store.complete(shards)
+    found = whole_seconds(store, [reused, earlier, embed(SPEC, "3", 5)], recorded_seconds(store))
+    assert found == {earlier.key: 3.0}
