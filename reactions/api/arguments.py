@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from reactions.core.errors import MediaError, UsageError
+from reactions.core.file_names import near_file
 from reactions.core.types import Item, Modality
 from reactions.data.path_like import never_a_file
 from reactions.inference.values import (
@@ -112,9 +113,11 @@ def _check_file(position: int, modality: Modality, value: str) -> None:
         kind = "it is a folder" if path.is_dir() else "there is no such file"
     except (OSError, ValueError):  # longer than any file's name, or with a null in it
         kind = "there is no such file"
+    near = near_file(value)
     raise MediaError(
         f"cannot read the {modality} '{value}'",
         why=never_a_file(value) or kind,
+        fix=f"did you mean '{near}'?" if near else "",
         path=str(path),
         position=position,
     )

@@ -13,7 +13,8 @@ from reactions.core.errors import MolspaceError
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_OPTION = re.compile(r"--([a-z][a-z-]*)")
+_OPTION = re.compile(r"""--([a-z][a-z-]*)( (?=[A-Z0-9"']|\w+:))?""")
+"""An option; the second group is the blank before its value, if it has one."""
 
 _OTHER_NAMES = {"task": "tasks", "template": "templates", "id": "ids", "corpus": "corpora"}
 """Options whose arguments are called otherwise."""
@@ -29,7 +30,8 @@ def python_names(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def written(match: re.Match[str]) -> str:
         name = match[1].replace("-", "_")
         candidates = (name, f"{name}_", _OTHER_NAMES.get(name, ""))
-        return next((known for known in candidates if known in arguments), match[0])
+        known = next((known for known in candidates if known in arguments), None)
+        return match[0] if known is None else known + ("=" if match[2] else "")
 
     @wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:

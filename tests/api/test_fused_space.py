@@ -252,6 +252,15 @@ def test_errors_name_arguments_not_options(fused, call, said):
     assert not any(f"--{name}" in str(caught.value) for name in OPTIONS), str(caught.value)
 
 
+def test_values_follow_arguments_as_in_python(fused):
+    with pytest.raises(reactions.MolspaceError) as caught:
+        fused.evaluate("esc50", centres="kb", selection="items")
+    assert caught.value.fix == "items=TASK:SPLIT, such as items=imagenet:train"
+    with pytest.raises(reactions.MolspaceError) as caught:
+        fused.sweep("esc50", sigma={"CLAP_x": "0:1:0.5"})
+    assert "(for one expert: sigma=NAME:0:1:0.5)" in caught.value.fix
+
+
 OPTIONS = ("sigma", "lambda", "experts", "metrics", "rule", "selection", "k", "items", "pairs")
 
 

@@ -135,7 +135,7 @@ def test_a_set_may_say_that_its_texts_are_texts(here, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"audio": ["dgo.wav"]}, "there is no such file"),
+        ({"audio": ["dgo.wav"]}, "did you mean 'dog.wav'?"),
         ({"audio": [Path("dgo.wav")]}, "there is no such file"),
         ({"audio": ["sounds"]}, "it is a folder"),
         ({"audio": "dog.wav"}, "audio takes a list"),

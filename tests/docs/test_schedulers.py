@@ -23,7 +23,10 @@ def parsed(words):
     root = typer.main.get_command(app)
     verbosity.add_options(root)
     assert words[:2] == ["molspace", "react"]
-    return root.commands["react"].make_context("molspace", words[2:]).params
+    try:
+        return root.commands["react"].make_context("molspace", words[2:]).params
+    finally:
+        verbosity.begin()  # closes the log that it names
 
 
 def sent(folder, *arguments, **variables):
