@@ -7,6 +7,7 @@ is refused before it is read.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -35,6 +36,19 @@ def expand_user(text: str | os.PathLike[str]) -> Path:
             fix="give the whole path; a name that begins with ~ is written ./~NAME",
             path=os.fspath(text),
         ) from None
+
+
+def whole_path(path: Path) -> Path:
+    """Return an absolute path without ``..``, by which a file is called the same from anywhere."""
+    whole = path.absolute()
+    if ".." not in whole.parts:
+        return whole
+    short = Path(os.path.normpath(whole))
+    # Behind a link to a folder .. is not the folder that is written before it.
+    with contextlib.suppress(OSError):
+        if short.samefile(whole):
+            return short
+    return whole.parent.resolve() / whole.name
 
 
 def exists(path: Path) -> bool:

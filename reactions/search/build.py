@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from reactions.core.addresses import is_url
 from reactions.core.errors import MolspaceError, UsageError
 from reactions.core.file_digests import DigestCache
-from reactions.core.local_files import exists
+from reactions.core.local_files import exists, whole_path
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem
@@ -224,19 +225,21 @@ def named(item: Item, prefix: str = "") -> Item:
     """Return an item by an id that means the same in another run.
 
     Where the input gives none, the number of a line and a path from the working folder do not: the
-    text itself, or the whole path, takes their place.
+    text itself, or the whole path, takes their place. Paths lose their ``..``.
 
     Args:
         item: as the input has it.
         prefix: stands, with a slash, before an id that the input gives; "" for nothing.
     """
+    value = item.value
+    if isinstance(value, Path):
+        value = whole_path(value)
+    elif isinstance(value, Blob) and not is_url(value.url):
+        value = replace(value, url=str(whole_path(Path(value.url))))
+    item = replace(item, value=value)
     if item.own_id:
         return replace(item, id=f"{prefix}/{item.id}") if prefix else item
-    if isinstance(item.value, Path):
-        return replace(item, id=str(item.value.absolute()))
-    if isinstance(item.value, str | Blob):
-        return replace(item, id=str(item.value))
-    return item
+    return replace(item, id=str(value)) if isinstance(value, Path | str | Blob) else item
 
 
 def _approximated(directory: Path, record: IndexRecord, kind: str) -> IndexRecord:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reactions.core.addresses import is_url
 from reactions.core.errors import UsageError
-from reactions.core.local_files import is_file
+from reactions.core.local_files import is_file, whole_path
 from reactions.core.storage import Blob
 from reactions.core.types import Item, Modality
 from reactions.search.index import SearchIndex
@@ -22,9 +22,10 @@ class KnownItems:
         if index is not None:
             for modality in index.modalities:
                 for number, item in index.items(modality):
-                    self._numbers[modality, item.id] = number, item.digest
+                    id = _without_dots(item.id) if item.id == item.source else item.id
+                    self._numbers[modality, id] = number, item.digest
                     if item.within:  # few files hold many items
-                        self._within[modality, item.id] = sys.intern(item.within)
+                        self._within[modality, id] = sys.intern(_without_dots(item.within))
         self._seen: set[tuple[Modality, str]] = set()
         self._changed: dict[tuple[Modality, str], int] = {}
 
@@ -88,3 +89,9 @@ class KnownItems:
         for (modality, _), number in self._changed.items():
             rows.setdefault(modality, []).append(number)
         return rows
+
+
+def _without_dots(path: str) -> str:
+    """Return the path of a file as items are called now; indexes from before may have ``..``."""
+    is_dotted = path.startswith("/") and "/../" in path
+    return str(whole_path(Path(path))) if is_dotted else path

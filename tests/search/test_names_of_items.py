@@ -1,0 +1,39 @@
+"""How an index calls items, from whichever folder they are named."""
+
+from pathlib import Path
+
+from indexed import add, target_at
+from media_files import image_bytes
+
+from reactions.core.types import Item
+from reactions.search import build
+
+
+def test_a_file_is_called_the_same_from_every_folder(tmp_path, monkeypatch):
+    target = target_at(tmp_path / "bundle")
+    for folder in ("photos", "work", "far/away"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "photos/a.png").write_bytes(image_bytes(1))
+    (tmp_path / "link").symlink_to("far/away")
+    index = tmp_path / "index"
+
+    def added(folder, path):
+        monkeypatch.chdir(tmp_path / folder)
+        return add(index, target, [Item(path, "image", Path(path), own_id=False)], tmp_path)
+
+    assert added("photos", "a.png").added == {"image": 1}
+    again = [("work", "../photos/a.png"), (".", "photos/../photos/a.png")]
+    again += [("far/away", "../../photos/a.png"), (".", "link/../../photos/a.png")]
+    for folder, path in again:
+        assert added(folder, path).kept == 1, path
+
+
+def test_indexes_whose_paths_have_dots_are_gone_on_with(tmp_path, monkeypatch):
+    target = target_at(tmp_path / "bundle")
+    (tmp_path / "a.png").write_bytes(image_bytes(1))
+    (tmp_path / "work").mkdir()
+    item = Item("x", "image", Path(f"{tmp_path}/work/../a.png"), own_id=False)
+    with monkeypatch.context() as before:
+        before.setattr(build, "whole_path", Path.absolute)
+        assert add(tmp_path / "index", target, [item], tmp_path).added == {"image": 1}
+    assert add(tmp_path / "index", target, [item], tmp_path).kept == 1
