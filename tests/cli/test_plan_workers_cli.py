@@ -78,8 +78,8 @@ def test_what_is_counted_is_said(molspace, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--workers", "0"], "--workers 0 is not a list of numbers"),
-        (["--workers", "two"], "--workers two is not a list"),
+        (["--workers", "0"], "--workers: '0' is not a list of numbers"),
+        (["--workers", "two"], "--workers: 'two' is not a list"),
         (["--workers", "2", "--shards"], "do not go together"),
         (["--shards", "--draw", "dot"], "do not go together"),
         (["--anew"], "--anew is about --workers"),
