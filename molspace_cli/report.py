@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,12 @@ from molspace_cli.groups import grouped
 from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
+    from reactions.experiments.report.product_report import Omission
     from reactions.planning.plan import Plan
     from reactions.products.target import Target
     from reactions.session import Session
+
+_LEFT_OUT = " is left out"
 
 
 @named_space
@@ -95,10 +99,10 @@ def report(
     gathered = gather(session, target, tasks, method=drawn_by, cached=cached, confirm=asked)
     write(out, render(gathered, method=drawn_by), overwrite=overwrite)
     size_bytes = out.stat().st_size
-    for lack in gathered.lacks:
-        say(f"missing: {lack.what}" + (f": {lack.why}" if lack.why else ""))
-        if lack.fix and not quiet:
-            say(f"  fix: {lack.fix}")
+    for what, why, fix in summed(gathered.lacks):
+        say(f"missing: {what}" + (f": {why}" if why else ""))
+        if fix and not quiet:
+            say(f"  fix: {fix}")
     if as_json:
         print_json(
             "report",
@@ -116,6 +120,26 @@ def report(
     if not quiet:
         say(f"lab: {gathered.lab}   {human_bytes(size_bytes)}")
     print_path(out)
+
+
+def summed(lacks: Sequence[Omission]) -> list[tuple[str, str, str]]:
+    """Return what is missing, why, and the fix; tasks left out for one reason together.
+
+    Args:
+        lacks: in the order of the page.
+    """
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for lack in lacks:
+        name = lack.what.removesuffix(_LEFT_OUT)
+        is_task = name != lack.what
+        rows.setdefault(("" if is_task else lack.what, lack.why, lack.fix), []).append(name)
+    return [(what or _left_out(names), why, fix) for (what, why, fix), names in rows.items()]
+
+
+def _left_out(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]}{_LEFT_OUT}"
+    return f"{len(names)} tasks are left out, {', '.join(names)}"
 
 
 def _target(

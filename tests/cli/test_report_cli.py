@@ -5,7 +5,9 @@ from report_lab import HEADLINE, TinyLab, tiny_session, use_fakes
 
 from molspace_cli import opening
 from molspace_cli.__main__ import main
+from molspace_cli.report import summed
 from reactions.experiments.report.page import SECTIONS
+from reactions.experiments.report.product_report import Omission
 from reactions.run.events import PlanStarted
 
 
@@ -98,3 +100,15 @@ def test_cached_shows_a_trained_reaction_and_runs_nothing(run):
     assert code == 0
     assert "missing: coco is left out: its score is not in the cache" in err
     assert "done in" not in err
+
+
+def test_tasks_that_are_left_out_for_one_reason_are_summed():
+    why, fix = "its score is not in the cache", "molspace report without --cached"
+    lacks = [Omission("map", "no map", "none is available")]
+    lacks += [Omission("scores", f"{task} is left out", why, fix) for task in "abd"]
+    lacks.insert(3, Omission("scores", "c is left out", "no data"))
+    assert summed(lacks) == [
+        ("no map", "none is available", ""),
+        ("3 tasks are left out, a, b, d", why, fix),
+        ("c is left out", "no data", ""),
+    ]
