@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,13 +95,7 @@ class RayExecutor:
         ray = self._exits.enter_context(_connected(self._asked))
         places = Places(self._asked, n_works, ray.nodes)
         probe = self._exits.enter_context(_probe(self._store))
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if (name.startswith(_SENT) or name in _PLACES)
-            and not _SECRET.search(name)
-            and without_credentials(value) == value
-        }
+        environment = sent_environment(os.environ)
 
         def recipe(place: Place) -> WorkerRecipe:
             return WorkerRecipe(
@@ -118,6 +112,17 @@ class RayExecutor:
 
         # The dispatcher has made the store's warnings events of its own thread.
         return RayWorkers(ray, places, recipe, pickle.dumps(list(self._targets)), self._store.warn)
+
+
+def sent_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that workers are sent: settings, and never what may be a secret."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if (name.startswith(_SENT) or name in _PLACES)
+        and not _SECRET.search(name)
+        and without_credentials(value) == value
+    }
 
 
 def _import_ray() -> Any:

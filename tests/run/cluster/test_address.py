@@ -58,3 +58,31 @@ def test_a_head_that_does_not_answer_is_refused_at_once():
         assert "nothing answers there" in caught.value.why
     for other in ("", "auto", "local", "HOST"):
         executor._check_answers(other)
+
+
+def test_workers_are_sent_settings_and_no_secrets():
+    settings = {
+        "MOLSPACE_CACHE": "s3://box/prefix",
+        "MOLSPACE_DATA": "/data/a?b",
+        "XDG_CACHE_HOME": "/scratch",
+        "HF_HOME": "/hub",
+        "TRANSFORMERS_OFFLINE": "1",
+        "AWS_ENDPOINT_URL": "http://10.0.0.1:9000",
+        "AWS_REGION": "eu-central-1",
+    }
+    secrets = {
+        "HF_TOKEN": "SECRET",
+        "MOLSPACE_API_KEY": "SECRET",
+        "HF_HUB_AUTH": "SECRET",
+        "MOLSPACE_SERVE_PASSWORD": "SECRET",
+        "HF_ENDPOINT": "https://name:SECRET@mirror",
+        "MOLSPACE_LAB": "https://host/lab.toml?sig=SECRET",
+        "AWS_SECRET_ACCESS_KEY": "SECRET",
+        "AWS_ACCESS_KEY_ID": "SECRET",
+        "AWS_SESSION_TOKEN": "SECRET",
+        "AWS_PROFILE": "mine",
+        "OPENAI_API_KEY": "SECRET",
+        "HTTPS_PROXY": "http://name:SECRET@proxy",
+        "PATH": "/bin",
+    }
+    assert executor.sent_environment(settings | secrets) == settings
