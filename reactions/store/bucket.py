@@ -231,6 +231,10 @@ class Bucket:
         self._objects.write(name, b"")
         self._objects.remove([name])
 
+    def making_room(self, write: Callable[[], _T]) -> _T:
+        """Let copies go where the disk is full."""
+        return self.copies.making_room(write)
+
     # --- who uses what ---------------------------------------------------------------
 
     def caveat(self) -> str:

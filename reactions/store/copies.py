@@ -19,7 +19,7 @@ import numpy as np
 
 from reactions.core.errors import StoreError
 from reactions.core.hashing import file_digest
-from reactions.store.disk import open_array, unreadable
+from reactions.store.arrays import open_array, unreadable
 from reactions.store.files import disk_errors, link, temporary_folder
 from reactions.store.objects import Objects, is_full
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import time
-import tokenize
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -14,12 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from reactions.core.errors import StoreError
 from reactions.core.hashing import JSON, file_digest
 from reactions.core.types import Digest
 from reactions.store import clocks, leases
+from reactions.store.arrays import open_array
 from reactions.store.clocks import age_s, ahead_s
 from reactions.store.files import link, publish, replace_json
 from reactions.store.heartbeats import Life, watch_until_known
@@ -36,14 +33,10 @@ from reactions.store.locks import (
 from reactions.store.places import GRACE_S, UNLOCKED_GRACE_S, OnBusy
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from reactions.store.layout import StoreLayout
-
-_SMALL_BYTES = 1 << 20
-"""Shards up to this size are read whole: a memory map keeps a file descriptor open for as long
-as anything refers to a part of it, and the heads of a product have hundreds of small tensors."""
-
 
 SETTLING_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Pauses between looks for what another process says it has made."""
@@ -163,6 +156,10 @@ class Disk:
     def try_writing(self, root: Path) -> None:
         """Make a file in the root."""
         clocks.touch_once(root)
+
+    def making_room(self, write: Callable[[], _T]) -> _T:
+        """Write once: what is here is kept nowhere else."""
+        return write()
 
     # --- who uses what ---
 
@@ -317,43 +314,6 @@ def children(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
-
-
-def open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Read a small ``.npy`` file, memory-map a large one.
-
-    Args:
-        path: the file.
-        dtype: that it must hold.
-        shape: likewise.
-
-    Raises:
-        StoreError: it cannot be read, or holds something else.
-    """
-    try:
-        # Mapped first, so that a file of another shape is refused before it is read.
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    # numpy parses the header as a Python literal: hence the last two.
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        raise unreadable(path, str(error)) from error
-    if array.dtype != dtype or array.shape != shape:
-        raise unreadable(path, f"it holds {array.dtype} {array.shape}, not {dtype} {shape}")
-    if array.nbytes > _SMALL_BYTES:
-        return np.asarray(array)  # not the memmap subclass
-    array = np.array(array)
-    # As the memory map of a large one is.
-    array.flags.writeable = False
-    return array
-
-
-def unreadable(path: Path, why: str) -> StoreError:
-    """Return the error for an entry's file that cannot be read."""
-    return StoreError(
-        f"cannot read {path.name} of entry {path.parent.name[:12]} in the store",
-        why=why,
-        fix="molspace cache verify --repair   puts damaged entries aside; then run again",
-        path=str(path),
-    )
 
 
 def move_aside(tmp: Path, folder: Path) -> Path | None:

@@ -136,9 +136,19 @@ class Partial:
             StepError: names, types, widths or record differ from earlier shards of the step.
             OSError: it cannot be written.
         """
+        made_by = (MadeBy(hardware, start, stop),) if hardware else ()
+        self._place.making_room(lambda: self._add(start, stop, artifact, seconds, made_by))
+
+    def _add(
+        self,
+        start: int,
+        stop: int,
+        artifact: Artifact,
+        seconds: float | None,
+        made_by: tuple[MadeBy, ...],
+    ) -> None:
         with temporary_folder(self._layout.tmp) as temp:
             arrays = write_arrays(temp, artifact, self._place.prefix())
-            made_by = (MadeBy(hardware, start, stop),) if hardware else ()
             manifest = _manifest(self._step, artifact.meta, arrays, seconds, made_by)
             write_json(temp / SHARD_JSON, manifest.to_json())
             # Or two threads, each with a first shard, would both find nothing to agree with.

@@ -170,6 +170,9 @@ class StorePlace(Protocol):
     def try_writing(self, root: Path) -> None:
         """Write something, and remove it."""
 
+    def making_room(self, write: Callable[[], _T]) -> _T:
+        """Return what ``write`` does; on a full disk again, if something could go before."""
+
     # --- who uses what ---
 
     def caveat(self) -> str:

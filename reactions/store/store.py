@@ -290,7 +290,11 @@ class Store(OpenedStore):
     # --- within ----------------------------------------------------------------------
 
     def _write_entry(self, key: Digest, fill: Callable[[Path], EntryManifest]) -> None:
-        with self._writing(), temporary_folder(self.layout.tmp) as folder:
+        with self._writing():
+            self._place.making_room(lambda: self._write_once(key, fill))
+
+    def _write_once(self, key: Digest, fill: Callable[[Path], EntryManifest]) -> None:
+        with temporary_folder(self.layout.tmp) as folder:
             manifest = fill(folder)
             write_json(folder / MANIFEST_JSON, manifest.to_json())
             target = self.layout.entry(key)

@@ -22,7 +22,7 @@ PRELUDE = f"""
     from reactions.core.step import Artifact
     from reactions.steps.assemble import Assemble
     from toy_steps import make_step
-    from reactions.store import Store, disk
+    from reactions.store import Store, arrays
     store = Store(Path(sys.argv[1]) / "cache")
     # The standard streams and what the interpreter has open, and then 40 more.
     taken = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 16
@@ -46,7 +46,7 @@ def run(code, tmp_path):
 def test_many_heads_are_assembled_with_few_files_open(tmp_path, small):
     """24 heads of 5 tensors each: 120 files, and 24 entries in use at once."""
     code = f"""
-        disk._SMALL_BYTES = {small}
+        arrays._SMALL_BYTES = {small}
 
         def train(seed):
             def make(context, inputs, start, stop):
@@ -68,7 +68,7 @@ def test_many_heads_are_assembled_with_few_files_open(tmp_path, small):
 
 def test_arrays_of_many_shards_are_read_with_few_files_open(tmp_path):
     code = """
-        disk._SMALL_BYTES = 0
+        arrays._SMALL_BYTES = 0
 
         def rows(seed):
             def make(context, inputs, start, stop):

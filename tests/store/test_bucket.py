@@ -14,7 +14,7 @@ from store_toys import artifact, rows, step
 
 from reactions.core.errors import StoreError
 from reactions.core.step import Artifact
-from reactions.store import Store, copies
+from reactions.store import Store, copies, files, manifest
 from reactions.store.bucket import Bucket
 
 WHOLE = step(seed=7)
@@ -176,6 +176,26 @@ def test_copies_give_way_when_the_disk_is_full(store, tmp_path, monkeypatch):
         found.arrays["x"][:]
     assert "no space left" in caught.value.why
     assert "gc --copies" in caught.value.fix
+
+
+@pytest.mark.parametrize("is_shard", [False, True])
+def test_results_find_room_where_copies_were(store, monkeypatch, is_shard):
+    store.put(WHOLE, artifact())
+    assert list((store.root / "copies").glob("*/*.npy"))
+    usual = files.write_rows
+
+    def write_rows(path, array):
+        if len(list((store.root / "copies").glob("*/*.npy"))) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(path, array)
+
+    monkeypatch.setattr(manifest, "write_rows", write_rows)
+    if is_shard:
+        store.add_shard(store.partial(BY_ROWS), 0, 2, rows(0, 2))
+        assert store.partial(BY_ROWS).finished == [(0, 2)]
+    else:
+        store.put(step(seed=3), rows(3, 4))
+        assert store.lookup(step(seed=3).key).arrays["x"][:].item() == 3
 
 
 def test_blocks_find_room_where_copies_were(ranges, store, monkeypatch):
