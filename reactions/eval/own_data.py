@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -156,9 +157,10 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
 
 def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     side = scan.reader.labelled()
-    part, unskipped = scan.part(side, scan.reader.remarks), ~scan.skipped(side)
-    queries = scan.corpus(side, part, unskipped)
     classes = tuple(sorted({label for labels in side.labels for label in labels}))
+    remarks = [*scan.reader.remarks, *odd_classes(classes)]
+    part, unskipped = scan.part(side, remarks), ~scan.skipped(side)
+    queries = scan.corpus(side, part, unskipped)
     number = {label: i for i, label in enumerate(classes)}
     rows = [
         [number[label] for label in side.labels[i]] for i in np.flatnonzero(part.good & unskipped)
@@ -170,3 +172,28 @@ def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     for i, row in enumerate(rows):
         targets[i, row] = True
     return MultilabelData(queries, targets, classes, expected=len(side.ids))
+
+
+def odd_classes(classes: Sequence[str]) -> list[str]:
+    """Say what is probably not meant about classes, which are scored as they are written."""
+    said = []
+    if classes and all(_NUMBER.fullmatch(name) for name in classes):
+        shown = ", ".join(f"'{name}'" for name in classes[:3])
+        said.append(
+            f"its classes are numbers ({shown}{', ...' if len(classes) > 3 else ''}), and prompts "
+            "call them so: name the column that has their names"
+        )
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    twins = [names for names in alike.values() if len(names) > 1]
+    if twins:
+        shown = " and ".join(f"'{name}'" for name in twins[0])
+        more = f", and so do {len(twins) - 1} more" if len(twins) > 1 else ""
+        said.append(
+            f"the classes {shown} differ in case or blanks alone{more}: scored as different"
+        )
+    return said
+
+
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")

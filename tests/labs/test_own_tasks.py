@@ -283,6 +283,23 @@ def test_a_column_holds_the_class():
     assert load(SOUNDS).own_tasks["sounds"].task.templates == ("the sound of {class}", "{class}")
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("1 2 1", "its classes are numbers ('1', '2'), and prompts call them so"),
+        ("0.5 -2 1,5", "its classes are numbers ('-2', '0.5', '1,5'), and"),
+        ("Rain rain wind", "the classes 'Rain' and 'rain' differ in case or blanks alone"),
+        ("1 rain 2", ""),
+        ("rain rain wind", ""),
+    ],
+)
+def test_classes_that_are_probably_not_meant_are_named(labels, said):
+    rows = [f'{i}.wav,"{label}"' for i, label in enumerate(labels.split())]
+    table("sounds.csv", "file,label", *rows)
+    notices = read(SOUNDS, "sounds").queries.notices
+    assert said in notices[0] if said else not notices
+
+
 def test_a_file_that_is_listed_twice_counts_once():
     table("sounds.csv", "file,label", "0.wav,rain", "1.wav,wind", "0.wav,wind")
     data = read(SOUNDS + "max_bad = 0.5", "sounds")

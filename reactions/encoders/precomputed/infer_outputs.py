@@ -205,10 +205,10 @@ def _facts(path: Path, table: EmbeddingFile) -> dict[str, Any]:
 # --- lines ---------------------------------------------------------------------------
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, int, int, int]:
     """Return what changes when a file does, by which its lines are remembered."""
     stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 @lru_cache(maxsize=8)
