@@ -66,7 +66,7 @@ def _run() -> int:
         import typer
 
         from molspace_cli.app import app, root_command
-        from molspace_cli.usage import refuse_valueless
+        from molspace_cli.usage import refuse_repeated, refuse_valueless
 
         if COMPLETION_VARIABLE in os.environ:  # a shell asks, by the script that typer installed
             app(prog_name=PROGRAM)
@@ -77,6 +77,7 @@ def _run() -> int:
     verbosity.begin()
     try:
         refuse_valueless(command, sys.argv[1:])
+        refuse_repeated(command, sys.argv[1:])
         with opening.left_open, command.make_context(PROGRAM, sys.argv[1:]) as context:
             try:
                 command.invoke(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from typer.core import TyperGroup
@@ -10,10 +11,13 @@ from typer.core import TyperGroup
 class DefaultGroup(TyperGroup):
     """A group whose first command runs where the command line names none."""
 
+    def followed(self, arguments: Sequence[str]) -> list[str]:
+        """Return arguments that begin with a command: the default one, where they name none."""
+        asks = bool(arguments) and arguments[0] in ("-h", "--help")
+        if not arguments or asks or arguments[0] in self.commands:
+            return list(arguments)
+        return [next(iter(self.commands)), *arguments]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command's name before arguments that name no command."""
-        default = next(iter(self.commands))
-        asks = args and args[0] in ("-h", "--help")
-        if args and not asks and args[0] not in self.commands:
-            args = [default, *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, self.followed(args))

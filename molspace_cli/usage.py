@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from molspace_cli.default_command import DefaultGroup
+
 if TYPE_CHECKING:
     from reactions.core.errors import UsageError
 
@@ -68,6 +70,37 @@ def refuse_valueless(root: Any, arguments: Sequence[str]) -> None:
             )
 
 
+def refuse_repeated(root: Any, arguments: Sequence[str]) -> None:
+    """Refuse options with one value that are given two: the first would be ignored.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from reactions.core.errors import UsageError
+
+    path, command = _command(root, arguments)
+    known = {o: param for param in command.params if _takes_value(param) for o in param.opts}
+    given: dict[str, str] = {}
+    words = iter(arguments)
+    for argument in words:
+        if argument == "--":
+            return
+        head, equals, tail = argument.partition("=")
+        param = known.get(head)
+        if param is None or (equals and not head.startswith("--")):
+            continue
+        value = tail if equals else next(words, "")
+        before = given.setdefault(param.name, value)
+        if before != value and not param.multiple:
+            joined = f"{head} {before},{value}" if "," in (param.metavar or "") else ""
+            raise UsageError(
+                f"{head} is given twice",
+                why=f"it has one value, and here are '{before}' and '{value}'",
+                fix=joined or "leave one of them out",
+                command=path,
+            )
+
+
 def _takes_value(param: Any) -> bool:
     return param.param_type_name == "option" and not getattr(param, "is_flag", False)
 
@@ -114,11 +147,15 @@ def translated(error: Exception, root: Any, arguments: Sequence[str]) -> UsageEr
 def _command(root: Any, arguments: Sequence[str]) -> tuple[str, Any]:
     """Return the path and the command that a command line names, as far as it names one."""
     path, command = "molspace", root
-    for argument in arguments:
+    rest = list(arguments)
+    while rest:
+        if isinstance(command, DefaultGroup):
+            rest = command.followed(rest)
         commands = getattr(command, "commands", {})
-        if argument not in commands:
+        if rest[0] not in commands:
             break
-        path, command = f"{path} {argument}", commands[argument]
+        path, command = f"{path} {rest[0]}", commands[rest[0]]
+        rest = rest[1:]
     return path, command
 
 
