@@ -92,10 +92,13 @@ def _run() -> int:
 
 
 def _say_noticed() -> None:
-    """Report what decoding noticed, if anything was decoded."""
-    if (noticed := sys.modules.get("reactions.modalities.noticed")) is not None:
-        for text in noticed.take():
-            say(f"note: {text}")
+    """Report what decoding noticed, and what encoders left out, if anything was embedded."""
+    if {"reactions.modalities.noticed", "reactions.core.left_out"}.isdisjoint(sys.modules):
+        return
+    from reactions.modalities import noticed
+
+    for text in noticed.take():
+        say(f"note: {text}")
 
 
 def _ended(code: int) -> int:

@@ -77,16 +77,22 @@ def explain(
 ) -> None:
     """Say for each step of a reaction whether it is in the cache, and if not, why.
 
-    A result whose rows were made by different devices is named. --json has the devices of all.
+    A result whose rows were made by different devices is named, and what encoders left out of
+    items, such as the ends of long texts. --json has devices and counts of all.
 
     Examples:
       molspace cache explain "ImageBind + Cr(CLAP_m)"
     """
+    from reactions.modalities.noticed import left_out_sentences
+    from reactions.run.counts import counts_of
     from reactions.store.made_by import mixture
     from reactions.store.maintenance import made_by
 
     session, planned, reasons = planned_states(expression, planning)
     devices = made_by(session.store.layout, [key for key in reasons if reasons[key] == "hit"])
+    left_out = counts_of(
+        session.store, [step for step in planned.steps() if reasons[step.key] == "hit"]
+    )
     rows = [(step.label, step.key[:12], reasons[step.key]) for step in planned.steps()]
     if as_json:
         body: list[dict[str, Any]] = [
@@ -95,6 +101,7 @@ def explain(
                 "key": step.key[:12],
                 "state": reasons[step.key],
                 "made_by": [part.to_json() for part in devices.get(step.key, ())],
+                "items_cut": left_out[step.key].in_words() if step.key in left_out else None,
             }
             for step in planned.steps()
         ]
@@ -104,6 +111,8 @@ def explain(
     for step in planned.steps():
         if mixed := mixture(devices.get(step.key, ())):
             say(f"'{step.label}' was made by devices that can round differently: {mixed}")
+        for text in left_out_sentences(left_out[step.key]) if step.key in left_out else ():
+            say(f"'{step.label}': {text}")
 
 
 @app.command("verify")

@@ -104,6 +104,10 @@ def _encodable(error: UnicodeError) -> tuple[str | bytes, int]:
 def print_json(kind: str, body: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout, with its schema; NaN and infinities as null."""
     whole = {"schema": f"molspace.{kind}/{SCHEMA}", **body}
+    # Where nothing was embedded the module is not there, and nothing was left out.
+    counted: list[Any] = getattr(sys.modules.get("reactions.core.left_out"), "waiting", list)()
+    if counted:
+        whole["items_cut"] = [part.in_words() for part in counted]
     try:
         text = json.dumps(whole, indent=1, allow_nan=False)
     except ValueError:  # JSON has no such numbers

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from reactions.core.hashing import JSON, canonical, digest
+from reactions.core.left_out import LeftOut
 from reactions.core.types import Corpus, Digest, Encoder, SpaceSpec
 
 if TYPE_CHECKING:
@@ -46,10 +47,16 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What a step makes: named arrays and a small JSON-able record."""
+    """What a step makes: named arrays and a small JSON-able record.
+
+    Attributes:
+        left_out: what an encoder left out of the items, where it counted. It is no part of the
+            result: it belongs to the rows of a shard, and no step may ask for it.
+    """
 
     arrays: Mapping[str, Rows]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    left_out: LeftOut | None = None
 
 
 class Context(Protocol):

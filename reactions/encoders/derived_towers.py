@@ -45,7 +45,7 @@ def _events(image: Tower, style: str) -> Tower:
     def prepare(value: Any) -> Prepared:
         return image.prepare(as_picture(value, style))
 
-    return Tower(prepare, image.project, image.batch_items, parts=image.parts)
+    return Tower(prepare, image.project, image.batch_items, parts=image.parts, limits=image.limits)
 
 
 def _video(image: Tower, how: str) -> Tower:
@@ -69,6 +69,7 @@ def _video(image: Tower, how: str) -> Tower:
         max(1, image.batch_items // n),
         record=sampled(Evenly(n)),
         parts=image.parts,
+        limits=image.limits,
     )
 
 

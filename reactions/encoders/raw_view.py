@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from reactions.core.errors import UsageError
+from reactions.core.left_out import Limits, limits_of
 from reactions.core.types import Encoder, Item, Modality, Prepared, Space, SpaceSpec, StagedEncoder
 from reactions.encoders.registry import gives_norms
 from reactions.products.tree import raw_leaves
@@ -46,6 +47,10 @@ class RawView:
     def preprocess(self, modality: Modality, item: Item) -> Prepared:
         """Decode and prepare one item."""
         return self._encoder.preprocess(modality, item)
+
+    def limits(self, modality: Modality) -> Limits:
+        """Return what the encoder looks out for in items."""
+        return limits_of(self._encoder, modality)
 
     def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
         """Embed a batch of prepared items: (n, dim) float32 of any norm."""

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from reactions.core.errors import DataError, MediaError
+from reactions.core.left_out import by_space
 from reactions.core.types import Item, Modality, Prepared, SpaceSpec
 from reactions.encoders.base import Unusable
 from reactions.encoders.preprocessing.image_transform import ImageTransform
-from reactions.encoders.preprocessing.tokens import pad_tokens
+from reactions.encoders.preprocessing.tokens import cut_limits, pad_tokens
 from reactions.modalities import registry
 from reactions.modalities.base import Modality as ModalityRecord
 from reactions.ops.precision import full_float32
@@ -57,6 +58,8 @@ class Tower:
         parts: returns what ``project`` runs through, for training; None where that cannot be
             separated from the rest of a model.
         program: the network for an export; None where it cannot be written out.
+        limits: the clauses that ``prepare`` notes (``core.left_out``); None where it does not
+            say what it leaves out.
     """
 
     prepare: Callable[[Any], Prepared]
@@ -65,6 +68,7 @@ class Tower:
     record: ModalityRecord | None = None
     parts: Callable[[], Parts] | None = None
     program: TowerProgram | None = None
+    limits: tuple[str, ...] | None = ()
 
 
 class TowerEncoder:
@@ -89,16 +93,21 @@ class TowerEncoder:
         tower = self._tower(modality)
         record = tower.record or registry.get(modality)
         try:
-            value = registry.load(item, record).value
-            if why := record.why_unusable(value):
-                raise Unusable(modality, why)
-            return tower.prepare(value)
+            with by_space(self.spec.name):
+                value = registry.load(item, record).value
+                if why := record.why_unusable(value):
+                    raise Unusable(modality, why)
+                return tower.prepare(value)
         except Unusable as error:
             what = f"cannot embed {modality} '{item.id}'"
             raise MediaError(what, why=error.why, fix=error.fix, id=item.id) from error
         except MediaError as error:
             error.fields["id"] = item.id
             raise
+
+    def limits(self, modality: Modality) -> dict[str, tuple[str, ...] | None]:
+        """Return what ``preprocess`` looks out for; see ``core.left_out.Limits``."""
+        return {self.spec.name: self._tower(modality).limits}
 
     def forward(self, modality: Modality, inputs: Sequence[Prepared]) -> NDArray[np.float32]:
         """Embed a batch of prepared items at once.
@@ -283,6 +292,7 @@ def image_tower(
         batch_items,
         parts=parts,
         program=TowerProgram(stack, network, about) if dtype == torch.float32 else None,
+        limits=transform.limits,
     )
 
 
@@ -296,6 +306,7 @@ def text_tower(
     batch_items: int = 64,
     parts: Callable[[], Parts] | None = None,
     whole: WholeTexts | None = None,
+    most: int | None = None,
 ) -> Tower:
     """Return the tower of a network that takes padded token ids.
 
@@ -308,6 +319,8 @@ def text_tower(
         batch_items: see ``Tower``.
         parts: see ``Tower``.
         whole: how texts become ids elsewhere; None where the network cannot be written out.
+        most: tokens of a text that are read, where ``tokenise`` notes texts that have more
+            (``tokens.note_cut``).
     """
 
     def pad(inputs: Sequence[Any], to: int | None = length) -> Tensor:
@@ -323,7 +336,12 @@ def text_tower(
         about = {"takes": "token ids", "made_by": whole.by, "length": most, "pad_id": pad_id}
         program = TowerProgram(lambda inputs: pad(inputs, most), network, about, whole.files)
     return Tower(
-        tokenise, lambda inputs: network(pad(inputs)), batch_items, parts=parts, program=program
+        tokenise,
+        lambda inputs: network(pad(inputs)),
+        batch_items,
+        parts=parts,
+        program=program,
+        limits=None if most is None else cut_limits(most),
     )
 
 
@@ -364,26 +382,6 @@ def parts_of(network: nn.Module, *prefixes: str, but: tuple[str, ...] = ()) -> C
         }
 
     return parts
-
-
-def by_shape(network: nn.Module, inputs: Sequence[NDArray[np.float32]], device: str) -> Tensor:
-    """Return a network's outputs for inputs of different lengths, those of one length at once.
-
-    Args:
-        network: (n, ...) to (n, dim).
-        inputs: of equal shapes but for the last axis.
-        device: where the network is.
-    """
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, array in enumerate(inputs):
-        groups.setdefault(array.shape, []).append(i)
-    outputs = [
-        network(torch.from_numpy(np.stack([inputs[i] for i in rows])).to(device))
-        for rows in groups.values()
-    ]
-    order = torch.tensor([i for rows in groups.values() for i in rows])
-    # argsort of a permutation is its inverse: rows return to the order of the inputs.
-    return torch.cat(outputs)[torch.argsort(order).to(device)]
 
 
 def element_type(precision: str) -> torch.dtype:

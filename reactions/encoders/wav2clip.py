@@ -28,11 +28,12 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import Adapter, SpaceRequest
+from reactions.encoders.by_shape import by_shape
 from reactions.encoders.open_clip.adapter import OpenClipAdapter
 from reactions.encoders.plugins import adapter_for_spaces, adapter_for_uris
-from reactions.encoders.preprocessing.waveforms import centre, clipped
+from reactions.encoders.preprocessing.waveforms import centre, clipped, unheard
 from reactions.encoders.published import Checkpoint, find_checkpoint
-from reactions.encoders.tower import Tower, TowerEncoder, by_shape, parts_of
+from reactions.encoders.tower import Tower, TowerEncoder, parts_of
 from reactions.encoders.transformers.clip import HfAdapter
 from reactions.encoders.uri import join_options
 from reactions.modalities.audio import resample
@@ -232,6 +233,7 @@ class Wav2ClipAdapter(Adapter[JoinedFiles]):
             lambda inputs: by_shape(audio_encoder, inputs, device),
             batch_items=8,
             parts=parts_of(audio_encoder),
+            limits=(unheard(_MOST_S),),
         )
         return TowerEncoder(spec, {"audio": audio, **clip_towers})
 

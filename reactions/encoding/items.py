@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from reactions.core.left_out import Note
 from reactions.core.types import Corpus, Item, Modality
 from reactions.modalities import registry
 from reactions.modalities.values import value_size_bytes
@@ -64,11 +65,13 @@ class PreparedItem(NamedTuple):
         place: of the item in the stream.
         item: as it was given.
         value: what the encoder takes of it.
+        notes: what was left out of it.
     """
 
     place: int
     item: Item
     value: Any
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

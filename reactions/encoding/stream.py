@@ -18,6 +18,7 @@ import numpy as np
 
 from reactions.core.addresses import is_url
 from reactions.core.errors import MediaError, MolspaceError, StepError
+from reactions.core.left_out import Tally, gathered, limits_of
 from reactions.core.storage import Blob
 from reactions.core.types import Encoder, Item, Modality, Prepared, StagedEncoder
 from reactions.encoding.batch_size import (
@@ -69,6 +70,7 @@ def encode(
     *,
     device: str = "cpu",
     workers: int | None = None,
+    tally: Tally | None = None,
 ) -> Generator[Batch]:
     """Embed a stream of items; close the iterator to stop early.
 
@@ -81,6 +83,7 @@ def encode(
         device: where the encoder computes.
         workers: threads that prepare; by default as ``default_workers`` says, but none for the
             texts of light encoders.
+        tally: counts what is left out of the items of the batches so far.
 
     Yields:
         Batches that cover every item once.
@@ -92,7 +95,7 @@ def encode(
             ``fields["id"]`` names it.
         UsageError: $MOLSPACE_WORKERS is not a number.
     """
-    stream = Stream(encoder, device=device, workers=workers)
+    stream = Stream(encoder, device=device, workers=workers, tally=tally)
     waiting: list[PreparedItem] = []
     window = 0
     with closing(stream.prepared(items)) as prepared, ExitStack() as lent:
@@ -121,11 +124,18 @@ class Stream:
         encoder: of a space that has the items' modalities.
         device: where it computes.
         workers: see ``encode``.
+        tally: see ``encode``.
     """
 
     def __init__(
-        self, encoder: Encoder, *, device: str = "cpu", workers: int | None = None
+        self,
+        encoder: Encoder,
+        *,
+        device: str = "cpu",
+        workers: int | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        self.tally = tally or Tally()
         self._encoder = encoder
         self._staged = encoder if isinstance(encoder, StagedEncoder) else None
         self._device = device
@@ -202,7 +212,8 @@ class Stream:
             # Without a lock: threads only ever turn it on.
             self._decodes = self._decodes or isinstance(item.value, ENCODED)
             try:
-                value = self.prepare(item)
+                with gathered() as notes:
+                    value = self.prepare(item)
             except MolspaceError as error:
                 error.fields.setdefault("id", item.id)
                 if isinstance(error, MediaError):
@@ -213,7 +224,7 @@ class Stream:
                     ):
                         error.what += f": '{item.id}'"
                 raise
-            yield PreparedItem(place, item, value)
+            yield PreparedItem(place, item, value, tuple(notes))
 
     def prepare(self, item: Item) -> Any:
         """Return what the encoder takes of an item; runs in several threads.
@@ -262,6 +273,8 @@ class Stream:
                     free_device_memory(self._device)
                     continue
                 places = [entry.place for entry in batch]
+                limits = limits_of(self._encoder, modality)
+                self.tally.add(modality, limits, [entry.notes for entry in batch])
                 yield Batch(modality, places, [entry.item.id for entry in batch], rows)
                 first += len(batch)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from reactions.core.errors import DataError, MediaError, UsageError
+from reactions.core.left_out import Limits, limits_of, report
 from reactions.core.types import (
     Encoder,
     Item,
@@ -124,20 +125,22 @@ class _Tower:
         preprocess: an item to what ``forward`` takes; from any thread.
         forward: a batch of that to (n, leaf.dim) rows.
         size: of its batches.
+        limits: what it looks out for in items.
     """
 
     leaf: Leaf
     preprocess: Callable[[Item], Any]
     forward: Callable[[Modality, Sequence[Any]], NDArray[np.float32]]
     size: BatchSize
+    limits: Limits
 
     @classmethod
     def of(cls, leaf: Leaf, encoder: Encoder, modality: Modality, *, is_lookup: bool) -> Self:
         """Take an encoder in stages, or whole: then it gets items, decoded if it reads them."""
-        size = size_for(encoder, modality)
+        size, limits = size_for(encoder, modality), limits_of(encoder, modality)
         if isinstance(encoder, StagedEncoder):
-            return cls(leaf, partial(encoder.preprocess, modality), encoder.forward, size)
-        return cls(leaf, _as_it_is if is_lookup else registry.load, encoder.embed, size)
+            return cls(leaf, partial(encoder.preprocess, modality), encoder.forward, size, limits)
+        return cls(leaf, _as_it_is if is_lookup else registry.load, encoder.embed, size, limits)
 
 
 class Embedder:
@@ -231,6 +234,7 @@ class Embedder:
                 for batch in stream.forward(window):
                     self.check(batch)
                     rows[batch.places] = batch.rows
+        report(stream.tally.all())
         return rows
 
     def load(self, modality: Modality) -> None:
@@ -243,6 +247,11 @@ class Embedder:
         """
         self._towers(modality)
         self.loaded.trained()
+
+    def limits(self, modality: Modality) -> Limits:
+        """Return what the encoders that take part look out for in items."""
+        named = [tower.limits.items() for tower in self._towers(modality)]
+        return dict(pair for pairs in named for pair in pairs)
 
     def batch_size(self, modality: Modality) -> BatchSize:
         """Return the size of the next batch: that of the leaf that takes the fewest at once."""

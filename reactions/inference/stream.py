@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reactions.core.errors import DataError, MolspaceError, UsageError
+from reactions.core.left_out import report
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem
 from reactions.encoding.batch_size import MOST_ITEMS, BatchSize
@@ -56,14 +57,17 @@ def embed_stream(
         StepError: a single item does not fit into memory.
     """
     stream = _SkippingStream(embedder, on_problem)
-    if read_ahead:
-        yield from stream.embed(items, batch_items)
-        return
-    rest = iter(items)
-    # Items are prepared ahead by threads, which would read past the window and, on a pipe, wait
-    # there: so each window's input ends with the window.
-    for first in rest:
-        yield from stream.embed(chain([first], islice(rest, batch_items - 1)), batch_items)
+    try:
+        if read_ahead:
+            yield from stream.embed(items, batch_items)
+            return
+        rest = iter(items)
+        # Items are prepared ahead by threads, which would read past the window and, on a pipe,
+        # wait there: so each window's input ends with the window.
+        for first in rest:
+            yield from stream.embed(chain([first], islice(rest, batch_items - 1)), batch_items)
+    finally:
+        report(stream.tally.all())
 
 
 class _SkippingStream(Stream):

@@ -11,6 +11,10 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
+from reactions.core import left_out
+from reactions.core.left_out import LeftOut
+from reactions.core.types import Modality
+
 MOST_PLACES: Final = 100_000
 """Of one kind: what is beyond is not counted."""
 
@@ -28,6 +32,8 @@ class Kind:
     one: str
 
 
+_NOUNS = {"text": "text", "audio": "sound", "image": "picture", "video": "video"}
+
 _lock = threading.Lock()
 _places: dict[Kind, dict[str, None]] = {}
 
@@ -41,12 +47,42 @@ def note(kind: Kind, place: str) -> None:
 
 
 def take() -> list[str]:
-    """Return what was noted, a sentence a kind with the first item, and forget it."""
+    """Return what was noted, a sentence a kind with the first item, and forget it.
+
+    What encoders left out of items (``core.left_out``) is among it.
+    """
     with _lock:
         found = [(kind, list(places)) for kind, places in _places.items()]
         _places.clear()
-    return [
+    sentences = [
         f"{kind.one if len(places) == 1 else kind.several.format(n=len(places))}, "
         f"first '{places[0]}'"
         for kind, places in found
     ]
+    return sentences + [text for part in left_out.take() for text in left_out_sentences(part)]
+
+
+def left_out_sentences(part: LeftOut) -> list[str]:
+    """Say what a space left out of items, a sentence a kind of which there are any."""
+    more = f" ({part.n_uncounted:,} more not counted)" if part.n_uncounted else ""
+    sentences = [
+        f"{n:,} of {part.n_items:,} {noun(part.modality, part.n_items)} "
+        f"{'is' if n == 1 else 'are'} {_clause(clause, part.space, n)}{more}"
+        for clause, n in part.found.items()
+        if n
+    ]
+    if part.n_uncounted and not sentences:
+        what = f"{part.n_uncounted:,} {noun(part.modality, part.n_uncounted)}"
+        sentences.append(f"what {part.space} left out of {what} was not counted")
+    return sentences
+
+
+def noun(modality: Modality, n: int) -> str:
+    """Return what n items of a modality are called."""
+    one = _NOUNS.get(modality, f"{modality} item")
+    return one if n == 1 else f"{one}s"
+
+
+def _clause(clause: str, space: str, n: int) -> str:
+    clause = clause.replace("{space}", space)
+    return clause.replace("of each", "of it") if n == 1 else clause

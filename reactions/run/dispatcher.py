@@ -16,10 +16,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NoReturn
 
-from reactions.core.errors import StepError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.run.backend import Backend, Signal, Work, WorkerLost
+from reactions.run.counts import report_counts
 from reactions.run.events import (
     EventSink,
     Expected,
@@ -32,7 +32,7 @@ from reactions.run.events import (
     StoreWarning,
     ignore,
 )
-from reactions.run.failures import signals_unwind, step_failure
+from reactions.run.failures import lost_too_often, signals_unwind, step_failure
 from reactions.run.job import Job, claim_rows
 from reactions.run.mailbox import Mailbox
 from reactions.run.orders import MOST_LOSSES, Order, Orders, Slot
@@ -125,6 +125,7 @@ class Dispatcher:
                         repeats=self._repeats,
                     )
                     executed = run.to_the_end()
+        report_counts(self._store, targets)
         self._events(PlanFinished(executed, time.monotonic() - began_s))
         return {step.key: artifacts[step.key] for step in targets}
 
@@ -355,13 +356,7 @@ class _Run:
             return
         job = order.jobs[0]
         if error.had_begun and self._orders.count_loss(order) >= MOST_LOSSES:
-            failure = StepError(
-                f"'{job.step.label}' lost {MOST_LOSSES} workers",
-                why=f"the last: {error}",
-                fix="if they ran out of memory, use smaller shards or batches (lab file), or "
-                "machines with more; then run again: what is finished is kept",
-            )
-            self._fail(job, order.worker, failure)
+            self._fail(job, order.worker, lost_too_often(job.step, MOST_LOSSES, error))
         if error.had_begun:
             what = f"lost {order.worker.device} while it made {order.label}"
             self._events(StoreWarning(f"{what} ({error}); it is made again"))

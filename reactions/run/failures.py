@@ -82,3 +82,13 @@ def signals_unwind(leave: Callable[[Callable[[], None]], None]) -> Iterator[None
             signal.signal(number, usual[number])
     if received:
         raise received[0]
+
+
+def lost_too_often(step: Step, times: int, last: Exception) -> StepError:
+    """Return the error for work that so many workers were lost with."""
+    return StepError(
+        f"'{step.label}' lost {times} workers",
+        why=f"the last: {last}",
+        fix="if they ran out of memory, use smaller shards or batches (lab file), or "
+        "machines with more; then run again: what is finished is kept",
+    )

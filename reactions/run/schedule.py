@@ -76,14 +76,19 @@ def schedule(targets: Sequence[Step], lookup: Callable[[Digest], Artifact | None
 
 def keys_of(targets: Iterable[Step]) -> set[Digest]:
     """Return the keys of steps and of all that they are made of."""
+    return {step.key for step in steps_of(targets)}
+
+
+def steps_of(targets: Iterable[Step]) -> Iterator[Step]:
+    """Yield steps and all that they are made of, each once."""
     keys: set[Digest] = set()
     left = list(targets)
     while left:
         step = left.pop()
         if step.key not in keys:
             keys.add(step.key)
+            yield step
             left.extend(source for _, source in step.inputs)
-    return keys
 
 
 def most_at_a_time(plan: Schedule) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.left_out import Tally
 from reactions.core.step import (
     ITEM_BYTES,
     NOT_IN_KEY,
@@ -90,9 +91,9 @@ class EmbedLeaf(Step):
         """
         encoder = self.load(context, inputs)
         rows = np.empty((stop - start, self.space.dim), dtype=self.dtype)
-        done = 0
+        done, tally = 0, Tally()
         items = CorpusRange(self.corpus, start, stop)
-        with closing(encode(encoder, items, device=context.device)) as batches:
+        with closing(encode(encoder, items, device=context.device, tally=tally)) as batches:
             for batch in batches:
                 check_shape(batch, self.space)
                 _check_norms(batch, self.space, self.corpus.modality)
@@ -100,7 +101,8 @@ class EmbedLeaf(Step):
                 rows[np.array(batch.places) - start] = batch.rows
                 done += len(batch.places)
                 context.progress(done, stop - start, "items")
-        return Artifact({"embeddings": rows})
+        left_out = tally.of(self.space.name, self.corpus.modality, stop - start)
+        return Artifact({"embeddings": rows}, left_out=left_out)
 
     def load(self, context: Context, inputs: Mapping[str, Artifact]) -> Encoder:
         """Return the encoder."""

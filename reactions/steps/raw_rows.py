@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from reactions.core.errors import DataError
+from reactions.core.left_out import Tally
 from reactions.core.step import Artifact, Context, Rows
 from reactions.encoders.raw_view import RawView
 from reactions.encoding.items import CorpusRange
@@ -44,9 +45,9 @@ class EmbedRaw(EmbedLeaf):
         """
         encoder = RawView(self.load(context, inputs))
         rows = np.empty((stop - start, self.space.dim), np.float32)
-        done = 0
+        done, tally = 0, Tally()
         items = CorpusRange(self.corpus, start, stop)
-        with closing(encode(encoder, items, device=context.device)) as batches:
+        with closing(encode(encoder, items, device=context.device, tally=tally)) as batches:
             for batch in batches:
                 check_shape(batch, self.space)
                 rows[np.array(batch.places) - start] = batch.rows
@@ -63,7 +64,8 @@ class EmbedRaw(EmbedLeaf):
                 id=item.id,
             )
         return Artifact(
-            {"embeddings": (rows / norms).astype(self.dtype), NORMS: norms.astype(np.float32)}
+            {"embeddings": (rows / norms).astype(self.dtype), NORMS: norms.astype(np.float32)},
+            left_out=tally.of(self.space.name, self.corpus.modality, stop - start),
         )
 
 

@@ -90,14 +90,19 @@ def manifests(layout: LocatedStore) -> Iterator[tuple[EntryManifest, Path]]:
 
 def made_by(layout: LocatedStore, keys: Iterable[Digest]) -> dict[Digest, tuple[MadeBy, ...]]:
     """Return which devices made which rows of entries, of those where that is known."""
+    found = records(layout, keys)
+    return {key: manifest.made_by for key, manifest in found.items() if manifest.made_by}
+
+
+def records(layout: LocatedStore, keys: Iterable[Digest]) -> dict[Digest, EntryManifest]:
+    """Return the manifests of entries, of those that are there and can be read."""
     folders = [layout.entry(key) for key in keys]
     by_key = {}
     with disk_errors(layout.address, "read"):
         for _, data in layout.place.load_all(folders, MANIFEST_JSON):
             with suppress(ValueError):
                 manifest = EntryManifest.parse(data)
-                if manifest.made_by:
-                    by_key[manifest.key] = manifest.made_by
+                by_key[manifest.key] = manifest
     return by_key
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from reactions.core import left_out
 from reactions.core.hashing import JSON, digest
+from reactions.core.left_out import LeftOut
 from reactions.core.step import Artifact
 from reactions.core.types import Digest
 from reactions.store import made_by
@@ -82,6 +84,7 @@ class EntryManifest:
     Attributes:
         seconds: that making it took; None where that is not known, as in earlier versions.
         made_by: which devices made which rows, as far as that is known.
+        left_out: what an encoder left out of the items; None where it was not counted.
     """
 
     key: Digest
@@ -93,6 +96,7 @@ class EntryManifest:
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     seconds: float | None = None
     made_by: tuple[MadeBy, ...] = ()
+    left_out: LeftOut | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -137,6 +141,7 @@ class EntryManifest:
             "created": self.created,
             **({} if self.seconds is None else {"seconds": self.seconds}),
             **({"made_by": [part.to_json() for part in self.made_by]} if self.made_by else {}),
+            **({} if self.left_out is None else {"left_out": self.left_out.to_json()}),
             "preimage": self.preimage,
             "meta": self.meta,
             "arrays": {name: record.to_json() for name, record in self.arrays.items()},
@@ -174,6 +179,7 @@ class EntryManifest:
                 created=datetime.fromisoformat(value["created"]).isoformat(timespec="seconds"),
                 seconds=_seconds(value.get("seconds")),
                 made_by=made_by.parse(value.get("made_by")),
+                left_out=left_out.parse(value.get("left_out")),
             )
             # Entries of earlier versions have none.
             if "digest" in value and value["digest"] != manifest.digest:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from reactions.core.errors import StepError
 from reactions.core.hashing import canonical
+from reactions.core.left_out import joined_counts
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest
 from reactions.store.files import disk_errors, temporary_folder, write_json
@@ -149,7 +151,10 @@ class Partial:
     ) -> None:
         with temporary_folder(self._layout.tmp) as temp:
             arrays = write_arrays(temp, artifact, self._place.prefix())
-            manifest = _manifest(self._step, artifact.meta, arrays, seconds, made_by)
+            manifest = replace(
+                _manifest(self._step, artifact.meta, arrays, seconds, made_by),
+                left_out=artifact.left_out,
+            )
             write_json(temp / SHARD_JSON, manifest.to_json())
             # Or two threads, each with a first shard, would both find nothing to agree with.
             # Those of two processes are compared by ``assemble``.
@@ -192,7 +197,12 @@ class Partial:
         known = [seconds for seconds in times if seconds is not None]
         seconds = sum(known) if len(known) == len(times) else None
         made_by = joined(part for _, manifest in shards for part in manifest.made_by)
-        return _manifest(self._step, first.meta, arrays, seconds, made_by)
+        whole = _manifest(self._step, first.meta, arrays, seconds, made_by)
+        counts = [
+            (manifest.left_out, stop - start)
+            for (start, stop), (_, manifest) in zip(finished, shards, strict=True)
+        ]
+        return replace(whole, left_out=joined_counts(counts))
 
     def discard(self) -> None:
         """Remove the finished shards; they lie in an entry now."""

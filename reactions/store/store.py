@@ -139,7 +139,12 @@ class Store(OpenedStore):
             arrays = write_arrays(folder, artifact, self._place.prefix())
             names = (step.key, step.kind, step.label, step.preimage)
             made_by = (MadeBy(hardware, 0, None),) if hardware else ()
-            return EntryManifest(*names, artifact.meta, arrays, seconds=seconds, made_by=made_by)
+            return EntryManifest(
+                *(*names, artifact.meta, arrays),
+                seconds=seconds,
+                made_by=made_by,
+                left_out=artifact.left_out,
+            )
 
         self._write_entry(step.key, fill)
 

@@ -23,15 +23,15 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.types import SpaceSpec
 from reactions.encoders.audioclip.esresnext import ESResNeXt
 from reactions.encoders.base import misfit
+from reactions.encoders.by_shape import by_shape
 from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.clip_bpe import CONTEXT, tokenize
 from reactions.encoders.preprocessing.image_transform import ImageTransform
-from reactions.encoders.preprocessing.waveforms import centre, clipped
+from reactions.encoders.preprocessing.waveforms import centre, clipped, unheard
 from reactions.encoders.published import Checkpoint, CheckpointAdapter
 from reactions.encoders.tower import (
     Tower,
     TowerEncoder,
-    by_shape,
     image_tower,
     parts_of,
     text_tower,
@@ -123,6 +123,7 @@ class AudioClipAdapter(CheckpointAdapter):
             samples_of,
             lambda inputs: by_shape(audio_encoder, inputs, device),
             batch_items=8,
+            limits=(unheard(_MOST_S),),
             # Unfrozen only for training, which needs the transform's parameters in the graph.
             parts=lambda: parts_of(audio_encoder.unfreeze())(),
         )
@@ -135,6 +136,7 @@ class AudioClipAdapter(CheckpointAdapter):
             device=device,
             # open_clip's CLIP adds the positions of all 77 tokens, which fits no shorter text.
             length=CONTEXT,
+            most=CONTEXT,
             parts=parts_of(clip, but=("visual", "logit")),
         )
         return TowerEncoder(spec, {"audio": audio, "image": image, "text": text})

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from reactions.encoders.preprocessing.log_mel import Scale, log_mel
-from reactions.encoders.preprocessing.waveforms import clipped
+from reactions.encoders.preprocessing.waveforms import clipped, note_unheard, unheard
 from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
@@ -69,6 +69,16 @@ class ClapAudioConfig:
             raise ValueError(f"padding is {self.padding!r}, not one of {get_args(Padding)}")
 
     @property
+    def seconds(self) -> float:
+        """Length of one view."""
+        return self.samples / self.rate_hz
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What ``features`` notes; a fused model sees all of a longer sound, shrunk."""
+        return () if self.fused else (unheard(self.seconds),)
+
+    @property
     def scale(self) -> Scale:
         """The filter bank: torchaudio's for fused models, librosa's for the others."""
         return "htk" if self.fused else "slaney"
@@ -113,6 +123,7 @@ def features(sound: Any, audio_config: ClapAudioConfig) -> NDArray[np.float32]:
     if len(samples) < audio_config.samples:
         samples = _fill(samples, audio_config)
     elif len(samples) > audio_config.samples and not audio_config.fused:
+        note_unheard(len(samples), audio_config.samples, audio_config.seconds)
         start = (len(samples) - audio_config.samples) // 2
         samples = samples[start : start + audio_config.samples]
     mel = audio_config.spectrogram(samples)

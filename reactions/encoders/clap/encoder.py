@@ -13,7 +13,7 @@ from reactions.core.errors import DataError
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.base import misfit
 from reactions.encoders.clap.audio_features import ClapAudioConfig, features
-from reactions.encoders.clap.text import MAX_TOKENS, Tokens
+from reactions.encoders.clap.text import LIMITS, MAX_TOKENS, Tokens
 from reactions.encoders.preprocessing.tokens import pad_tokens
 from reactions.encoders.tower import Tower, TowerEncoder, parts_of
 
@@ -74,8 +74,9 @@ def encoder(
         project_sounds,
         batch_items=16,
         parts=parts_of(model, "audio_"),
+        limits=audio_config.limits,
     )
-    text = Tower(tokens.of, project_texts, parts=parts_of(model, "text_"))
+    text = Tower(tokens.of, project_texts, parts=parts_of(model, "text_"), limits=LIMITS)
     return TowerEncoder(spec, {"audio": audio, "text": text})
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from reactions.core.errors import DataError, MissingError
 from reactions.encoders.packages import import_package
+from reactions.encoders.preprocessing.tokens import cut_limits, note_cut
 from reactions.weights.hub import hub_snapshot
 from reactions.weights.locate import WeightLocator, WeightsRepo
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 77
 """With both ends; all published CLAP models were trained with it."""
+
+LIMITS = cut_limits(MAX_TOKENS)
+"""What ``Tokens.of`` notes of texts."""
 
 _JSON, _VOCABULARY, _MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 
@@ -63,10 +67,13 @@ class Tokens:
     def of(self, text: str) -> NDArray[np.int64]:
         """Return a text's token ids, both ends included: (2 <= n <= 77,) int64, not padded.
 
-        Longer texts lose their tail, as they did in training. Safe to call from several
-        threads.
+        Longer texts lose their tail, as they did in training, which is noted. Safe to call from
+        several threads.
         """
-        return np.array(self._tokenizer.encode(text).ids, np.int64)
+        encoded = self._tokenizer.encode(text)
+        if encoded.overflowing:
+            note_cut(MAX_TOKENS)
+        return np.array(encoded.ids, np.int64)
 
 
 def find(space: str, beside: Path, locator: WeightLocator) -> Path:

@@ -125,6 +125,7 @@ class EventClipAdapter(CheckpointAdapter):
                 device=device,
                 # open_clip's CLIP adds the positions of all 77 tokens, which fits no shorter text.
                 length=CONTEXT,
+                most=CONTEXT,
                 parts=parts_of(events, but=("visual", "logit")),
             ),
         }

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 _FIRST_CHANNEL = of_channel(0)
 _ROWS: Mapping[Modality, int] = {"audio": 32, "text": 256, "video": 4}
+_LIMITS: Mapping[Modality, tuple[str, ...]] = {
+    "audio": sound.LIMITS,
+    "depth": images.LIMITS,
+    "image": images.LIMITS,
+    "text": clip_bpe.LIMITS,
+    "thermal": images.LIMITS,
+}
 _OTHER_ROWS = 64
 """Items that are embedded at once, so that activations stay near a gigabyte."""
 
@@ -89,6 +96,7 @@ def _tower(
         record=record,
         # Called late: asking for the network brings its weights to the device.
         parts=lambda: parts_of(towers.model(TOWERS[modality]))(),
+        limits=_LIMITS.get(modality, ()),
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MIDDLE = ImageTransform((SIDE, SIDE), "shortest", (SIDE, SIDE))
 _SMOOTH = ImageTransform((SIDE, SIDE), "shortest", (SIDE, SIDE), resample="bilinear")
+LIMITS = _MIDDLE.limits
 _NPY = b"\x93NUMPY"
 _NEAREST_M, _MOST_DISPARITY = 0.01, 75.0
 _DISPARITY_MEAN, _DISPARITY_STD = 0.0418, 0.0295

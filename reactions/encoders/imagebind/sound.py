@@ -18,12 +18,15 @@ from torch import Tensor
 
 from reactions.encoders.base import Unusable
 from reactions.encoders.imagebind.sizes import CLIPS, FRAMES, MELS
+from reactions.encoders.preprocessing.waveforms import note_unheard, unheard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE_HZ = 16_000
 CLIP_SAMPLES = 2 * RATE_HZ
+_USED_S = CLIPS * CLIP_SAMPLES / RATE_HZ
+LIMITS = (unheard(_USED_S),)
 
 _WINDOW, _HOP, _FFT = 400, 160, 512  # 25 ms, 10 ms
 _LOWEST_HZ, _PREEMPHASIS = 20.0, 0.97
@@ -61,6 +64,7 @@ def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
         least = math.ceil(MIN_SAMPLES * rate_hz / RATE_HZ)
         samples = np.pad(samples, (0, least - len(samples)))
     n = resampled_length(len(samples), rate_hz)
+    note_unheard(n, CLIPS * CLIP_SAMPLES, _USED_S)
     starts = clip_starts(n)
     means: list[Tensor] = []
     out = torch.zeros(CLIPS, 1, MELS, FRAMES)

@@ -108,4 +108,5 @@ def _tower(modality: Modality, network: nn.Module, device: str) -> Tower:
         program=TowerProgram(
             full, embed, {"takes": "features", "made_by": f"molspace: {takes.tag}"}
         ),
+        limits=takes.limits,
     )

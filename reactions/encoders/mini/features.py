@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.core.left_out import longer_than, note
 from reactions.core.types import Waveform
+from reactions.encoders.preprocessing.image_transform import note_cropped
+from reactions.encoders.preprocessing.waveforms import note_unheard, unheard
 from reactions.modalities.audio import resample
 
 if TYPE_CHECKING:
@@ -23,6 +26,10 @@ RATE_HZ = 8000
 SAMPLES = 4000
 WORD_BUCKETS, GRAM_BUCKETS = 4096, 2048
 MAX_WORDS, MAX_GRAMS = 64, 320
+
+SOUND_LIMITS = (unheard(SAMPLES / RATE_HZ),)
+TEXT_LIMITS = (longer_than(f"{MAX_WORDS} words"), longer_than(f"{MAX_GRAMS} letter trigrams"))
+"""What is noted of items."""
 
 _FFT, _HOP, _MELS = 256, 125, 32
 _LOUDNESS, _QUIET = 0.1, 1e-4  # root mean square after levelling; below which not levelled
@@ -113,6 +120,7 @@ def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     height, width, _ = pixels.shape
     side = min(height, width)
+    note_cropped(side * side, height * width)
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
     image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)
@@ -130,6 +138,7 @@ def half_second(sound: Waveform) -> NDArray[np.float32]:
     samples = sound.samples.astype(np.float32, copy=False)
     if len(samples) < n:
         samples = np.resize(samples, n)
+    note_unheard(len(samples), n, SAMPLES / RATE_HZ)
     start = (len(samples) - n) // 2
     part = resample(Waveform(samples[start : start + n], sound.rate_hz), RATE_HZ)
     return part.samples if len(part.samples) == SAMPLES else np.resize(part.samples, SAMPLES)
@@ -137,8 +146,14 @@ def half_second(sound: Waveform) -> NDArray[np.float32]:
 
 def buckets(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hash a text: at most 64 words and 320 letter trigrams to numbers >= 1."""
-    hashed = [_hash_word(word) for word in _WORD.findall(text.casefold())[:MAX_WORDS]]
-    grams = [gram for _, word_grams in hashed for gram in word_grams][:MAX_GRAMS]
+    words = _WORD.findall(text.casefold())
+    hashed = [_hash_word(word) for word in words[:MAX_WORDS]]
+    grams = [gram for _, word_grams in hashed for gram in word_grams]
+    if len(words) > MAX_WORDS:
+        note(TEXT_LIMITS[0])
+    elif len(grams) > MAX_GRAMS:
+        note(TEXT_LIMITS[1])
+    grams = grams[:MAX_GRAMS]
     return np.array([word for word, _ in hashed], np.int64), np.array(grams, np.int64)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reactions.core.left_out import MOSTLY_CROPPED
 from reactions.core.types import Modality, Prepared
 from reactions.encoders.base import Unusable
 from reactions.encoders.mini import features, sensors
@@ -25,12 +26,14 @@ class Input:
         prepare: a decoded value to what one item is on the CPU.
         batch: n prepared items to what the network takes, on a device.
         full: the same, of a shape that does not depend on the items; None where that is ``batch``.
+        limits: what ``prepare`` notes of items (``core.left_out``).
     """
 
     tag: str
     prepare: Callable[[Any], Prepared]
     batch: Callable[[Sequence[Any], str], Tensor]
     full: Callable[[Sequence[Any], str], Tensor] | None = None
+    limits: tuple[str, ...] = ()
 
 
 def _stacked(inputs: Sequence[Any], device: str) -> Tensor:
@@ -53,11 +56,13 @@ INPUTS: Mapping[Modality, Input] = {
         features.half_second,
         # Spectrograms are made here, for a batch at once.
         lambda inputs, device: features.audio_features(_stacked(inputs, device)),
+        limits=features.SOUND_LIMITS,
     ),
     "depth": Input(
         "square-centre-nearest-inverse32-1",
         sensors.depth_square,
         lambda inputs, device: sensors.depth_features(_stacked(inputs, device)),
+        limits=(MOSTLY_CROPPED,),
     ),
     "event": Input(
         "square-centre-counts32-by-third-and-polarity-1",
@@ -68,6 +73,7 @@ INPUTS: Mapping[Modality, Input] = {
         "square-centre-crop-bicubic-rgb32-1",
         features.square,
         lambda inputs, device: features.image_features(_stacked(inputs, device)),
+        limits=(MOSTLY_CROPPED,),
     ),
     "point": Input(
         "xyz128-evenly-unit-sphere-1",
@@ -79,11 +85,13 @@ INPUTS: Mapping[Modality, Input] = {
         features.buckets,
         lambda inputs, device: features.padded(inputs).to(device),
         lambda inputs, device: features.padded(inputs, features.MAX_GRAMS).to(device),
+        limits=features.TEXT_LIMITS,
     ),
     "thermal": Input(
         "square-centre-crop-bicubic-heat32-1",
         sensors.heat_square,
         lambda inputs, device: sensors.thermal_features(_stacked(inputs, device)),
+        limits=(MOSTLY_CROPPED,),
     ),
 }
 

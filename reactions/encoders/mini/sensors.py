@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reactions.encoders.mini.features import SIDE
+from reactions.encoders.preprocessing.image_transform import note_cropped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,6 +110,7 @@ def _centre(values: NDArray[np.float32], resampling: str) -> NDArray[np.float32]
 
     height, width = values.shape
     side = min(height, width)
+    note_cropped(side * side, height * width)
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
     image = Image.fromarray(values.astype(np.float32, copy=False))

@@ -35,7 +35,7 @@ from reactions.encoders.open_clip.model_names import (
 )
 from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.image_transform import CLIP_MEAN, CLIP_STD, ImageTransform
-from reactions.encoders.preprocessing.tokens import locked
+from reactions.encoders.preprocessing.tokens import locked, note_cut
 from reactions.encoders.uri import join_options
 from reactions.weights.hub import (
     TOKENISER_FILES,
@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reactions.encoders.tower import TowerEncoder, WholeTexts
+
+_CLIPS_ADDS = 3
+"""Tokens that open_clip's only tokenizer_mode puts around those of a text."""
 
 CONTEXT = 77
 """Tokens a text tower reads where its configuration does not say."""
@@ -185,6 +188,7 @@ class OpenClipAdapter(Adapter[ModelFiles]):
             network.encode_text,
             device=device,
             batch_items=256,
+            most=_text(model).get("context_length", CONTEXT),
             parts=beside if whole is None else lambda: whole,
             whole=None if precision != self.precision else _words(model, files.tokeniser),
         )
@@ -257,12 +261,32 @@ def _tokens(
     settings = {k: v for k, v in text.get("tokenizer_kwargs", {}).items() if k != "reduction_mask"}
     if folder is None:
         tokenise = open_clip.SimpleTokenizer(context_length=context, **settings)
+        pad_id = 0
+
+        def n_whole(caption: str) -> int:
+            return len(tokenise.encode(caption)) + 2
     else:
         mode = {"tokenizer_mode": text["tokenizer_mode"]} if text.get("tokenizer_mode") else {}
         tokenise = open_clip.tokenizer.HFTokenizer(
             str(folder), context_length=context, **mode, **settings
         )
-    return locked(lambda caption: tokenise(caption)[0])
+        pad_id = tokenise.tokenizer.pad_token_id or 0
+
+        def n_whole(caption: str) -> int:
+            adds = {"add_special_tokens": False} if mode else {}
+            clean = tokenise.clean_fn(caption)
+            n = len(tokenise.tokenizer(clean, verbose=False, **adds)["input_ids"])
+            return n + _CLIPS_ADDS if mode else n
+
+    def ids_of(caption: str) -> Any:
+        ids = tokenise(caption)[0]
+        # A text that fills the context may just fit. Others need not be tokenised twice; the last
+        # id does not tell them apart, for some tokenisers pad with the token of the end.
+        if int(ids[-2]) != pad_id and n_whole(caption) > context:
+            note_cut(context)
+        return ids
+
+    return locked(ids_of)
 
 
 def _words(model: OpenClipModel, folder: Path | None) -> WholeTexts:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from reactions.core.errors import DataError, DimensionMismatch
 from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
+from reactions.core.left_out import Limits
 from reactions.core.types import Digest, Item, Modality, SpaceSpec
 from reactions.encoders.base import Adapter, SpaceRequest
 from reactions.encoders.precomputed.folder import ADAPTER, folder_of, open_table, read_info
@@ -117,6 +118,10 @@ class PrecomputedEncoder:
     def __init__(self, spec: SpaceSpec) -> None:
         self.spec = spec
         self._tables: dict[Modality, tuple[EmbeddingFile, RowIndex | None]] = {}
+
+    def limits(self, modality: Modality) -> Limits:
+        """Return that nothing of items is read, and so nothing left out, but their ids."""
+        return {self.spec.name: ()}
 
     def embed(self, modality: Modality, items: Sequence[Item]) -> NDArray[np.float32]:
         """Return the stored embeddings of the items, normalised.

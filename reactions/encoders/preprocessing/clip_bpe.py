@@ -18,12 +18,16 @@ import numpy as np
 
 from reactions.core.errors import MissingError
 from reactions.core.extras import install_extra
+from reactions.encoders.preprocessing.tokens import cut_limits, note_cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONTEXT = 77
 """Tokens of one text, start and end included."""
+
+LIMITS = cut_limits(CONTEXT)
+"""What ``tokenize`` notes of texts."""
 
 VOCABULARY = 49408
 START, END = VOCABULARY - 2, VOCABULARY - 1
@@ -38,7 +42,8 @@ _WORD_BYTES = 4096
 def tokenize(text: str) -> NDArray[np.int64]:
     """Encode a text as CLIP does, between a start and an end token.
 
-    A text over the limit is cut, and keeps its end token, where the embedding is read.
+    A text over the limit is cut, noted (``LIMITS``), and keeps its end token, where the embedding
+    is read.
     (OpenAI's and the present ImageBind code agree on this; the first ImageBind release cut
     the end token too.)
 
@@ -51,7 +56,8 @@ def tokenize(text: str) -> NDArray[np.int64]:
     ids = [START]
     for word in _words().findall(_clean(text)):
         ids += _encode(word)
-        if len(ids) >= CONTEXT:
+        if len(ids) >= CONTEXT:  # the end token comes on top
+            note_cut(CONTEXT)
             break
     return np.array([*ids[: CONTEXT - 1], END], np.int64)
 

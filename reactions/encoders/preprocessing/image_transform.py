@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from reactions.core.hashing import digest
+from reactions.core.left_out import MOSTLY_CROPPED, note
 from reactions.encoders.base import Unusable
 from reactions.modalities.image import MAX_PIXELS
 
@@ -56,6 +57,11 @@ class ImageTransform:
     scale: float = 255.0
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What is noted of pictures (``core.left_out``)."""
+        return () if self.resize in ("longest", "squash") else (MOSTLY_CROPPED,)
 
     @property
     def tag(self) -> str:
@@ -104,6 +110,8 @@ class ImageTransform:
             image = Image.fromarray(np.ascontiguousarray(values))
             resample = Image.Resampling(FILTERS.index(self.resample))
             values = np.asarray(image.resize((width, height), resample))
+        seen = min(height, self.size[0]) * min(width, self.size[1])
+        note_cropped(seen, height * width)
         return self._cropped(values)
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -141,3 +149,14 @@ class ImageTransform:
         (height, width), spare = self.size, np.subtract(pixels.shape[:2], self.size) / 2
         top, left = (int(round(s) if self.crop == "round" else s) for s in spare.tolist())
         return pixels[top : top + height, left : left + width]
+
+
+def note_cropped(seen: int, whole: int) -> None:
+    """Note a picture of whose pixels less than half are left.
+
+    Args:
+        seen: pixels that are left.
+        whole: pixels of the picture, at the same scale.
+    """
+    if 2 * seen < whole:
+        note(MOSTLY_CROPPED)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.core.left_out import longer_than, note
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -32,3 +34,13 @@ def pad_tokens(
     for row, ids in zip(out, inputs, strict=True):
         row[: len(ids)] = ids
     return out
+
+
+def cut_limits(most: int) -> tuple[str, ...]:
+    """Return what is noted of texts by an encoder that reads so many tokens, ends included."""
+    return (longer_than(f"{most} tokens"),)
+
+
+def note_cut(most: int) -> None:
+    """Note that the text at hand has more than so many tokens, ends included."""
+    note(*cut_limits(most))

@@ -24,7 +24,7 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.types import Modality, SpaceSpec
 from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.image_transform import ImageTransform
-from reactions.encoders.preprocessing.tokens import locked
+from reactions.encoders.preprocessing.tokens import locked, note_cut
 from reactions.encoders.transformers.image_processor import Patches, patches_of, transform_of
 from reactions.encoders.transformers.repository import (
     EXTRA,
@@ -149,7 +149,12 @@ class HfAdapter(RepositoryAdapter):
         full: dict[str, Any] = {} if family == "clip" else {"padding": "max_length"}
 
         def tokenise(text: str) -> Any:
-            return words(text, truncation=True, max_length=context, **full)["input_ids"]
+            ids = words(text, truncation=True, max_length=context, **full)["input_ids"]
+            # A text that fills the context may just fit. Others need not be tokenised twice.
+            is_full = len(ids) == context and not (full and ids[-2] == words.pad_token_id)
+            if is_full and len(words(text, verbose=False)["input_ids"]) > context:
+                note_cut(context)
+            return ids
 
         def encode_texts(ids: Tensor) -> Tensor:
             return _pooled(model.get_text_features(input_ids=ids))
@@ -160,6 +165,7 @@ class HfAdapter(RepositoryAdapter):
             device=device,
             pad_id=words.pad_token_id or 0,
             batch_items=256,
+            most=context,
             parts=parts_of(model, "text"),
             whole=None if precision != self.precision else WholeTexts(context, *_words(repo)),
         )

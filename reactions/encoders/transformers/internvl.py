@@ -25,7 +25,7 @@ from reactions.core.file_digests import DigestCache
 from reactions.core.hashing import digest
 from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.packages import import_package, need_package
-from reactions.encoders.preprocessing.tokens import locked
+from reactions.encoders.preprocessing.tokens import locked, note_cut
 from reactions.encoders.transformers.image_processor import transform_of
 from reactions.encoders.transformers.repository import (
     EXTRA,
@@ -124,7 +124,9 @@ class InternVLAdapter(RepositoryAdapter):
 
         def tokenise(text: str) -> list[int]:
             # Ends are set here: whether a tokeniser adds them depends on its version.
-            ids = words(PREFIX + text, add_special_tokens=False)["input_ids"]
+            ids = words(PREFIX + text, add_special_tokens=False, verbose=False)["input_ids"]
+            if len(ids) > MAX_TOKENS - 2:
+                note_cut(MAX_TOKENS)
             return [words.bos_token_id, *ids[: MAX_TOKENS - 2], words.eos_token_id]
 
         transform = transform_of(files, "clip", _side(files))
@@ -132,7 +134,12 @@ class InternVLAdapter(RepositoryAdapter):
             transform, encode_images, device=device, precision=precision, batch_items=32
         )
         text = text_tower(
-            locked(tokenise), model.encode_text, device=device, pad_id=PAD_ID, batch_items=32
+            locked(tokenise),
+            model.encode_text,
+            device=device,
+            pad_id=PAD_ID,
+            batch_items=32,
+            most=MAX_TOKENS,
         )
         return TowerEncoder(spec, {"image": image, "text": text})
 

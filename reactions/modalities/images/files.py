@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from reactions.core.errors import MediaError
+from reactions.core.left_out import note
 from reactions.modalities.images.headers import Excess, check_header
 from reactions.modalities.images.jpegs import stored_pixels
 
@@ -50,6 +51,10 @@ _PLUGINS = {"DIB": "Bmp", "JPEG2000": "Jpeg2K", "WEBP": "WebP"}
 _PILLOW = re.compile(r"PIL\.")
 # What ``filterwarnings`` below puts into ``warnings.filters``: added once, not for each image.
 _PILLOW_FILTER = ("ignore", None, Warning, _PILLOW, 0)
+FIRST_OF_SEVERAL = "the first of several pictures in a file, and its others are ignored"
+_SEVERAL = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+"""Formats of animations and pages. JPEGs hold smaller versions of the same, which do not count."""
+
 _BAND_PIXELS = 1 << 20
 _ORIENTATION = 0x0112
 _TILE_TAGS = (322, 323)
@@ -145,6 +150,8 @@ def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) ->
     if stream is not None and (stored := stored_pixels(image, stream)) is not None:
         turn = _turn(image)
         return stored if turn is None else np.ascontiguousarray(turn(stored))
+    if image.format in _SEVERAL and getattr(image, "is_animated", False):
+        note(FIRST_OF_SEVERAL)
     image.load()
     turn = _turn(image)
     out = np.empty((image.height, image.width, 3), np.uint8)

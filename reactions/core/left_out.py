@@ -1,0 +1,254 @@
+"""What encoders leave out of items: noted where items are prepared, counted, reported at the end.
+
+Encoders read so many tokens, so many seconds, one square of a picture. Where that loses most of an
+item, or the end of a text, the code that cuts calls ``note`` with a clause; the stream that
+prepared the item gathers the notes and counts them. What is always so for a modality is not noted
+but documented (docs/modalities.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeAlias
+
+from reactions.core.hashing import JSON
+from reactions.core.types import Digest, Modality
+
+Limits: TypeAlias = Mapping[str, "tuple[str, ...] | None"]
+"""Names of spaces to clauses of what their encoders look out for; None where one does not."""
+
+
+class Note(NamedTuple):
+    """Something that was left out of one item.
+
+    Attributes:
+        space: whose encoder left it out.
+        clause: what such items are, after "is" or "are"; ``{space}`` stands for the space's name.
+    """
+
+    space: str
+    clause: str
+
+
+def longer_than(amount: str) -> str:
+    """Return the clause of texts that are cut: ``longer_than("77 tokens")``."""
+    return f"longer than {{space}}'s {amount}; the rest of each is ignored"
+
+
+def mostly_unheard(amount: str) -> str:
+    """Return the clause of sounds of which less than half is used: ``mostly_unheard("10 s")``."""
+    return f"more than twice as long as the {amount} of each that {{space}} uses"
+
+
+MOSTLY_CROPPED = "so narrow or so wide that {space} crops away more than half of each"
+
+
+# --- noting --------------------------------------------------------------------------
+
+_here = threading.local()
+
+
+@contextmanager
+def gathered() -> Iterator[list[Note]]:
+    """Gather what is noted in this thread until the block ends: once an item."""
+    before = getattr(_here, "notes", None)
+    notes: list[Note] = []
+    _here.notes = notes
+    try:
+        yield notes
+    finally:
+        _here.notes = before
+
+
+@contextmanager
+def by_space(space: str) -> Iterator[None]:
+    """Say whose encoder the notes of this block are of."""
+    before = getattr(_here, "space", "")
+    _here.space = space
+    try:
+        yield
+    finally:
+        _here.space = before
+
+
+def note(clause: str) -> None:
+    """Note that something is left out of the item at hand; without effect where nobody counts."""
+    notes: list[Note] | None = getattr(_here, "notes", None)
+    if notes is not None and (one := Note(getattr(_here, "space", ""), clause)) not in notes:
+        notes.append(one)
+
+
+# --- counting ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a space left out of items of one modality.
+
+    Attributes:
+        space: its name.
+        modality: of the items.
+        n_items: that were embedded.
+        found: clauses to how many items each is true of; 0 where it was looked for in vain.
+        n_uncounted: further items, of which nobody counted it.
+    """
+
+    space: str
+    modality: Modality
+    n_items: int
+    found: Mapping[str, int] = field(default_factory=dict)
+    n_uncounted: int = 0
+
+    def to_json(self) -> JSON:
+        """Return the JSON object that ``parse`` reads."""
+        return {
+            "space": self.space,
+            "modality": self.modality,
+            "items": self.n_items,
+            "found": [{"are": clause, "items": n} for clause, n in self.found.items()],
+            **({"not_counted": self.n_uncounted} if self.n_uncounted else {}),
+        }
+
+    def in_words(self) -> JSON:
+        """Return the JSON object that commands print: with the space's name in the clauses."""
+        found = {clause.replace("{space}", self.space): n for clause, n in self.found.items()}
+        return replace(self, found=found).to_json()
+
+
+def parse(value: JSON) -> LeftOut | None:
+    """Read a JSON object; None for None.
+
+    Raises:
+        TypeError: it is something else.
+        LookupError: a field is missing.
+    """
+    if value is None:
+        return None
+    found = {part["are"]: part["items"] for part in value["found"]}
+    n_uncounted = value.get("not_counted", 0)
+    texts = (value["space"], value["modality"], *found)
+    numbers = (value["items"], n_uncounted, *found.values())
+    if not all(isinstance(text, str) for text in texts) or any(type(n) is not int for n in numbers):
+        raise TypeError(f"{value!r:.80} is not a count of what was left out")
+    return LeftOut(value["space"], value["modality"], value["items"], found, n_uncounted)
+
+
+def added(parts: Iterable[LeftOut]) -> list[LeftOut]:
+    """Add up what is of the same space and modality, in the order of the first of each."""
+    groups: dict[tuple[str, Modality], list[LeftOut]] = {}
+    for part in parts:
+        groups.setdefault((part.space, part.modality), []).append(part)
+    sums = []
+    for (space, modality), group in groups.items():
+        found: dict[str, int] = {}
+        for clause, n in (pair for part in group for pair in part.found.items()):
+            found[clause] = found.get(clause, 0) + n
+        counted = sum(part.n_items for part in group)
+        uncounted = sum(part.n_uncounted for part in group)
+        sums.append(LeftOut(space, modality, counted, found, uncounted))
+    return sums
+
+
+def joined_counts(parts: Iterable[tuple[LeftOut | None, int]]) -> LeftOut | None:
+    """Return the counts of parts of one result as one; None where none was counted.
+
+    Args:
+        parts: what each left out, and its items.
+    """
+    pairs = list(parts)
+    known = [part for part, _ in pairs if part is not None]
+    if not known:
+        return None
+    space, modality = known[0].space, known[0].modality
+    # Parts of earlier versions, and those made under another name of the space.
+    return added(
+        LeftOut(space, modality, 0, {}, n)
+        if part is None
+        else replace(part, space=space, modality=modality)
+        for part, n in pairs
+    )[0]
+
+
+class Tally:
+    """Counts, batch by batch."""
+
+    def __init__(self) -> None:
+        self._items: Counter[tuple[str, Modality]] = Counter()
+        self._found: dict[tuple[str, Modality], Counter[str]] = {}
+
+    def add(self, modality: Modality, limits: Limits, notes: Iterable[Iterable[Note]]) -> None:
+        """Count a batch.
+
+        Args:
+            modality: of its items.
+            limits: of the encoder; see ``limits_of``.
+            notes: of each item.
+        """
+        per_item = [tuple(each) for each in notes]
+        noted = Counter(one for each in per_item for one in each)
+        for space in {
+            *(s for s, own in limits.items() if own is not None),
+            *(n.space for n in noted),
+        }:
+            key = (space, modality)
+            self._items[key] += len(per_item)
+            counts = self._found.setdefault(key, Counter())
+            for clause in limits.get(space) or ():
+                counts[clause] += 0
+        for one, n in noted.items():
+            self._found[one.space, modality][one.clause] += n
+
+    def all(self) -> list[LeftOut]:
+        """Return the counts so far."""
+        return [
+            LeftOut(space, modality, n, dict(self._found[space, modality]))
+            for (space, modality), n in sorted(self._items.items())
+        ]
+
+    def of(self, space: str, modality: Modality, n: int) -> LeftOut:
+        """Return the counts of one space and modality, of n items: they may not be counted."""
+        own = [part for part in self.all() if (part.space, part.modality) == (space, modality)]
+        return own[0] if own else LeftOut(space, modality, 0, {}, n)
+
+
+def limits_of(encoder: object, modality: Modality) -> Limits:
+    """Return what an encoder looks out for; {} for one without ``limits``, which does not say."""
+    ask = getattr(encoder, "limits", None)
+    return dict(ask(modality)) if callable(ask) else {}
+
+
+# --- reporting -----------------------------------------------------------------------
+
+_lock = threading.Lock()
+_waiting: dict[str, LeftOut] = {}
+
+
+def report(parts: Iterable[LeftOut], key: Digest = "") -> None:
+    """Keep counts until somebody reports them (``take``).
+
+    Args:
+        parts: the counts.
+        key: of the result that they are of, which then counts once; "" for what is kept nowhere.
+    """
+    with _lock:
+        for part in parts:
+            name = f"{key or len(_waiting)} {part.space} {part.modality}"
+            _waiting[name] = part
+
+
+def waiting() -> list[LeftOut]:
+    """Return the sums of what is kept."""
+    with _lock:
+        return added(_waiting.values())
+
+
+def take() -> list[LeftOut]:
+    """Return the sums of what is kept, and forget them."""
+    with _lock:
+        sums = added(_waiting.values())
+        _waiting.clear()
+    return sums
