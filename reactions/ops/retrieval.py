@@ -57,7 +57,8 @@ def soft_retrieve(
     memory-mapped and larger than memory. The mean of unit vectors is shorter than one;
     the papers leave its norm open, and we rescale it to one, because the next hop uses it
     as a query at the same temperature. A value's result does not depend on which others
-    are asked for.
+    are asked for, as long as the budget holds the tiles that ``plan_tiles`` prefers; with the
+    number of torch's threads rounding and draws may change.
 
     Args:
         queries: (n, d); rows are rescaled to unit norm, from norms of 1e-12 to 1e18.
