@@ -92,6 +92,7 @@ def soft_retrieve(
 
     Source: Molecule-Space, eq. 4-6 and 11-13 (temperature 1/100).
     """
+    threads = threads_of_torch()
     n, m, dim = len(queries), len(keys), keys.shape[1]
     if queries.shape[1] != dim:
         raise DimensionMismatch(
@@ -144,7 +145,7 @@ def soft_retrieve(
             memory_bytes=memory_bytes,
             cuda=cuda,
             cached=half is None,
-            threads=threads_of_torch(),
+            threads=threads,
         )
     with full_float32():
         for start in range(0, n, tiling.query_rows):

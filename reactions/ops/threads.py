@@ -33,7 +33,8 @@ def own_threads(n: int) -> Iterator[Executor]:
     """Start n threads that torch's are divided among; other threads keep their settings.
 
     torch holds a number for each thread it has seen, and one for those it has not, which is what
-    any thread set last: it is set back once all n have set theirs. So calls may overlap.
+    any thread set last: it is set back once all n have set theirs. So calls may overlap. Only a
+    thread that torch sees first just then, without ``threads_of_torch``, would have fewer.
     """
     with ThreadPoolExecutor(n, "retrieval") as pool:
         with _switch:
@@ -41,12 +42,14 @@ def own_threads(n: int) -> Iterator[Executor]:
             begun = Barrier(n + 1)
 
             def begin() -> None:
+                begun.wait()  # that what follows takes no time
                 share_among(max(1, before // n))
                 begun.wait()
 
             try:
                 for _ in range(n):
                     pool.submit(begin)
+                begun.wait()
                 begun.wait()
             finally:
                 begun.abort()  # of no effect on those who have met

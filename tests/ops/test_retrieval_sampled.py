@@ -92,6 +92,30 @@ def test_the_estimate_of_the_error_is_one(monkeypatch):
     assert 0.1 * float(seen[0]) < measured < 1.5 * float(seen[0])
 
 
+def test_lanes_merge_the_estimate_of_the_error():
+    q, k = (torch.from_numpy(rows).float() for rows in hard("near duplicates", 64))
+    tiling = Tiling(query_rows=len(q), block_rows=25, key_rows=M // 2)
+    one = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
+    other = one.another()
+    for first, lane in [(0, one), (M // 2, other)]:
+        rows = slice(first, first + M // 2)
+        lane.add(first, k[rows], [k[rows]])
+    other.move(slice(None), other.unit + 3)
+    expected = (
+        one._variance / 4**3 + other._variance,
+        torch.maximum(one._largest / 2**3, other._largest),
+    )
+    assert all(lane._variance.max() > 0 for lane in (one, other))
+    one.merge(other)
+    for found, value in zip((one._variance, one._largest), expected, strict=True):
+        torch.testing.assert_close(found, value)
+    # Where nothing else is known, the lane with the higher thresholds has the say.
+    third = one.another()
+    third._largest += 2 * one._largest.max()
+    one.merge(third)
+    assert torch.equal(one._largest, third._largest)
+
+
 def test_neither_other_values_nor_other_queries_change_what_is_drawn():
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     v = unit(np.random.default_rng(3).normal(size=(M, 200)) + 0.5).astype(np.float32)

@@ -72,6 +72,18 @@ def test_the_same_lanes_give_the_same_bits(precision, four_threads):
     assert all(torch.equal(first, other) for other in others)
 
 
+@pytest.mark.parametrize("row", [7, 75, 1199])
+def test_a_value_of_no_number_is_lost_in_no_lane(row, precision, four_threads):
+    q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
+    v = np.ones((M, 20), np.float32)
+    v[row, 3] = np.nan
+    tiling = Tiling(len(q), 20, 50, 4)
+    options = {"temperature": 1 / 100, "precision": precision, "tiling": tiling}
+    spoilt, good = soft_retrieve(q, k, [v, k], **options)
+    assert spoilt[:, 3].isnan().all()
+    assert good.isfinite().all()
+
+
 def exact(q, rows=4):
     return ExactTiles(torch.from_numpy(unit(q)).float(), [q.shape[1]], scale=SCALE, block_rows=rows)
 
