@@ -341,6 +341,13 @@ def refuse_one_value(modality: Modality, values: Any) -> None:
         _is_pillow(values) or hasattr(values, "get_all_samples")
     ):
         raise UsageError(takes_list, why=f"it is given {_called(values)}", fix=fix)
+    if isinstance(values, set | frozenset):
+        raise UsageError(takes_list, why="a set has no order, and rows do", fix=fix)
+    if (columns := getattr(values, "columns", None)) is not None:  # of pandas, polars, pyarrow
+        names = [str(name) for name in getattr(values, "column_names", columns)]
+        first = names[0] if len(names) == 1 else "COLUMN"
+        why = f"it is given a table, whose columns are {', '.join(names) or 'none'}"
+        raise UsageError(takes_list, why=why, fix=f'{modality}=table["{first}"]')
     if not (isinstance(values, np.ndarray) or _is_tensor(values)):
         return
     # An array of one axis is a list of what it holds; pictures side by side have four.

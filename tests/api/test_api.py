@@ -5,8 +5,10 @@ import logging
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow
 import pytest
 from bundles import record_of, tensors_of
 from fakes import Encoder, headline
@@ -115,6 +117,9 @@ def test_files_that_are_not_there(fused, loaded, media, why):
         ({"text": "a low hum"}, "text takes a list"),
         ({"image": Path("a.png")}, "image takes a list"),
         ({"text": 3}, "text takes a list"),
+        ({"text": {"a", "b"}}, r"text takes a list\n.*a set has no order"),
+        ({"text": SimpleNamespace(columns=["c"])}, r'columns are c\n.*text=table\["c"\]'),
+        ({"text": pyarrow.table({"c": ["a"], "d": [1]})}, r'are c, d\n.*table\["COLUMN"\]'),
         ({"text": None}, "text takes a list"),
         ({"text": [3]}, "text 0 is int"),
         ({"text": ["a", None]}, "text 1 is NoneType"),
