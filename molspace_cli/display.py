@@ -26,7 +26,7 @@ from reactions.run.events import (
     StoreWarning,
     Waiting,
 )
-from reactions.run.forecast import Forecast
+from reactions.run.forecast import Forecast, StepPace
 
 
 class Display(ABC):
@@ -56,7 +56,7 @@ class Display(ABC):
         self.finished = 0
         self._early_hits = 0
         self._numbers: dict[str, int] = {}
-        self._began: dict[str, tuple[float, int]] = {}  # when, and with how many rows done
+        self._paces: dict[str, StepPace] = {}
         self.lines = LinesDue()
 
     def __call__(self, event: Event) -> None:
@@ -98,14 +98,13 @@ class Display(ABC):
         """Return how far and how fast a step is: in full, as share and time left, as share."""
         text = f"{event.done} of {event.total} {event.unit}"
         share = f"{100 * event.done // event.total} %" if event.total else text
-        began, done = self._began.get(event.key, (self.clock(), 0))
-        elapsed_s = self.clock() - began
-        made_here = event.done - done  # without the rows of earlier runs
-        if elapsed_s <= 0 or made_here < max(1, event.total // 100):
-            return text, share, share  # the time that loading takes says nothing about the rate
-        rate = made_here / elapsed_s
-        left = f"{duration((event.total - event.done) / rate)} left"
-        return f"{text}, {pace_of(rate)}/s, {left}", f"{share}, {left}", f"{share}, {left}"
+        pace = self._paces.get(event.key)
+        whole_s = None if pace is None else pace.whole_s(self.clock())
+        if whole_s is None:
+            return text, share, share
+        left = f"{duration(whole_s * (1 - event.done / event.total))} left"
+        brief = f"{share}, {left}"
+        return f"{text}, {pace_of(event.total / whole_s)}/s, {left}", brief, brief
 
     def _follow(self, event: Event) -> None:
         now_s = self.clock()
@@ -122,12 +121,19 @@ class Display(ABC):
             if event.expected and self.part is None:
                 self._forecast = Forecast(event.expected, self.speed())
             self._numbers.clear()
-            self._began.clear()
+            self._paces.clear()
         elif isinstance(event, StepStarted):
-            self._began[event.key] = self.clock(), event.done
+            self._paces[event.key] = StepPace(now_s, event.done / event.total if event.total else 0)
             self.head(event)  # takes the next number
+        elif isinstance(event, StepProgress) and event.key in self._paces and event.total:
+            self._paces[event.key].follow(event.done / event.total, now_s)
         if self._forecast is not None:
             self._forecast.follow(event, now_s)
+
+
+def _waited(waited_s: float, seconds: float) -> str:
+    """Return how long a step waited, if that is worth saying."""
+    return f", after waiting {duration(waited_s)}" if waited_s >= max(1.0, seconds / 2) else ""
 
 
 class Quiet(Display):
@@ -174,8 +180,10 @@ class Plain(Display):
                 return f"{counted(steps, 'step')} to run, {known}{left}"
             case StepStarted(done=done, total=total) if 0 < done < total:
                 return f"{self.head(event)}: resumes at row {done} of {total}"
-            case StepFinished(seconds=seconds):
-                return f"{self.head(event)}: done in {duration(seconds)}"
+            case StepFinished(seconds=seconds, waited_s=waited_s):
+                return (
+                    f"{self.head(event)}: done in {duration(seconds)}{_waited(waited_s, seconds)}"
+                )
             case StepHit() if not self._early_hits:
                 return f"{self.head(event)}: made by another process"
             case StepFailed():

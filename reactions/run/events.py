@@ -206,9 +206,15 @@ class StepMeasured(StepEvent):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(StepEvent):
-    """A step is done and stored, in ``seconds``."""
+    """A step is done and stored.
+
+    Attributes:
+        seconds: that workers of this process took for it.
+        waited_s: that it waited in between, for workers and for other processes.
+    """
 
     seconds: float
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from dataclasses import dataclass
 
 from reactions.run.events import (
     Event,
@@ -22,13 +22,45 @@ PLANNED_S = 1.0
 """How many seconds of observed steps weigh as much as the plan does."""
 
 
-@dataclass(slots=True)
-class _Running:
-    """A step in progress: when it began, and which share was done then and is done now."""
+LEAST_SHARE = 0.01
+"""Of a step; before, loading takes so much of its time that its rate says nothing."""
 
-    began_s: float
-    start: float
-    share: float
+
+class StepPace:
+    """How fast a step in progress is.
+
+    Its rate is that since it began; or since its first report, if that is more than twice as fast:
+    then most of the time before went into waiting for a worker, or loading an encoder.
+
+    Attributes:
+        began_s: when.
+        start: share that was done then, by earlier runs.
+        share: that is done now.
+    """
+
+    def __init__(self, began_s: float, start: float) -> None:
+        self.began_s = began_s
+        self.start = self.share = start
+        self._first: tuple[float, float] | None = None  # when, and the share done
+
+    def follow(self, share: float, now_s: float) -> None:
+        """Take note of a report."""
+        self.share = max(self.share, share)
+        if self._first is None and share > self.start:
+            self._first = now_s, share
+
+    def whole_s(self, now_s: float) -> float | None:
+        """Return the seconds that all of the step takes at its rate; None if it is not known."""
+        whole_s = self._at_rate_since(self.began_s, self.start, now_s)
+        if self._first is None or whole_s is None:
+            return whole_s
+        later_s = self._at_rate_since(*self._first, now_s)
+        return later_s if later_s is not None and later_s < whole_s / 2 else whole_s
+
+    def _at_rate_since(self, since_s: float, share: float, now_s: float) -> float | None:
+        if self.share - share < LEAST_SHARE or now_s <= since_s:
+            return None
+        return (now_s - since_s) / (self.share - share)
 
 
 class Forecast:
@@ -46,7 +78,7 @@ class Forecast:
     def __init__(self, expected: tuple[Expected, ...], flops_per_s: float | None = None) -> None:
         self._speed = flops_per_s
         self._waiting = {step.key: step for step in expected}
-        self._active: dict[str, tuple[Expected, _Running]] = {}
+        self._active: dict[str, tuple[Expected, StepPace]] = {}
         self._took: defaultdict[str, float] = defaultdict(float)
         self._planned: defaultdict[str, float] = defaultdict(float)
         self._began_s: float | None = None
@@ -58,17 +90,17 @@ class Forecast:
         elif isinstance(event, StepStarted):
             if (step := self._waiting.pop(event.key, None)) is not None:
                 share = event.done / event.total if event.total else 0.0
-                self._active[event.key] = step, _Running(now_s, share, share)
+                self._active[event.key] = step, StepPace(now_s, share)
         elif isinstance(event, StepProgress):
             if event.key in self._active and event.total:
-                self._active[event.key][1].share = event.done / event.total
+                self._active[event.key][1].follow(event.done / event.total, now_s)
         elif isinstance(event, StepHit):
             self._waiting.pop(event.key, None)
             self._active.pop(event.key, None)
         elif isinstance(event, StepFinished) and event.key in self._active:
-            step, running = self._active.pop(event.key)
-            self._took[step.kind] += now_s - running.began_s
-            self._planned[step.kind] += self._seconds(step) * (1 - running.start)
+            step, pace = self._active.pop(event.key)
+            self._took[step.kind] += event.seconds
+            self._planned[step.kind] += self._seconds(step) * (1 - pace.start)
 
     def left_s(self, now_s: float) -> float | None:
         """Return how many seconds the run still takes; None where nothing is known yet."""
@@ -79,22 +111,25 @@ class Forecast:
             self._seconds(step) * self._slower(step.kind, took, planned)
             for step in self._waiting.values()
         )
-        for step, running in self._active.values():
-            whole = self._seconds(step) * self._slower(step.kind, took, planned)
-            rest = whole * (1 - running.share)
-            if running.share == running.start:  # it says nothing of how far it is
-                rest = max(0.0, rest - (now_s - running.began_s))
+        longest = 0.0
+        for step, pace in self._active.values():
+            whole_s = pace.whole_s(now_s)
+            if whole_s is None:
+                whole_s = self._seconds(step) * self._slower(step.kind, took, planned)
+            rest = whole_s * (1 - pace.share)
+            if pace.share == pace.start:  # it says nothing of how far it is
+                rest = max(0.0, rest - (now_s - pace.began_s))
             left += rest
-        return left / self._side_by_side(now_s)
+            longest = max(longest, rest)
+        return max(longest, left / self._side_by_side(now_s))
 
     def _observed(self, now_s: float) -> tuple[dict[str, float], dict[str, float]]:
         """Return the seconds that steps of each kind took, and those that were planned for it."""
         took, planned = dict(self._took), dict(self._planned)
-        for step, running in self._active.values():
-            # The time that loading takes says nothing about the rate yet.
-            if (made := running.share - running.start) >= 0.01:
-                elapsed_s = now_s - running.began_s
-                took[step.kind] = took.get(step.kind, 0.0) + elapsed_s
+        for step, pace in self._active.values():
+            if (whole_s := pace.whole_s(now_s)) is not None:
+                made = pace.share - pace.start
+                took[step.kind] = took.get(step.kind, 0.0) + whole_s * made
                 planned[step.kind] = planned.get(step.kind, 0.0) + self._seconds(step) * made
         return took, planned
 
@@ -103,13 +138,19 @@ class Forecast:
         return STEP_S + step.flops / (self._speed or 1e11)
 
     def _slower(self, kind: str, took: dict[str, float], planned: dict[str, float]) -> float:
-        """Return how many times longer than planned a kind of step takes."""
-        weight = PLANNED_S
+        """Return how many times longer than planned a kind of step takes.
+
+        Of kinds that have not run yet, half of what the others show is believed, in octaves: a busy
+        machine slows all of them, a wrong plan only one.
+        """
+        took_s, planned_s = took.get(kind, 0.0), planned.get(kind, 0.0)
         if self._speed is None:  # the plan's seconds are made up: the other kinds' pace instead
-            if not planned.get(kind):
-                return sum(took.values()) / max(sum(planned.values()), 1e-9)
-            weight = 0.0
-        return (took.get(kind, 0.0) + weight) / (planned.get(kind, 0.0) + weight)
+            if planned_s:
+                return took_s / planned_s
+            return sum(took.values()) / max(sum(planned.values()), 1e-9)
+        all_s, all_planned_s = sum(took.values()), sum(planned.values())
+        others = math.sqrt((all_s - took_s + PLANNED_S) / (all_planned_s - planned_s + PLANNED_S))
+        return (took_s + PLANNED_S * others) / (planned_s + PLANNED_S)
 
     def _side_by_side(self, now_s: float) -> float:
         """Return how many steps ran at a time so far."""
@@ -117,5 +158,5 @@ class Forecast:
         if len(self._active) < 2 or elapsed_s <= 0:
             return 1.0
         busy_s = sum(self._took.values())
-        busy_s += sum(now_s - running.began_s for _, running in self._active.values())
+        busy_s += sum(now_s - pace.began_s for _, pace in self._active.values())
         return max(1.0, min(busy_s / elapsed_s, len(self._active)))

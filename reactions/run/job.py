@@ -87,6 +87,8 @@ class Job:
         self._shards: Partial | None = None
         self._may_join = False
         self._began_s: float | None = None
+        self._running = 0  # calls of workers
+        self._running_since_s = self._busy_s = 0.0
         self._unit = "rows"
         self._rows_stored = 0
         self._rows_made: dict[Rows, int] = {}  # of shards in progress here
@@ -158,6 +160,7 @@ class Job:
         """Take the right to join the finished shards, if all are and no other process has it."""
         if self._may_join:
             self._may_join = False
+            self._start()
             return True
         if self._claims or self.lacking():
             return False
@@ -191,6 +194,7 @@ class Job:
     def give_back(self, rows: Rows | None) -> None:
         """Give back the right to make something that was not made after all."""
         self._claims.pop(rows).close()
+        self._pause()
         if rows is not None:
             self._rows_made.pop(rows, None)
         self._look_soon()
@@ -230,6 +234,7 @@ class Job:
         """
         with self._claims.pop(rows):  # until the next one is taken
             self.ran = True
+            self._pause()
             self._look_soon()
             if rows is not None:
                 self._rows_made.pop(rows, None)
@@ -271,16 +276,29 @@ class Job:
             return False
         self.close()
         if self.ran and self._began_s is not None:
-            self._events(StepFinished(*self._name, time.monotonic() - self._began_s))
+            self._pause(all_calls=True)
+            waited_s = max(0.0, time.monotonic() - self._began_s - self._busy_s)
+            self._events(StepFinished(*self._name, self._busy_s, waited_s))
         else:
             self._events(StepHit(*self._name))
         return True
 
     def _start(self) -> None:
+        """Take note that a worker is about to be called."""
         self._look_soon()
+        now_s = time.monotonic()
+        if not self._running:
+            self._running_since_s = now_s
+        self._running += 1
         if self._began_s is None:
-            self._began_s = time.monotonic()
+            self._began_s = now_s
             self._events(StepStarted(*self._name, self._rows_stored, self.step.n_rows or 0))
+
+    def _pause(self, *, all_calls: bool = False) -> None:
+        """Take note that a call of a worker, or every one, has ended."""
+        if self._running and (all_calls or self._running == 1):
+            self._busy_s += time.monotonic() - self._running_since_s
+        self._running = 0 if all_calls else max(0, self._running - 1)
 
     def _look_soon(self) -> None:
         self.look_again_s, self._pause_s, self._waits_since_s = 0.0, _LOOK_EVERY_S, None

@@ -90,3 +90,33 @@ def test_parts_are_over_when_one_fails():
     next(parts)
     parts.close()  # as a failure of the loop around it does
     assert reported[-1] == PartsFinished()
+
+
+def test_a_step_that_waited_first_is_judged_by_what_came_after():
+    forecast = begun(1e10)
+    forecast.follow(StepStarted(*step(0), total=1000), 0.0)
+    forecast.follow(StepProgress(*step(0), 10, 1000, "items"), 60.0)
+    forecast.follow(StepProgress(*step(0), 500, 1000, "items"), 65.0)
+    for i in range(1, 10):
+        forecast.follow(StepHit(*step(i)), 65.0)
+    assert forecast.left_s(65.0) == pytest.approx(500 / 98, rel=0.01)
+
+
+def test_a_run_lasts_as_long_as_its_steps_in_progress():
+    """However little the plan has for them: what is shown of a step is part of the whole."""
+    small = (Expected("s0", "train", 1e8), *STEPS[1:2])
+    forecast = Forecast(small, 1e10)
+    forecast.follow(PlanStarted(2, 0, small), 0.0)
+    for i in (0, 1):
+        forecast.follow(StepStarted(*step(i), total=1000), 0.0)
+    forecast.follow(StepProgress(*step(0), 20, 1000, "items"), 16.0)
+    assert forecast.left_s(16.0) >= 16.0 / 0.02 * 0.98
+
+
+def test_kinds_that_have_not_run_follow_the_others_half_way():
+    steps = (Expected("s0", "train", 1e11), Expected("s1", "embed", 1e11))
+    forecast = Forecast(steps, 1e10)
+    forecast.follow(PlanStarted(2, 0, steps), 0.0)
+    forecast.follow(StepStarted(*step(0)), 0.0)
+    forecast.follow(StepFinished(*step(0), 160.0), 160.0)
+    assert forecast.left_s(160.0) == pytest.approx((10 + STEP_S) * (161 / 11) ** 0.5, rel=0.02)

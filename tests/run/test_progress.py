@@ -239,3 +239,13 @@ def test_importing_it_is_cheap():
         "assert not {'torch', 'rich', 'numpy'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_step_that_waited_says_so():
+    clock = Clock()
+    waits = [(9, ev.StepFinished(*NAME, 0.6, 41.0)), (9, ev.StepFinished(*NAME, 20.0, 3.0))]
+    text = replay(Plain(io.StringIO(), clock), clock, waits)
+    assert text.splitlines() == [
+        "[0/0] embed A text: done in 0.6 s, after waiting 41 s",
+        "[0/0] embed A text: done in 20 s",
+    ]

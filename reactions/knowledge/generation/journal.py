@@ -1,15 +1,17 @@
 """Answers as they come, on disk: a run that is killed goes on where it was.
 
 A journal lies beside the file that is made, and is only appended to: a line of JSON for its
-settings, and one for each answer and each request without one, flushed to the disk. What was being
-written when the process was killed is the last line; it is dropped, and that question is asked
-again.
+settings, and one for each answer and each request without one. What was being written when the
+process was killed is the last line; it is dropped, and that question is asked again. Lines are
+flushed to the disk once a second at most, since a flush takes longer than a small generator does:
+if the machine itself fails, the answers of the last second may be asked for again.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ SUFFIX = ".journal"
 _MAX_LINE_BYTES = 4 << 20
 _SHOWN = 240
 _UNANSWERED = "unanswered"
+_FLUSH_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class AnswerJournal:
         self.answers: dict[tuple[str, int], Recorded] = {}
         self.unanswered = Unanswered()
         self.notices: list[str] = []
+        self._flush_due_s = 0.0  # at once
+        self._is_flushed = True
         try:
             if exists(path):
                 check_regular(path, path.stat().st_mode)
@@ -218,6 +223,8 @@ class AnswerJournal:
     def append(self, recorded: Recorded) -> None:
         """Keep an answer: once this returns, it survives the end of the process.
 
+        That of the machine it survives a second later, or once the journal is closed.
+
         Raises:
             StoreError: it cannot be written.
         """
@@ -232,18 +239,31 @@ class AnswerJournal:
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
-            os.fsync(self._fd)
+            self._is_flushed = False
+            if time.monotonic() >= self._flush_due_s:
+                self._flush()
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def _flush(self) -> None:
+        os.fsync(self._fd)
+        self._is_flushed = True
+        self._flush_due_s = time.monotonic() + _FLUSH_EVERY_S
 
     def close(self) -> None:
         """Let go of the file, and remove it if it holds no answers."""
         if self._fd < 0:
             return
-        if not self.answers:
-            self.path.unlink(missing_ok=True)
-        os.close(self._fd)
-        self._fd = -1
+        try:
+            if not self.answers:
+                self.path.unlink(missing_ok=True)
+            elif not self._is_flushed:
+                self._flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            os.close(self._fd)
+            self._fd = -1
 
     def remove(self) -> None:
         """Remove the file: what it holds is elsewhere now."""

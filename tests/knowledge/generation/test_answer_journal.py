@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reactions.core.errors import DataError, StoreError, UsageError
+from reactions.knowledge.generation import journal as journal_module
 from reactions.knowledge.generation.journal import AnswerJournal, Recorded, Unanswered
 
 SETTINGS = {"generator": "mini", "prompts": ["a"], "system": ""}
@@ -170,3 +171,29 @@ def test_any_text_comes_back(tmp_path_factory, key, rows):
     answer = Recorded(key.encode("utf-8", "replace").decode(), 0, tuple(rows))
     write(path, answer)
     assert read(path)[0] == {(answer.key, 0): answer}
+
+
+def test_answers_are_flushed_every_second_and_at_the_end(path, monkeypatch):
+    now, flushes = [100.0], []
+    monkeypatch.setattr(journal_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(journal_module.os, "fsync", lambda fd: flushes.append(now[0]))
+    journal = AnswerJournal(path, SETTINGS)
+    for number in range(40):
+        journal.append(Recorded("cat", number, ("A cat.",)))
+        now[0] += 0.1
+    assert path.read_bytes().count(b"\n") == 41  # all that a kill of the process leaves
+    assert [round(moment) for moment in flushes] == [100, 101, 102, 103]
+    journal.close()
+    assert len(flushes) == 5
+
+
+def test_an_answer_that_cannot_be_flushed_is_an_error(path, monkeypatch):
+    journal = AnswerJournal(path, SETTINGS)
+    journal.append(FIRST)
+
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal_module.os, "fsync", full)
+    with pytest.raises(StoreError, match="cannot"):
+        journal.close()
