@@ -10,7 +10,7 @@ from molspace_cli import options
 from molspace_cli.console import human_bytes, human_flops, print_json, print_table, print_text, say
 from molspace_cli.groups import grouped
 from molspace_cli.plan_workers import print_shards, print_workers, worker_counts
-from molspace_cli.quality import row_line
+from molspace_cli.quality import training_line
 from molspace_cli.react import Expression, plan_of
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def plan(
         return
     for notice in planned.notices:
         say(f"note: {notice}")
-    say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
+    say(training_line(planned))
     print_table(
         f"lab: {session.lab.label}   {planned.checked.expression}",
         ("step", "state", "compute", "stores", "memory"),

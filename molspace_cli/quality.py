@@ -5,13 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from molspace_cli.amounts import counted
 from reactions.products.quality_tables import QualityTable, tables
 from reactions.products.remarks import remarks
 
 if TYPE_CHECKING:
+    from reactions.planning.plan import Plan
     from reactions.products.bundles.bundle import Bundle
 
-__all__ = ["QualityTable", "aligned", "rank_lines", "remarks", "row_line", "tables"]
+__all__ = [
+    "QualityTable",
+    "aligned",
+    "rank_lines",
+    "remarks",
+    "row_line",
+    "tables",
+    "training_line",
+]
+    "QualityTable",
+    "aligned",
+    "rank_lines",
+    "remarks",
+    "row_line",
+    "tables",
+    "training_line",
+]
 
 
 def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -22,6 +40,13 @@ def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
         + f" ({count['corpus']})"
         for count in rows
     )
+
+
+def training_line(planned: Plan) -> str:
+    """Say what a reaction trains on: rows of its corpora, and pairs."""
+    rows = row_line([count.to_json() for count in planned.rows])
+    pairs = [f"{counted(len(each), 'pair')} ({each.name})" for each in planned.pairs]
+    return f"trains on: {'; '.join(part for part in (rows, *pairs) if part) or 'nothing'}"
 
 
 def rank_lines(bundle: Bundle) -> Iterator[tuple[str, str, bool]]:

@@ -14,7 +14,7 @@ from molspace_cli.boxes import show_table
 from molspace_cli.confirm import confirm
 from molspace_cli.console import print_json, print_path, say
 from molspace_cli.groups import grouped
-from molspace_cli.quality import aligned, rank_lines, remarks, row_line, tables
+from molspace_cli.quality import aligned, rank_lines, remarks, tables, training_line
 
 if TYPE_CHECKING:
     from reactions.planning.plan import ReactionPlan
@@ -57,7 +57,7 @@ def react(
         say(f"lab: {session.lab.label}   {planned.checked.expression}")
         for notice in planned.notices:
             say(f"note: {notice}")
-        say(f"trains on: {row_line([count.to_json() for count in planned.rows])}")
+        say(training_line(planned))
     confirm(session, planned, yes=running.yes, quiet=quiet)
     bundle = session.react(planned, out=out)
     if not quiet:

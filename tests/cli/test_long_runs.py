@@ -4,6 +4,7 @@ import pytest
 import typer
 
 from molspace_cli import confirm
+from molspace_cli.quality import training_line
 from reactions.core.errors import StoreError
 from reactions.core.step import Cost
 from reactions.labs import inventory, pairs_audit
@@ -92,6 +93,8 @@ def test_a_plan_names_the_pairs_that_it_tunes_on(tmp_path):
     session = Session(load_lab("mini"), Store(tmp_path), "cpu")
     planned = session.plan(session.check("ImageBind + Dr(InternVL) + Ft(audio~image, heads=only)"))
     assert [pairs.name for pairs in planned.pairs] == ["mini pairs scenes"]
+    n = len(planned.pairs[0])
+    assert training_line(planned).endswith(f"(mini text); {n:,} pairs (mini pairs scenes)")
     assert session.plan(session.check("ImageBind + Dr(InternVL)")).pairs == ()
 
 

@@ -18,6 +18,7 @@ from toy import Sink, by_rows, executor
 from reactions.core.errors import StepError
 from reactions.core.step import Artifact
 from reactions.run import events as ev
+from reactions.run import job as job_module
 from reactions.run.job import Job, claim_rows
 from reactions.store import Store
 
@@ -369,3 +370,26 @@ def test_what_a_killed_run_left_damaged_is_found_by_the_first_process(store):
     assert rows.to_array().ravel().tolist() == list(range(6))
     (warning,) = [event.message for event in seen if isinstance(event, ev.StoreWarning)]
     assert "dropped rows 2-4 of 'rows'" in warning
+
+
+def test_time_between_calls_of_workers_is_no_work(store, monkeypatch):
+    now, seen = [0.0], []
+    monkeypatch.setattr(job_module.time, "monotonic", lambda: now[0])
+    step = by_rows([], 6, 2)
+    job = Job(step, 0, set(), store=store, events=seen.append)
+    assert job.take_part()
+    shards = [(0, 2), (2, 4), (4, 6)]
+    for index, rows in enumerate(shards):
+        assert job.claim_shard(rows)
+        now[0] += 2.0  # a worker computes
+        made = store.partial(step)
+        store.add_shard(made, *rows, step.run(Context(), {}, *rows))
+        job.finish(rows, is_whole=True)
+        if index < 2:
+            now[0] += 20.0  # it computes for others
+    assert job.claim_join()
+    now[0] += 1.0
+    store.complete(store.partial(step))
+    job.finish(None, is_whole=True)
+    (finished,) = [event for event in seen if isinstance(event, ev.StepFinished)]
+    assert (finished.seconds, finished.waited_s) == (7.0, 40.0)
