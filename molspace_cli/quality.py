@@ -22,14 +22,6 @@ __all__ = [
     "tables",
     "training_line",
 ]
-    "QualityTable",
-    "aligned",
-    "rank_lines",
-    "remarks",
-    "row_line",
-    "tables",
-    "training_line",
-]
 
 
 def row_line(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -85,8 +85,8 @@ def plan_tiles(
         memory_bytes: what the retrieval may take beside its inputs and its result.
         cuda: prefer the larger tiles that a GPU needs to be busy.
         cached: prefer tiles of fp32 logits that stay in a CPU's cache from the product to the
-            last pass over them; of no effect with ``cuda``.
-        threads: as many lanes at most; of no effect with ``cuda``.
+            last pass over them, and lanes; of no effect with ``cuda``.
+        threads: with ``cached``, as many lanes at most.
 
     Raises:
         DataError: not even the smallest tiles fit.
@@ -95,20 +95,20 @@ def plan_tiles(
     lanes = 1
     # Bytes a pair: a float32 logit, and the weight that is made of it.
     pair_bytes = 8
-    if not cuda:
+    cached = cached and not cuda
+    if cached:
         # Not by the values' widths: a value's result must not depend on the others.
         lanes = max(1, min(threads, m // _FEW_ROWS, n * m * dim // _LEAST_WORK))
-        if cached:
-            pair_bytes = 32  # or, of the pairs that SampledTiles keeps, places and weights
-            block_rows = min(n, _CACHED_ROWS)
-            key_rows = max(_FEW_ROWS, min(_CACHED_LOGITS // block_rows, _CACHED_KEYS // dim))
+        pair_bytes = 32  # or, of the pairs that SampledTiles keeps, places and weights
+        block_rows = min(n, _CACHED_ROWS)
+        most_keys = max(_FEW_ROWS, min(_CACHED_LOGITS // block_rows, _CACHED_KEYS // dim))
         few_keys = max(_FEW_KEYS // dim, -(-m // (lanes * _LEAST_TILES)))
-        key_rows = min(key_rows, few_keys, -(-m // lanes))
+        key_rows = min(most_keys, few_keys, -(-m // lanes))
     block_rows, key_rows = min(n, block_rows), min(m, key_rows)
     # Bytes a row: fp32 and converted copies; two raw tiles, as one is loaded ahead.
     # dim + 8: ShiftedTiles appends eight columns to queries and keys.
     query_bytes, sum_bytes = 8 * (dim + 8), 4 * sum(widths)
-    if not cuda:
+    if cached:
         sum_bytes += 4 * (dim + 8)  # lanes write shifts or thresholds into queries of their own
     key_bytes = 16 * (dim + 8 + sum(widths))
     while True:
