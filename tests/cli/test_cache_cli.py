@@ -14,6 +14,7 @@ from molspace_cli.app import app
 from molspace_cli.options import PlanOptions
 from molspace_cli.plan import planned_states
 from reactions.core.errors import MolspaceError, UsageError
+from reactions.core.left_out import LeftOut, longer_than
 from reactions.core.step import Artifact
 from reactions.store import Store
 from reactions.store.made_by import Hardware
@@ -100,6 +101,10 @@ def of_folders(tmp_path):
     return rows, '"./A" + Cr("./B")'
 
 
+def rows_of(start):
+    return np.eye(4, dtype=np.float32)[start : start + 2]
+
+
 def test_explain_names_results_of_mixed_devices(store, tmp_path):
     rows, reaction = of_folders(tmp_path)
     (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
@@ -118,6 +123,39 @@ def test_explain_names_results_of_mixed_devices(store, tmp_path):
         ("A100", [2, 4]),
     ]
     assert not any(by_label.values())
+
+
+def test_explain_names_what_was_left_out_of_items(store, tmp_path):
+    _, reaction = of_folders(tmp_path)
+    (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
+    shards = store.partial(first)
+    counted = LeftOut(first.space.name, first.corpus.modality, 2, {longer_than("77 tokens"): 1})
+    for start, left_out in ((0, counted), (2, None)):
+        made = Artifact({"x": rows_of(start)}, left_out=left_out)
+        store.add_shard(shards, start, start + 2, made)
+    assert store.complete(shards)
+    said = " ".join(run("explain", reaction).stderr.split())
+    assert f"longer than {first.space.name}'s 77 tokens; the rest of it is ignored" in said
+    assert "(2 more not counted)" in said
+    body = json.loads(run("explain", reaction, "--json").stdout)
+    by_label = {one["label"]: one["items_cut"] for one in body["steps"]}
+    cut = by_label.pop(first.label)
+    assert (cut["items"], cut["found"][0]["items"], cut["not_counted"]) == (2, 1, 2)
+    assert not any(by_label.values())
+
+
+def test_explain_of_an_earlier_version_says_that_nothing_was_counted(store, tmp_path):
+    _, reaction = of_folders(tmp_path)
+    (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
+    shards = store.partial(first)
+    for start in (0, 2):
+        store.add_shard(shards, start, start + 2, Artifact({"x": rows_of(start)}))
+    assert store.complete(shards)
+    said = " ".join(run("explain", reaction).stderr.split())
+    assert "was not counted" in said
+    body = json.loads(run("explain", reaction, "--json").stdout)
+    (cut,) = [one["items_cut"] for one in body["steps"] if one["label"] == first.label]
+    assert (cut["items"], cut["found"], cut["not_counted"]) == (0, [], 4)
 
 
 def test_explain_takes_what_plan_takes(store, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from further_media import bin_bytes, grey_png, npy_bytes, ply_bytes, points
 from media_files import image_bytes, put
+from PIL import Image
 from video_files import video_bytes
 
 from molspace_cli.__main__ import main
@@ -164,6 +165,28 @@ def test_an_ending_that_says_nothing_is_helped_by_naming_the_modality(infer, tmp
     put(tmp_path / "a.npy", npy_bytes(points(9)))
     _, err = infer("PointBind", "a.npy", code=2)
     assert "fix: --modality depth|event|point" in err
+
+
+def test_what_encoders_leave_out_is_counted(run, tmp_path):
+    pages = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.tiff")
+    pages[0].resize((90, 30)).save(tmp_path / "wide.png")
+    long = "rain on a tin roof " * 20
+    given = ("infer", "--space", "ImageBind", "--lab", "mini", "--out", "o.npy", "--overwrite")
+    inputs = (long, "rain", "pages.tiff", "one.tiff", "wide.png")
+    _, err = run(*given, *inputs)
+    said = " ".join(err.split())
+    assert "1 of 2 texts is longer than ImageBind's 64 words; the rest of it is ignored" in said
+    assert "1 of 3 pictures is the first of several pictures in a file" in said
+    assert "1 of 3 pictures is so narrow or so wide that ImageBind crops away more" in said
+    cut = json.loads(run(*given, *inputs, "--json")[0])["items_cut"]
+    found = {(p["modality"], f["are"][:11]): f["items"] for p in cut for f in p["found"]}
+    assert found["text", "longer than"] in (0, 1)
+    assert found["image", "the first o"] == 1
+    assert [part["items"] for part in cut] == [3, 2]
+    _, err = run(*given, "rain")
+    assert "note:" not in err
 
 
 def test_the_sound_of_a_video_and_what_decoding_noticed(infer, tmp_path):

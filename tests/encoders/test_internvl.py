@@ -12,6 +12,7 @@ from internvl_tiny import COMMIT, DIM, MODELING, PINNED, REPO, forget, isolate, 
 from other_device import assert_same_on
 
 from reactions.core.errors import DataError, MissingError, UsageError
+from reactions.core.left_out import gathered, longer_than
 from reactions.core.types import Item, StagedEncoder
 from reactions.encoders import registry
 from reactions.encoders.flops import transformer_flops
@@ -97,6 +98,15 @@ class TestEncoder:
         for row, have in zip(ids, prepared, strict=True):
             np.testing.assert_array_equal(row[: len(have)], have)
             assert not row[len(have) :].any()
+
+    def test_captions_beyond_80_tokens_are_noted(self, repository, monkeypatch):
+        monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
+        encoder = registry.load(registry.resolve_uri(PINNED))
+        room = 80 - 2 - len("summarize:")  # a letter a token
+        for length, n_noted in ((room, 0), (room + 1, 1)):
+            with gathered() as notes:
+                encoder.preprocess("text", Item("x", "text", "a" * length))
+            assert [note.clause for note in notes] == [longer_than("80 tokens")] * n_noted
 
     def test_another_precision(self, repository, monkeypatch):
         monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
