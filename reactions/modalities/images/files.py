@@ -13,6 +13,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -150,8 +151,6 @@ def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) ->
     if stream is not None and (stored := stored_pixels(image, stream)) is not None:
         turn = _turn(image)
         return stored if turn is None else np.ascontiguousarray(turn(stored))
-    if image.format in _SEVERAL and getattr(image, "is_animated", False):
-        note(FIRST_OF_SEVERAL)
     image.load()
     turn = _turn(image)
     out = np.empty((image.height, image.width, 3), np.uint8)
@@ -159,6 +158,7 @@ def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) ->
     for top in range(0, image.height, rows):
         bottom = min(image.height, top + rows)
         out[top:bottom] = _band(image.crop((0, top, image.width, bottom)), path)
+    _note_several(image)
     return out if turn is None else np.ascontiguousarray(turn(out))
 
 
@@ -176,12 +176,23 @@ def to_16_bits(image: PIL.Image.Image) -> NDArray[np.uint16] | None:
         return None
     image.load()
     values = np.asarray(image).astype(np.int64)
+    _note_several(image)
     if values.min() < 0 or values.max() > 0xFFFF:
         return None
     turn = _turn(image)
     upright = values.astype(np.uint16)
     # The turns are those of pictures with channels.
     return upright if turn is None else np.ascontiguousarray(turn(upright[:, :, None])[:, :, 0])
+
+
+def _note_several(image: PIL.Image.Image) -> None:
+    """Note a file of several pictures. Last: Pillow looks for a second one, and may be led astray.
+
+    What is wrong with further pictures is no reason to refuse the first.
+    """
+    with suppress(Exception):
+        if image.format in _SEVERAL and getattr(image, "is_animated", False):
+            note(FIRST_OF_SEVERAL)
 
 
 def oversized(path: str, max_pixels: int, why: str = "") -> MediaError:
