@@ -236,8 +236,10 @@ def report(parts: Iterable[LeftOut], key: Digest = "") -> None:
     """
     with _lock:
         for part in parts:
-            name = f"{key or len(_waiting)} {part.space} {part.modality}"
-            _waiting[name] = part
+            name = f"{key} {part.space} {part.modality}"
+            # Added up at once: a server embeds for months, and nobody may ask.
+            known = [] if key or name not in _waiting else [_waiting[name]]
+            (_waiting[name],) = added([*known, part])
 
 
 def waiting() -> list[LeftOut]:

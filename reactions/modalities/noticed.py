@@ -59,7 +59,14 @@ def take() -> list[str]:
         f"first '{places[0]}'"
         for kind, places in found
     ]
-    return sentences + [text for part in left_out.take() for text in left_out_sentences(part)]
+    parts = left_out.take()
+    unknown = [part for part in parts if not part.n_items]
+    sentences += [text for part in parts if part.n_items for text in left_out_sentences(part)]
+    if unknown:  # of an earlier version: everything in a cache may be
+        spaces = ", ".join(dict.fromkeys(part.space for part in unknown))
+        n = sum(part.n_uncounted for part in unknown)
+        sentences.append(f"what {spaces} left out of {n:,} items was not counted")
+    return sentences
 
 
 def left_out_sentences(part: LeftOut) -> list[str]:

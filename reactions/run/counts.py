@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
+from reactions.core.errors import StoreError
 from reactions.core.left_out import LeftOut, report
 from reactions.core.step import Step
 from reactions.core.types import Digest
@@ -33,6 +35,10 @@ def counts_of(store: Store, steps: Iterable[Step]) -> Counts:
 
 
 def report_counts(store: Store, targets: Sequence[Step]) -> None:
-    """Keep the counts of all that targets are made of, to be reported (``core.left_out.take``)."""
-    for key, counts in counts_of(store, steps_of(targets)).items():
-        report([counts], key)
+    """Keep the counts of all that targets are made of, to be reported (``core.left_out.take``).
+
+    Where the store cannot be read there are none: what was asked for is there all the same.
+    """
+    with suppress(StoreError):
+        for key, counts in counts_of(store, steps_of(targets)).items():
+            report([counts], key)
