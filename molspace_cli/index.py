@@ -191,7 +191,7 @@ def build(
             say(f"  why: {why}")
     if any(each.message == NOT_UTF8 for each in problems):
         say(f"  fix: {RECODE}")
-    for note in notes(index.record):
+    for note in filter(None, [*notes(index.record), done.notice]):
         noted.note(note)
     for modality, own_kind in index.kinds.items():
         if kind not in ("auto", own_kind):

@@ -120,6 +120,8 @@ class IndexSummary(ResultTable):
         self.problems = tuple(problems)
         self.free, self.fixed = done.index.record.free, done.index.record.fixed
         self.notices = tuple(f"{each.id} is left out: {each.message}" for each in problems)
+        if done.notice:
+            self.notices += (done.notice,)
         if self.fixed:
             self.notices += (f"{', '.join(self.fixed)}: fixed as trained, a projector follows",)
 

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from reactions.core.addresses import is_url
 from reactions.core.errors import MolspaceError, UsageError
 from reactions.core.file_digests import DigestCache
-from reactions.core.local_files import exists, whole_path
-from reactions.core.storage import Blob
+from reactions.core.local_files import exists
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem
 from reactions.inference.stream import embed_stream
@@ -27,6 +25,7 @@ from reactions.search.approximate import AUTO, STALE_SHARE, chosen_kind
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.hits import IndexedItem
 from reactions.search.index import SearchIndex
+from reactions.search.item_names import named
 from reactions.search.known_items import KnownItems
 from reactions.search.made_by import space_digest
 from reactions.search.record import RECORD, Dtype, IndexRecord
@@ -54,6 +53,7 @@ class Added:
         kept: items that were there already, unchanged.
         skipped: items that could not be embedded.
         outdated: those of them that were there with other contents, and are taken out.
+        unprefixed: items that are called by their paths or texts, before which no prefix stands.
     """
 
     index: SearchIndex
@@ -62,6 +62,18 @@ class Added:
     kept: int
     skipped: int
     outdated: int = 0
+    unprefixed: int = 0
+
+    @property
+    def notice(self) -> str:
+        """What a person should know who gave a prefix; "" for nothing."""
+        n = self.unprefixed
+        called = (
+            "1 item is called by its path or text, which has"
+            if n == 1
+            else (f"{n:,} items are called by their paths or texts, which have")
+        )
+        return f"{called} no prefix" if n else ""
 
 
 def add_items(
@@ -183,6 +195,7 @@ def add_items(
             counts["there"],
             counts["skipped"],
             sum(map(len, outdated.values())),
+            counts["unprefixed"],
         )
 
 
@@ -209,6 +222,7 @@ def _fresh(
         if isinstance(item, Problem):
             yield item
             continue
+        counts["unprefixed"] += bool(prefix) and not item.own_id
         item = named(item, prefix)
         try:
             digest = content_digest(item, digests)
@@ -219,27 +233,6 @@ def _fresh(
             counts["there"] += 1
         else:
             yield item
-
-
-def named(item: Item, prefix: str = "") -> Item:
-    """Return an item by an id that means the same in another run.
-
-    Where the input gives none, the number of a line and a path from the working folder do not: the
-    text itself, or the whole path, takes their place. Paths lose their ``..``.
-
-    Args:
-        item: as the input has it.
-        prefix: stands, with a slash, before an id that the input gives; "" for nothing.
-    """
-    value = item.value
-    if isinstance(value, Path):
-        value = whole_path(value)
-    elif isinstance(value, Blob) and not is_url(value.url):
-        value = replace(value, url=str(whole_path(Path(value.url))))
-    item = replace(item, value=value)
-    if item.own_id:
-        return replace(item, id=f"{prefix}/{item.id}") if prefix else item
-    return replace(item, id=str(value)) if isinstance(value, Path | str | Blob) else item
 
 
 def _approximated(directory: Path, record: IndexRecord, kind: str) -> IndexRecord:

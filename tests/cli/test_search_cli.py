@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from in_process import runner
 from indexed import load_fake, target_at
-from media_files import image_bytes, put_tar
+from media_files import image_bytes, put, put_tar
 from parquet_media import put_media, struct
 from PIL import Image
 
@@ -101,6 +101,9 @@ class TestKeysThatRepeat:
         assert self.added(run, *both) == ({"image": 4}, {"image": 2}, 0, {})
         assert self.added(run, *both) == ({"image": 4}, {}, 2, {})
         assert self.added(run, "a/00000.tar") == ({"image": 4}, {}, 2, {})
+        put(tars / "c.png", image_bytes(7))
+        _, _, err = run("index", "bundle", "c.png", *both, "--out", "idx")
+        assert "note: 1 item is called by its path or text, which has no prefix" in err
 
     def test_a_tar_that_changed_and_one_that_was_moved_take_their_own_place(self, run, tars):
         put_tar(tars / "a" / "00000.tar", {"00000.png": image_bytes(200)})

@@ -6,7 +6,7 @@ from indexed import add, target_at
 from media_files import image_bytes
 
 from reactions.core.types import Item
-from reactions.search import build
+from reactions.search import item_names
 
 
 def test_a_file_is_called_the_same_from_every_folder(tmp_path, monkeypatch):
@@ -34,6 +34,6 @@ def test_indexes_whose_paths_have_dots_are_gone_on_with(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     item = Item("x", "image", Path(f"{tmp_path}/work/../a.png"), own_id=False)
     with monkeypatch.context() as before:
-        before.setattr(build, "whole_path", Path.absolute)
+        before.setattr(item_names, "whole_path", Path.absolute)
         assert add(tmp_path / "index", target, [item], tmp_path).added == {"image": 1}
     assert add(tmp_path / "index", target, [item], tmp_path).kept == 1
