@@ -23,13 +23,14 @@ def _refuse_texts(inputs: list[str]) -> None:
         UsageError: one is.
     """
     from reactions.core.errors import UsageError
+    from reactions.core.file_names import as_stored
     from reactions.core.local_files import exists
     from reactions.inference.place_kinds import place_kind
 
     for text in inputs:
         if place_kind(text):
             continue
-        if text != "-" and not text.lstrip().startswith("{") and not exists(Path(text)):
+        if text != "-" and not text.lstrip().startswith("{") and not exists(as_stored(Path(text))):
             raise UsageError(
                 f"there is no file or folder '{text}'",
                 why="index takes texts from files of lines, or with --text",

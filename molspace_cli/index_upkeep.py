@@ -41,6 +41,8 @@ def remove(
       molspace index remove my-index --gone
     """
     from reactions.core.errors import UsageError
+    from reactions.core.file_names import as_stored
+    from reactions.core.local_files import whole_path
     from reactions.search.build import remove_items
 
     if bool(ids) == gone:
@@ -51,7 +53,12 @@ def remove(
     _, target, index = open_index(directory, bundle, lab)
     numbers: dict[str, list[int]] = {}
     # An item without an id of its own has its whole path for one.
-    names = {name: given for given in ids or () for name in (given, str(Path(given).absolute()))}
+    names = {
+        name: given
+        for given in ids or ()
+        for path in (Path(given).absolute(), whole_path(as_stored(Path(given))))
+        for name in (given, str(path))
+    }
     missing = set(ids or ())
     for own in index.searched(modality):
         for number, item in index.items(own):

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from indexed import add, target_at
 from media_files import image_bytes
 
 from reactions.core.types import Item
 from reactions.search import item_names
+from reactions.search.hits import IndexedItem
 
 
 def test_a_file_is_called_the_same_from_every_folder(tmp_path, monkeypatch):
@@ -37,3 +39,22 @@ def test_indexes_whose_paths_have_dots_are_gone_on_with(tmp_path, monkeypatch):
         before.setattr(item_names, "whole_path", Path.absolute)
         assert add(tmp_path / "index", target, [item], tmp_path).added == {"image": 1}
     assert add(tmp_path / "index", target, [item], tmp_path).kept == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "gone"),
+    [
+        ("a.tar/dog.png", False),
+        ("a.tar/sub/dog.png", False),
+        ("a.parquet:12", False),
+        ("b.tar/dog.png", True),
+        ("b.parquet:12", True),
+        ("folder/dog.png", True),
+        ("a.tar", False),
+    ],
+)
+def test_what_lies_in_a_file_is_gone_with_the_file(tmp_path, source, gone):
+    (tmp_path / "folder").mkdir()
+    for name in ("a.tar", "a.parquet"):
+        (tmp_path / name).touch()
+    assert IndexedItem("x", "image", str(tmp_path / source), "").is_gone == gone
