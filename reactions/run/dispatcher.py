@@ -103,7 +103,7 @@ class Dispatcher:
 
     def _run(self, targets: Sequence[Step], mailbox: Mailbox) -> dict[Digest, Artifact]:
         began_s = time.monotonic()
-        plan = schedule(targets, self._store.lookup)
+        plan = schedule(targets, self._store.lookup_or_refuse)
         if plan.pending:
             self._store.prepare()
             # Now, not hours later when the fourth encoder's turn comes.

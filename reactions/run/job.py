@@ -271,7 +271,7 @@ class Job:
 
     def _is_there(self) -> bool:
         """Return whether the result is there; then nothing is left to do."""
-        self.artifact = self._store.lookup(self.step.key)
+        self.artifact = self._store.lookup_or_refuse(self.step.key)
         if self.artifact is None:
             return False
         self.close()

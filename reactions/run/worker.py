@@ -146,7 +146,7 @@ class Worker:
 
     def _read(self, step: Step, name: str, key: Digest) -> Artifact:
         # Another machine may have made it just now.
-        artifact = self._store.look_again(lambda: self._store.lookup(key))
+        artifact = self._store.look_again(lambda: self._store.lookup_or_refuse(key))
         if artifact is None:
             raise StepError(
                 f"input '{name}' of '{step.label}' vanished from the store",

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reactions.core.errors import StoreError
+from reactions.core.paths import CACHE_VARIABLE
 from reactions.core.types import Digest
 from reactions.store.disk import children, is_debris, remove_tree, size_of
 from reactions.store.files import disk_errors
@@ -20,6 +22,10 @@ from reactions.store.made_by import MadeBy
 from reactions.store.manifest import EntryManifest
 
 _UNFINISHED_S = 7 * 86400.0
+
+
+class EntryInTheWay(StoreError):
+    """A damaged entry that cannot be put aside, so that no other can take its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +153,13 @@ def verify(layout: LocatedStore) -> Iterator[EntryProblem]:
 def put_aside(
     layout: LocatedStore, folder: Path, problems: Sequence[str], warn: Callable[[str], None]
 ) -> bool:
-    """Move a damaged entry out of the way; a store that is only read keeps it.
+    """Move a damaged entry out of the way.
 
     Returns:
-        Whether it is out of the way.
+        Whether it is out of the way; False where another process has made it anew.
+
+    Raises:
+        EntryInTheWay: it cannot be moved, as in a store that may only be read.
     """
     # A random suffix, for an entry may be damaged again once it has been made anew.
     aside = layout.quarantine / f"{folder.name}-{uuid.uuid4().hex[:8]}"
@@ -162,9 +171,13 @@ def put_aside(
         with disk_errors(layout.address, "read"):
             return not layout.place.is_published(folder, MANIFEST_JSON)
     except OSError as error:
-        why = error.strerror or str(error)
-        warn(f"{what} stays in place ({why}), and is not used: {problems[0]}{more}")
-        return False
+        raise EntryInTheWay(
+            f"{what} cannot be put aside",
+            why=f"{problems[0]}{more}, and moving it failed: {error.strerror or error}",
+            fix=f"molspace cache verify --repair   where {layout.address} can be written; "
+            f"or name another store in {CACHE_VARIABLE}",
+            path=str(folder),
+        ) from error
     warn(f"put aside {what}: {problems[0]}{more}")
     return True
 

@@ -32,9 +32,22 @@ class Store(OpenedStore):
     def lookup(self, key: Digest) -> Artifact | None:
         """Return an entry, its arrays memory-mapped, or None.
 
-        A damaged entry is put aside with a warning and counts as missing.
+        A damaged entry is put aside, if possible, with a warning and counts as missing.
 
         Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        try:
+            return self.lookup_or_refuse(key)
+        except maintenance.EntryInTheWay as error:
+            self._warn_of(error)
+            return None
+
+    def lookup_or_refuse(self, key: Digest) -> Artifact | None:
+        """Return an entry as ``lookup`` does, for a caller who makes what is missing.
+
+        Raises:
+            EntryInTheWay: it is damaged and cannot be put aside: no other can take its place.
             StoreError: the store is of another version, or cannot be read.
         """
         self._check_format()
@@ -116,7 +129,11 @@ class Store(OpenedStore):
             for problem in maintenance.verify(self.layout):
                 path = problem.path
                 if repair and path not in repaired:
-                    repaired[path] = self._quarantine(path, [problem.what])
+                    try:
+                        repaired[path] = self._quarantine(path, [problem.what])
+                    except maintenance.EntryInTheWay as error:
+                        self._warn_of(error)
+                        repaired[path] = False
                 yield replace(problem, is_repaired=repaired.get(path, False))
 
     # --- writing ---------------------------------------------------------------------
@@ -310,8 +327,11 @@ class Store(OpenedStore):
             self.index.add(key, manifest.kind, manifest.preimage)
 
     def _quarantine(self, folder: Path, problems: Sequence[str]) -> bool:
-        """Move a damaged entry out of the way, if possible; return whether it is."""
+        """Move a damaged entry out of the way; see ``maintenance.put_aside``."""
         return maintenance.put_aside(self.layout, folder, problems, self.warn)
+
+    def _warn_of(self, error: maintenance.EntryInTheWay) -> None:
+        self.warn(f"{error.what}, and is not used: {error.why}")
 
     def _manifests(self) -> list[EntryManifest]:
         self._check_format()

@@ -73,8 +73,8 @@ class Late(Store):
 
     late = 0
 
-    def lookup(self, key):
-        found = super().lookup(key)
+    def lookup_or_refuse(self, key):
+        found = super().lookup_or_refuse(key)
         if found is not None and self.late:
             self.late -= 1
             return None

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from store_toys import artifact, everything, rows, step
+from toy import counting, executor
 
 from reactions.core.errors import StoreError
-from reactions.store import Store
+from reactions.run.backend import Work
+from reactions.run.worker import Worker
+from reactions.store import Store, disk
 
 
 @pytest.fixture
@@ -176,7 +179,9 @@ def test_a_file_of_another_shape_is_an_error(store):
         store.lookup(step().key).arrays["x"][:]
 
 
-def test_a_damaged_entry_of_a_read_only_store_is_a_miss(store, monkeypatch):
+@pytest.fixture
+def stuck(store, monkeypatch):
+    """A store that has become read-only, with one damaged entry."""
     store.put(step(), artifact())
     os.truncate(_entry(store) / "1.npy", 100)
 
@@ -186,7 +191,31 @@ def test_a_damaged_entry_of_a_read_only_store_is_a_miss(store, monkeypatch):
     for name in ("rename", "mkdir"):
         monkeypatch.setattr(Path, name, refuse)
     monkeypatch.setattr(os, "utime", refuse)
-    assert Store(store.root).lookup(step().key) is None
+    return Store(store.root)
+
+
+def test_a_damaged_entry_of_a_read_only_store_is_a_miss(stuck):
+    assert stuck.lookup(step().key) is None
+
+
+def test_who_makes_what_is_missing_gets_an_error_with_the_fix(stuck):
+    with pytest.raises(StoreError, match="cannot be put aside") as caught:
+        stuck.lookup_or_refuse(step().key)
+    assert "1.npy has 100 bytes instead of" in caught.value.why
+    assert "Read-only file system" in caught.value.why
+    assert "cache verify --repair" in caught.value.fix
+
+
+def test_a_run_refuses_at_once_what_it_cannot_replace(stuck, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(disk.time, "sleep", pauses.append)
+    with pytest.raises(StoreError, match="cannot be put aside"):
+        executor(stuck).run([step()])
+    last = counting([], "last", inputs=[("source", step())])
+    worker = Worker(stuck, "cpu", load_encoder=None)
+    with pytest.raises(StoreError, match="cannot be put aside"):
+        worker.perform(Work.of([last]), print)
+    assert pauses == []
 
 
 # --- versions ------------------------------------------------------------------------

@@ -279,8 +279,7 @@ def test_a_repair_that_fails_says_so(store, monkeypatch):
     assert found == {step(0).key: False, step(1).key: True}
     assert sorted(warning.split(":")[0] for warning in warnings) == sorted(
         [
-            f"the damaged entry {step(0).key[:12]} stays in place (Permission denied), and is not "
-            "used",
+            f"the damaged entry {step(0).key[:12]} cannot be put aside, and is not used",
             f"put aside the damaged entry {step(1).key[:12]}",
         ]
     )
