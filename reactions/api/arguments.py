@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from reactions.core.errors import MediaError, UsageError
-from reactions.core.file_names import near_file
+from reactions.core.file_names import as_stored, near_file
 from reactions.core.types import Item, Modality
 from reactions.data.path_like import never_a_file
 from reactions.inference.values import (
@@ -62,6 +62,7 @@ def _item(position: int, modality: Modality, value: Any, by_id: Collection[Modal
     read = _read(position, modality, value)
     if isinstance(read, Path) and not record.inline:
         _check_file(position, modality, value if isinstance(value, str) else os.fspath(read))
+        read = as_stored(read)
     elif record.inline or needs_check(read):
         _check_type(position, modality, read)
     return Item(str(position), modality, read, own_id=False)
@@ -108,7 +109,7 @@ def _check_file(position: int, modality: Modality, value: str) -> None:
     """
     path = Path(value)
     try:
-        if path.is_file():
+        if as_stored(path).is_file():
             return
         kind = "it is a folder" if path.is_dir() else "there is no such file"
     except (OSError, ValueError):  # longer than any file's name, or with a null in it

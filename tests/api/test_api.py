@@ -12,6 +12,7 @@ import pyarrow
 import pytest
 from bundles import record_of, tensors_of
 from fakes import Encoder, headline
+from media_files import image_bytes
 
 import reactions
 from reactions import Item, Waveform, api, session
@@ -109,6 +110,11 @@ def test_files_that_are_not_there(fused, loaded, media, why):
     with pytest.raises(MediaError, match=f"(?s)cannot read the .*{why}"):
         fused.embed(**media)
     assert loaded == []  # before any encoder is
+
+
+def test_names_are_found_in_either_unicode_form(fused, tmp_path):
+    (tmp_path / "mu\u0308.png").write_bytes(image_bytes(1))
+    assert len(fused.embed(image=[str(tmp_path / "m\u00fc.png")])["image"]) == 1
 
 
 @pytest.mark.parametrize(
