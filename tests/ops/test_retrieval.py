@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reactions.core.errors import DataError, DimensionMismatch
+from reactions.core.errors import DimensionMismatch
 from reactions.ops import retrieval, retrieval_16bit
 from reactions.ops.retrieval import FAST_ERROR, soft_retrieve
 from reactions.ops.retrieval_exact import ExactTiles
-from reactions.ops.tiles import Tiling, plan_tiles, stream_tiles
+from reactions.ops.tiles import Tiling
 
 ROUND = {
     # What each arithmetic may lose against float64, relative: fp32 carries logits of up to
@@ -283,98 +283,16 @@ def test_progress_reaches_the_end_and_may_stop_the_work():
         soft_retrieve(k, k, [k], temperature=0.01, tiling=tiling, progress=stop)
 
 
-# --- tiles ---------------------------------------------------------------------------
-
-
-@given(
-    n=st.integers(1, 10**7),
-    m=st.integers(1, 10**7),
-    dim=st.integers(1, 2048),
-    widths=st.lists(st.integers(1, 2048), max_size=4),
-    memory=st.integers(1, 1 << 36),
-    cuda=st.booleans(),
-    cached=st.booleans(),
-    threads=st.integers(1, 192),
-)
-def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda, cached, threads):
-    try:
-        tiling = plan_tiles(
-            n, m, dim, widths, memory_bytes=memory, cuda=cuda, cached=cached, threads=threads
+def test_few_queries_are_not_worth_16_bits_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(retrieval, "gemm_dtype", lambda device, purpose: torch.bfloat16)
+    monkeypatch.setattr(retrieval, "MIN_16BIT_WORK", 0)
+    q, k = clustered(64, 64, 0), clustered(500, 64, 1)
+    for n, is_exact in ((63, True), (64, False)):
+        fast, exact = (
+            soft_retrieve(q[:n], k, [k], temperature=0.01, precision=precision)[0]
+            for precision in ("fast", "exact")
         )
-    except DataError:
-        assert memory < 16 * 16 * (dim + 8 + sum(widths)) + 16 * 16 * 32 + 16 * (
-            4 * sum(widths) + 12 * (dim + 8)
-        )
-        return
-    assert 1 <= tiling.lanes <= (1 if cuda else threads)
-    assert tiling.lanes <= -(-m // tiling.key_rows)
-    assert 1 <= tiling.block_rows <= tiling.query_rows <= n
-    assert 1 <= tiling.key_rows <= m
-    if cached and not cuda:
-        assert tiling.block_rows * tiling.key_rows * 4 <= 4 << 20
-    # fp32 logits and the 16-bit weights made of them; sums and queries; the tile of keys.
-    held = tiling.block_rows * tiling.key_rows * 6 + tiling.query_rows * 4 * sum(widths)
-    held += tiling.key_rows * (dim + sum(widths)) * (4 + 4 + 4)
-    held = tiling.lanes * held + tiling.query_rows * 6 * dim
-    assert held <= memory
-
-
-def test_tiles_do_not_depend_on_memory_that_is_not_needed():
-    plans = {plan_tiles(5000, 10**6, 1024, [1024], memory_bytes=b << 30) for b in (2, 20, 200)}
-    assert len(plans) == 1
-
-
-def test_a_matrix_named_twice_is_read_once():
-    reads = []
-
-    class Counting:
-        shape = (10, 3)
-        dtype = np.dtype(np.float16)
-
-        def __len__(self):
-            return 10
-
-        def __getitem__(self, rows):
-            reads.append(rows)
-            return np.zeros((10, 3), np.float16)[rows]
-
-    matrix = Counting()
-    tiles = list(stream_tiles([matrix, matrix], 4, torch.device("cpu")))
-    assert [start for start, _ in tiles] == [0, 4, 8]
-    assert [len(rows) for _, (rows, _) in tiles] == [4, 4, 2]
-    assert all(one is other for _, (one, other) in tiles)
-    assert len(reads) == 3
-
-
-@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
-def test_lanes_read_each_tile_once(make):
-    rows = np.arange(22.0, dtype=np.float32).reshape(11, 2)
-    tiles = [
-        tile
-        for lane in range(3)
-        for tile in stream_tiles([make(rows)], 2, torch.device("cpu"), first=lane, every=3)
-    ]
-    assert [start for start, _ in tiles] == [0, 6, 2, 8, 4, 10]
-    whole = torch.cat([part for _, (part,) in sorted(tiles, key=lambda tile: tile[0])])
-    assert torch.equal(whole, torch.from_numpy(rows))
-    assert not list(stream_tiles([make(rows)], 20, torch.device("cpu"), first=1, every=2))
-
-
-def test_an_error_while_loading_ahead_is_raised():
-    class Broken:
-        shape = (10, 3)
-        dtype = np.dtype(np.float32)
-
-        def __len__(self):
-            return 10
-
-        def __getitem__(self, rows):
-            if rows.start >= 4:
-                raise OSError("disk gone")
-            return np.ones((10, 3), np.float32)[rows]
-
-    with pytest.raises(OSError, match="disk gone"):
-        list(stream_tiles([Broken()], 4, torch.device("cpu")))
+        assert torch.equal(fast, exact) == is_exact
 
 
 @pytest.mark.parametrize("peaks", [(-140, -90, 0, 70, 144), (144, 0), (60, 63, 66), (-143,)])
