@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 LABEL_TEMPLATE: Final = "a photo of a {class}."
 """What stands for a description where items are drawn to their labels. Source: CLIP's default."""
 
+MIN_REACH: Final = 0.2
+"""Layers that are drawn at random and trained with a smaller ``AlignText.reach`` stay near there.
+
+Measured: docs/lcl.md.
+"""
+
 
 def plan_learning(planner: Planning, node: Tuned) -> PlannedLearning:
     """Plan an Lcl.
@@ -50,6 +57,7 @@ def plan_learning(planner: Planning, node: Tuned) -> PlannedLearning:
         modality: _layer(planner, node, knowledge, modality, settings)
         for modality in _modalities(planner, node, knowledge)
     }
+    planner.notices.extend(_short_trainings([layer.step for layer in layers.values()]))
     if node.learning.preset and not node.learning.takes_raw_rows:
         planner.notices.append(
             f"preset {node.learning.preset}: trained on rows of norm 1; the published code trains "
@@ -158,6 +166,31 @@ def _layer(
     )
     name = described_name(knowledge, modality, planner.lab)
     return PlannedLayer(step, whole, name, len(corpus), len(texts), n_held)
+
+
+def _short_trainings(steps: Sequence[AlignText]) -> list[str]:
+    """Return a notice for each length of training that is too short for its learning rate."""
+    short: dict[int, list[AlignText]] = {}
+    for step in steps:
+        if step.settings.init == "default" and step.reach < MIN_REACH:
+            short.setdefault(step.n_steps, []).append(step)
+    return [_leaves_as_drawn(alike) for alike in short.values()]
+
+
+def _leaves_as_drawn(steps: Sequence[AlignText]) -> str:
+    """Return the notice of trainings of one length."""
+    (step, *others), settings = steps, steps[0].settings
+    times = MIN_REACH / step.reach
+    rate = times * settings.learning_rate
+    digit = 10.0 ** math.floor(math.log10(rate))
+    layers = ", ".join(step.modality for step in steps) + (" layers" if others else " layer")
+    return (
+        f"{step.n_steps:,} steps at a learning rate of {settings.learning_rate:g} can move the "
+        f"weights of the {layers} by {100 * step.reach:.0f} % of the range they are drawn from: "
+        "they stay near their random beginning, which costs scores; take "
+        f"epochs={math.ceil(times * settings.epochs)} or more, "
+        f"lr={digit * math.ceil(rate / digit):g} or more, or init=identity"
+    )
 
 
 def _of_one_text(

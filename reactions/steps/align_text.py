@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,6 +72,15 @@ class AlignText(Step):
         """Optimiser steps."""
         n = len(self.described)
         return self.settings.epochs * (n // min(self.settings.batch_size, n))
+
+    @property
+    def reach(self) -> float:
+        """How far AdamW can take a weight, as a share of the range that PyTorch draws it from.
+
+        A step moves a weight by about the learning rate, which falls linearly to 0;
+        ``torch.nn.Linear`` draws weights from within 1 / sqrt(dim) of 0.
+        """
+        return self.settings.learning_rate * self.n_steps / 2 * math.sqrt(self.dim)
 
     @cached_property
     def own_seed(self) -> int:

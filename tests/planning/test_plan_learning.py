@@ -1,10 +1,14 @@
 """What an Lcl may be trained on: items that are told apart, and not held back."""
 
+from dataclasses import replace
+
 import pytest
 from aligned_lab import Texts, aligning, pictures, plan, row, session
 
+from reactions.core.described import DescribedItems
 from reactions.core.errors import DataError
 from reactions.data.holdout import ids_of, split
+from reactions.planning.learning import MIN_REACH
 from reactions.planning.planner import Planner
 
 
@@ -55,3 +59,36 @@ def test_a_planner_forgets_what_another_reaction_held_back(tmp_path, monkeypatch
         made = planner.react(reaction, checked.space)
         counts += [len(step.described) for step in made.steps() if step.kind == "align"]
     assert counts[0] == len(corpus) > counts[1]
+
+
+def test_a_training_too_short_for_its_rate_is_told_with_what_would_do(tmp_path):
+    own = session(tmp_path)
+
+    def told(options):
+        notices = plan(own, f"ImageBind + Lcl(few, modalities=audio, {options})").notices
+        return [notice for notice in notices if "near their random beginning" in notice]
+
+    # 64 items, batches of 16, dim 128: 4 steps of 1e-4 / 2 an epoch, of a range of 1 / sqrt(128).
+    (notice,) = told("batch=16, lr=0.0001, epochs=20")
+    assert "80 steps at a learning rate of 0.0001" in notice
+    assert "of the audio layer by 5 % of the range" in notice
+    assert "epochs=89 or more, lr=0.0005 or more, or init=identity" in notice
+    assert told("batch=16, lr=0.0001, epochs=88")
+    both = plan(own, "ImageBind + Lcl(few, modalities=(audio, image), lr=0.0001)").notices
+    assert sum("audio, image layers by 1 % of the range" in notice for notice in both) == 1
+    for enough in ("epochs=89, lr=0.0001", "lr=0.0005, epochs=20"):
+        assert not told(f"batch=16, {enough}")
+    assert not told("batch=16, lr=0.0001, epochs=20, init=identity")
+
+
+# Items, dim and preset of published trainings: UniBind, supplement, table 1, with ImageBind.
+@pytest.mark.parametrize(
+    ("preset", "n"), [("ESC", 1600), ("ModelNet40", 9843), ("cal", 7000), ("IN-1K", 1_281_167)]
+)
+def test_presets_train_sets_of_the_size_they_were_published_for(tmp_path, preset, n):
+    own = session(tmp_path)
+    (step,) = aligning(
+        plan(own, f'ImageBind + Lcl(few, modalities=audio, preset="{preset}")')
+    ).values()
+    described = DescribedItems.of([[0]] * n)
+    assert replace(step, dim=1024, described=described).reach > MIN_REACH
