@@ -28,12 +28,13 @@ _CACHED_ROWS, _CACHED_LOGITS, _CACHED_KEYS = 1 << 9, 1 << 20, 1 << 21
 """Queries in one product, and elements of its logits and keys that a CPU's cache holds: 4 MB and
 8 MB of fp32."""
 
-_FEW_KEYS, _LEAST_TILES = 1 << 19, 4
+_FEW_KEYS, _LEAST_TILES = 1 << 20, 4
 """Where keys are few, tiles shrink to so many elements, or until a lane has so many tiles: fresh
 memory for what is converted costs as much as converting it."""
 
-_LEAST_WORK = 1 << 22
-"""Queries times keys times dimensions of a lane: a thread that starts for less comes late."""
+_LEAST_WORK = 1 << 32
+"""Queries times keys times dimensions of a lane. With less, a few tenths of a second, threads that
+share operations are as fast, and their memory is not fresh."""
 
 _MANY_ROWS = 1 << 11
 """Queries at least that several lanes convert the keys for: each set of them does so again."""
