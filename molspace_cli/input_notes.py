@@ -25,7 +25,7 @@ _VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\S)\S*/\S+|\d[\d,.]*")
 def unread_stdin(inputs: Sequence[str], stdin: IO[bytes] | None) -> str:
     """Return the note that a file was redirected to stdin and is not read; "" if none was.
 
-    Of a pipe nobody can tell whether something was meant to come: a job, a shell or a loop may
+    Whether something was meant to come through a pipe cannot be known: a job, a shell or a loop may
     have left its own to the command. A file that was given and not read is there for certain.
 
     Args:

@@ -76,10 +76,10 @@ def by_space(space: str) -> Iterator[None]:
 
 
 def note(clause: str) -> None:
-    """Note that something is left out of the item at hand; without effect where nobody counts."""
+    """Note that something is left out of the item at hand; no effect where none are counted."""
     notes: list[Note] | None = getattr(_here, "notes", None)
-    if notes is not None and (one := Note(getattr(_here, "space", ""), clause)) not in notes:
-        notes.append(one)
+    if notes is not None and (new := Note(getattr(_here, "space", ""), clause)) not in notes:
+        notes.append(new)
 
 
 # --- counting ------------------------------------------------------------------------
@@ -93,14 +93,14 @@ class LeftOut:
         space: its name.
         modality: of the items.
         n_items: that were embedded.
-        found: clauses to how many items each is true of; 0 where it was looked for in vain.
-        n_uncounted: further items, of which nobody counted it.
+        counts: clauses to how many items each is true of; 0 where it was looked for in vain.
+        n_uncounted: further items, of which it was not counted.
     """
 
     space: str
     modality: Modality
     n_items: int
-    found: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     n_uncounted: int = 0
 
     def to_json(self) -> JSON:
@@ -109,14 +109,14 @@ class LeftOut:
             "space": self.space,
             "modality": self.modality,
             "items": self.n_items,
-            "found": [{"are": clause, "items": n} for clause, n in self.found.items()],
+            "found": [{"are": clause, "items": n} for clause, n in self.counts.items()],
             **({"not_counted": self.n_uncounted} if self.n_uncounted else {}),
         }
 
     def in_words(self) -> JSON:
         """Return the JSON object that commands print: with the space's name in the clauses."""
-        found = {clause.replace("{space}", self.space): n for clause, n in self.found.items()}
-        return replace(self, found=found).to_json()
+        counts = {clause.replace("{space}", self.space): n for clause, n in self.counts.items()}
+        return replace(self, counts=counts).to_json()
 
 
 def parse(value: JSON) -> LeftOut | None:
@@ -128,13 +128,13 @@ def parse(value: JSON) -> LeftOut | None:
     """
     if value is None:
         return None
-    found = {part["are"]: part["items"] for part in value["found"]}
+    counts = {part["are"]: part["items"] for part in value["found"]}
     n_uncounted = value.get("not_counted", 0)
-    texts = (value["space"], value["modality"], *found)
-    numbers = (value["items"], n_uncounted, *found.values())
+    texts = (value["space"], value["modality"], *counts)
+    numbers = (value["items"], n_uncounted, *counts.values())
     if not all(isinstance(text, str) for text in texts) or any(type(n) is not int for n in numbers):
         raise TypeError(f"{value!r:.80} is not a count of what was left out")
-    return LeftOut(value["space"], value["modality"], value["items"], found, n_uncounted)
+    return LeftOut(value["space"], value["modality"], value["items"], counts, n_uncounted)
 
 
 def added(parts: Iterable[LeftOut]) -> list[LeftOut]:
@@ -144,12 +144,12 @@ def added(parts: Iterable[LeftOut]) -> list[LeftOut]:
         groups.setdefault((part.space, part.modality), []).append(part)
     sums = []
     for (space, modality), group in groups.items():
-        found: dict[str, int] = {}
-        for clause, n in (pair for part in group for pair in part.found.items()):
-            found[clause] = found.get(clause, 0) + n
+        counts: dict[str, int] = {}
+        for clause, n in (pair for part in group for pair in part.counts.items()):
+            counts[clause] = counts.get(clause, 0) + n
         counted = sum(part.n_items for part in group)
         uncounted = sum(part.n_uncounted for part in group)
-        sums.append(LeftOut(space, modality, counted, found, uncounted))
+        sums.append(LeftOut(space, modality, counted, counts, uncounted))
     return sums
 
 
@@ -178,7 +178,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._items: Counter[tuple[str, Modality]] = Counter()
-        self._found: dict[tuple[str, Modality], Counter[str]] = {}
+        self._counts: dict[tuple[str, Modality], Counter[str]] = {}
 
     def add(self, modality: Modality, limits: Limits, notes: Iterable[Iterable[Note]]) -> None:
         """Count a batch.
@@ -189,23 +189,23 @@ class Tally:
             notes: of each item.
         """
         per_item = [tuple(each) for each in notes]
-        noted = Counter(one for each in per_item for one in each)
+        noted = Counter(own for each in per_item for own in each)
         for space in {
             *(s for s, own in limits.items() if own is not None),
             *(n.space for n in noted),
         }:
             key = (space, modality)
             self._items[key] += len(per_item)
-            counts = self._found.setdefault(key, Counter())
+            counts = self._counts.setdefault(key, Counter())
             for clause in limits.get(space) or ():
                 counts[clause] += 0
-        for one, n in noted.items():
-            self._found[one.space, modality][one.clause] += n
+        for (space, clause), n in noted.items():
+            self._counts[space, modality][clause] += n
 
     def all(self) -> list[LeftOut]:
         """Return the counts so far."""
         return [
-            LeftOut(space, modality, n, dict(self._found[space, modality]))
+            LeftOut(space, modality, n, dict(self._counts[space, modality]))
             for (space, modality), n in sorted(self._items.items())
         ]
 
@@ -237,7 +237,7 @@ def report(parts: Iterable[LeftOut], key: Digest = "") -> None:
     with _lock:
         for part in parts:
             name = f"{key} {part.space} {part.modality}"
-            # Added up at once: a server embeds for months, and nobody may ask.
+            # Added up at once: a server embeds for months, and its counts may never be asked for.
             known = [] if key or name not in _waiting else [_waiting[name]]
             (_waiting[name],) = added([*known, part])
 

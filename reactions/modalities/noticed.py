@@ -75,7 +75,7 @@ def left_out_sentences(part: LeftOut) -> list[str]:
     sentences = [
         f"{n:,} of {part.n_items:,} {noun(part.modality, part.n_items)} "
         f"{'is' if n == 1 else 'are'} {_clause(clause, part.space, n)}{more}"
-        for clause, n in part.found.items()
+        for clause, n in part.counts.items()
         if n
     ]
     if part.n_uncounted and not sentences:

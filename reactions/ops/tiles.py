@@ -32,8 +32,8 @@ _FEW_KEYS, _LEAST_TILES = 1 << 20, 4
 """Where keys are few, tiles shrink to so many elements, or until a lane has so many tiles: fresh
 memory for what is converted costs as much as converting it."""
 
-_LEAST_WORK = 1 << 32
-"""Queries times keys times dimensions of a lane. With less, a few tenths of a second, threads that
+_LEAST_WORK = 1 << 33
+"""Queries times keys times dimensions of a lane. With less, half a second, threads that
 share operations are as fast, and their memory is not fresh."""
 
 _MANY_ROWS = 1 << 11

@@ -15,15 +15,14 @@ TEXTS = ["", *(word * n for word in WORDS for n in range(1, 90))]
 
 
 def are_cut(prepare, clause, texts=TEXTS):
-    found = []
+    cut = []
     for text in texts:
         with gathered() as notes:
             prepare(text)
         assert {note.clause for note in notes} <= {clause}
-        found.append(bool(notes))
-    assert True in found
-    assert False in found
-    return found
+        cut.append(bool(notes))
+    assert 0 < sum(cut) < len(cut)
+    return cut
 
 
 def test_those_of_clip_are_what_open_clips_tokenizer_cuts():

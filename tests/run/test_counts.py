@@ -77,7 +77,7 @@ def test_a_run_and_a_later_one_report_the_same(store):
     ]
     assert run(store, step) == said
     counts = records(store.layout, [step.key])[step.key].left_out
-    assert (counts.n_items, counts.found, counts.n_uncounted) == (10, {CUT: 3}, 0)
+    assert (counts.n_items, counts.counts, counts.n_uncounted) == (10, {CUT: 3}, 0)
     assert run(Store(store.root), step) == said
     # How rows are cut into shards changes neither the key nor the counts.
     assert embedding(3).key == step.key

@@ -33,8 +33,8 @@ def test_a_file_is_called_the_same_from_every_folder(tmp_path, monkeypatch):
 def test_indexes_whose_paths_have_dots_are_gone_on_with(tmp_path, monkeypatch):
     target = target_at(tmp_path / "bundle")
     (tmp_path / "a.png").write_bytes(image_bytes(1))
-    (tmp_path / "work").mkdir()
-    item = Item("x", "image", Path(f"{tmp_path}/work/../a.png"), own_id=False)
+    (tmp_path / "sub").mkdir()
+    item = Item("x", "image", Path(f"{tmp_path}/sub/../a.png"), own_id=False)
     with monkeypatch.context() as before:
         before.setattr(item_names, "whole_path", Path.absolute)
         assert add(tmp_path / "index", target, [item], tmp_path).added == {"image": 1}
