@@ -198,4 +198,4 @@ def test_a_cache_that_cannot_be_written(other, tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "cache"):
         shown = other("react", "ImageBind + Cr(CLIP)", MOLSPACE_CACHE=str(place))
-        fails(shown, 4, "error: ", str(place))
+        fails(shown, 2, "error: MOLSPACE_CACHE: ", str(place), "fix: name a folder")

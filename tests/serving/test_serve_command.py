@@ -26,7 +26,7 @@ def test_it_serves_until_it_is_interrupted(with_token):
     process = run("CLAP_m", "--port", "0", "--json", *options)
     try:
         text = ""
-        while not text.endswith("}\n"):
+        while not text.endswith("\n}\n"):
             line = process.stdout.readline()
             assert line, process.stderr.read()
             text += line
