@@ -208,7 +208,7 @@ def write(
 def revision() -> str:
     """Return the commit that runs, as far as git knows it."""
     try:
-        found = subprocess.run(
+        completed = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
             cwd=ROOT,
             capture_output=True,
@@ -217,7 +217,7 @@ def revision() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
+    return completed.stdout.strip()
 
 
 if __name__ == "__main__":

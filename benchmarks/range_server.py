@@ -110,14 +110,14 @@ class FileRequest(BaseHTTPRequestHandler):
             return
         etag, size = self.etag(path), path.stat().st_size
         start, stop, status = 0, size, 200
-        wanted = _RANGE.match(self.headers.get("Range", ""))
+        byte_range = _RANGE.match(self.headers.get("Range", ""))
         headers = {"ETag": etag}
         if self.headers.get("If-Match", etag) != etag:
             self._say(412, headers)
             return
-        if wanted and self.sends_ranges:
-            start, status = int(wanted[1]), 206
-            stop = min(size, int(wanted[2]) + 1) if wanted[2] else size
+        if byte_range and self.sends_ranges:
+            start, status = int(byte_range[1]), 206
+            stop = min(size, int(byte_range[2]) + 1) if byte_range[2] else size
             if start >= size:
                 self._say(416, {**headers, "Content-Range": f"bytes */{size}"})
                 return

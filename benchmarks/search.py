@@ -153,14 +153,14 @@ def compared(index: SearchIndex, n_queries: int, build_s: float) -> Table:
         for label, call in contenders.items():
             call(queries[:1])  # coefficients of the setting, pages of the files
             times = []
-            found = []
+            neighbours = []
             for query in queries:
                 began_s = time.perf_counter()
-                found.append(call(query[None])[0])
+                neighbours.append(call(query[None])[0])
                 times.append(1000 * (time.perf_counter() - began_s))
             hits = [
                 len(set(map(int, a)) & set(map(int, b))) / K
-                for a, b in zip(found, right, strict=True)
+                for a, b in zip(neighbours, right, strict=True)
             ]
             p50, p95 = np.percentile(times, [50, 95])
             rows.append((name, label, float(np.mean(hits)), float(p50), float(p95)))
@@ -177,8 +177,8 @@ def numbers(
     index: SearchIndex, queries: NDArray[np.float32], adjustment: Adjustment, *, exact: bool
 ) -> list[list[int]]:
     """Return the numbers of what is found."""
-    found = index.search(queries, into=MODALITY, k=K, adjustment=adjustment, exact=exact)
-    return [[hit.number for hit in hits] for hits in found]
+    hits_of_queries = index.search(queries, into=MODALITY, k=K, adjustment=adjustment, exact=exact)
+    return [[hit.number for hit in hits] for hits in hits_of_queries]
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -54,8 +54,8 @@ def measure(seed: int, n: int) -> Table:
             for poor in (False, True) if modality in POOR else (False,):
                 progress(f"{name} {modality}")
                 items = WorldCorpus(modality, modality, stream, n, poor=poor).items(0, n)
-                found = encoder.embed(modality, items)
-                shares = list(_shares(found, prompts, pictures, kinds))
+                embeddings = encoder.embed(modality, items)
+                shares = list(_shares(embeddings, prompts, pictures, kinds))
                 if modality == "image":  # each is its own picture
                     shares[1:] = [None] * 3
                 rows.append((name, modality, "poor" if poor else "", *shares))
@@ -74,10 +74,10 @@ def _prompts(encoder: Encoder) -> np.ndarray | None:
 
 
 def _shares(
-    found: np.ndarray, prompts: np.ndarray | None, pictures: np.ndarray, kinds: np.ndarray
+    embeddings: np.ndarray, prompts: np.ndarray | None, pictures: np.ndarray, kinds: np.ndarray
 ) -> Iterator[float | None]:
-    recognised = None if prompts is None else (found @ prompts.T).argmax(axis=1) == kinds
-    similarity = found @ pictures.T
+    recognised = None if prompts is None else (embeddings @ prompts.T).argmax(axis=1) == kinds
+    similarity = embeddings @ pictures.T
     nearest, own = similarity.argmax(axis=1), np.arange(len(kinds))
     back = similarity.argmax(axis=0) == own
     for hits in (recognised, nearest == own, back, kinds[nearest] == kinds):

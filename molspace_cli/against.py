@@ -74,7 +74,7 @@ def compared(
                 "space": spec.name,
                 "package": against,
                 "agrees": not result.disagreements,
-                "agreements": [one.to_json() for one in result.agreements],
+                "agreements": [agreement.to_json() for agreement in result.agreements],
                 "pins": dict(result.pins),
                 "left_out": result.left_out,
             },
@@ -86,37 +86,37 @@ def compared(
 
 def _print(spec: SpaceSpec, against: str, result: PackageComparison) -> None:
     n = len(result.disagreements)
-    whole = all(one.items for one in result.agreements)
+    whole = all(agreement.items for agreement in result.agreements)
     same = "the same embeddings" + ("" if whole else " of what was compared")
     verdict = f"{n} wrong" if n else same
     print_table(
         f"{spec.name} against {against}: {verdict}",
         ("modality", "setting", "items", "difference", "cosine", "where", "verdict"),
-        [_row(one) for one in result.agreements],
+        [_row(agreement) for agreement in result.agreements],
     )
-    for one in result.agreements:
-        if one.remark:
-            print_note(f"{one.modality}: {one.remark}")
+    for agreement in result.agreements:
+        if agreement.remark:
+            print_note(f"{agreement.modality}: {agreement.remark}")
     for modality, text in result.pins.items():
         print_note(f"pinned in {against}, {modality}: {text}")
     for text in result.left_out:
         print_note(f"left out: {text}")
-    bounds = sorted({one.bound for one in result.agreements if one.bound})
+    bounds = sorted({agreement.bound for agreement in result.agreements if agreement.bound})
     print_note(
         "difference: the largest of two numbers of unit-norm embeddings, "
         f"{' or '.join(f'{bound:g}' for bound in bounds)} at most; cosine: the smallest"
     )
 
 
-def _row(one: Agreement) -> tuple[str, ...]:
-    if not one.items:
-        return (one.modality, "-", "0", "-", "-", "-", one.verdict)
+def _row(agreement: Agreement) -> tuple[str, ...]:
+    if not agreement.items:
+        return (agreement.modality, "-", "0", "-", "-", "-", agreement.verdict)
     return (
-        one.modality,
-        one.setting,
-        str(one.items),
-        f"{one.difference:.1e}",
-        f"{one.cosine:.6f}",
-        one.worst,
-        one.verdict,
+        agreement.modality,
+        agreement.setting,
+        str(agreement.items),
+        f"{agreement.difference:.1e}",
+        f"{agreement.cosine:.6f}",
+        agreement.worst,
+        agreement.verdict,
     )

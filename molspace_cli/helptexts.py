@@ -44,8 +44,8 @@ def columns() -> int:
 
 def split_examples(text: str) -> tuple[str, list[str]]:
     """Return a help text without its examples, and the lines of these."""
-    body, found, examples = text.partition(f"\n{EXAMPLES}\n")
-    if not found:
+    body, heading, examples = text.partition(f"\n{EXAMPLES}\n")
+    if not heading:
         return text, []
     return body.rstrip(), inspect.cleandoc(examples).splitlines()
 

@@ -105,10 +105,10 @@ def read_items(
     from reactions.encoding.items import CorpusRange
     from reactions.inference.inputs import read_inputs
 
-    found: list[Iterable[Item | Problem]] = []
-    found += [CorpusRange(corpus, 0, len(corpus)) for corpus in corpora]
+    sources: list[Iterable[Item | Problem]] = []
+    sources += [CorpusRange(corpus, 0, len(corpus)) for corpus in corpora]
     if inputs:
-        found.append(
+        sources.append(
             read_inputs(
                 inputs,
                 modalities=embedder.spec.modalities,
@@ -119,4 +119,4 @@ def read_items(
                 on_held=noted.held,
             )
         )
-    return chain.from_iterable(found)
+    return chain.from_iterable(sources)

@@ -165,7 +165,7 @@ def infer(
     replaced = [str(file) for file in files if is_there(file)]
     chosen = used.adjustment()
     session, quiet = running.open(), running.quiet
-    wanted = named.open(session.lab, described)
+    classification = named.open(session.lab, described)
     asked = partial(confirm, session, yes=running.yes, quiet=quiet)
 
     def fits(space: Space) -> None:
@@ -185,9 +185,9 @@ def infer(
     for notice in near_names(inputs or ()) if taken_as is None else ():
         notes.note(notice)
     naming: Named | None = None
-    if wanted is not None:
-        classifier = wanted.classifier(session, target, chosen, confirm=asked, quiet=quiet)
-        naming = Named(classifier, wanted.top, as_json=as_json)
+    if classification is not None:
+        classifier = classification.classifier(session, target, chosen, confirm=asked, quiet=quiet)
+        naming = Named(classifier, classification.top, as_json=as_json)
     entries: Iterable[Item | Problem]
     if embeddings:
         folders = given_folders(embeddings, target, chosen, digests=session.lab.digests)

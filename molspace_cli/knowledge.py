@@ -127,9 +127,9 @@ def check(
 def _print_report(report: KnowledgeReport, label: str) -> None:
     from molspace_cli.amounts import counted
 
-    found = counted(len(report.findings), "finding")
+    n_findings = counted(len(report.findings), "finding")
     print_table(
-        f"{report.name}   lab: {label}   {counted(report.n_rows, 'row')}, {found}",
+        f"{report.name}   lab: {label}   {counted(report.n_rows, 'row')}, {n_findings}",
         ("finding", "count", "of", "what"),
         [
             (finding.kind, str(finding.count), str(finding.total), finding.message)

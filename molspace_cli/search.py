@@ -100,7 +100,7 @@ def search(
     if not items:
         raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
     searcher = Searcher(session, target, index)
-    found = searcher.search(items, into=into, k=k, adjustment=adjustment, exact=exact)
+    hits_of_queries = searcher.search(items, into=into, k=k, adjustment=adjustment, exact=exact)
     if n := index.n_cancelled(into, adjustment):
         noted.note(f"{n:,} items have no embedding at these factors, and are not found")
     acting = acting_adjustment(target.space, adjustment)
@@ -112,7 +112,7 @@ def search(
                 "modality": item.modality,
                 "hits": [h.to_json() for h in hits],
             }
-            for item, hits in zip(items, found, strict=True)
+            for item, hits in zip(items, hits_of_queries, strict=True)
         ]
         about = {"index": str(directory), "expression": target.name, "lab": index.record.lab}
         acting["kinds"] = {m: "flat" if exact else kind for m, kind in index.kinds.items()}
@@ -128,7 +128,7 @@ def search(
     )
     title = "   ".join(filter(None, [f"lab: {index.record.lab}", settings]))
     if is_terminal():
-        for item, hits in zip(items, found, strict=True):
+        for item, hits in zip(items, hits_of_queries, strict=True):
             print_table(
                 f"{plain(_label(item), _WIDTH)}   {title}",
                 ("", "score", "modality", "item"),
@@ -137,7 +137,7 @@ def search(
         return
     rows = [
         (_label(item), *_cells(hit, hit.item.label), hit.item.id, hit.item.source, item.id)
-        for item, hits in zip(items, found, strict=True)
+        for item, hits in zip(items, hits_of_queries, strict=True)
         for hit in hits
     ]
     columns = ("query", "rank", "score", "modality", "item", "id", "source", "query id")

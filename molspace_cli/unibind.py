@@ -117,18 +117,22 @@ def _print_judged(lab: str, title: str, judged: Sequence[Judged], *, margins: bo
         ),
         [
             (
-                one.claim.finding,
-                one.claim.arm,
-                _other(one),
-                one.claim.family,
-                f"{one.difference.mean:+.2f}{' %' if one.claim.relative else ''}",
+                judgement.claim.finding,
+                judgement.claim.arm,
+                _other(judgement),
+                judgement.claim.family,
+                f"{judgement.difference.mean:+.2f}{' %' if judgement.claim.relative else ''}",
                 # The gap is one number a seed: no items are drawn.
-                "-" if one.claim.family == GAP else _interval(one.difference),
-                _interval(one.over_seeds),
-                " ".join(f"{value:+.1f}" for value in one.by_seed),
-                *((f"{one.claim.at_least:g}", "yes" if one.holds else "NO") if margins else ()),
+                "-" if judgement.claim.family == GAP else _interval(judgement.difference),
+                _interval(judgement.over_seeds),
+                " ".join(f"{value:+.1f}" for value in judgement.by_seed),
+                *(
+                    (f"{judgement.claim.at_least:g}", "yes" if judgement.holds else "NO")
+                    if margins
+                    else ()
+                ),
             )
-            for one in judged
+            for judgement in judged
         ],
     )
 
