@@ -357,17 +357,17 @@ class Session:
         """
         bundle = load_bundle(directory)
         sources: dict[str, str] = {}
-        named = list(self.lab.weights)
+        given_weights = list(self.lab.weights)
         for leaf in leaves(bundle.space):
             spec = leaf.spec
-            if spec.name in named and spec.name in self.lab.catalogue:
+            if spec.name in given_weights and spec.name in self.lab.catalogue:
                 sources[spec.name] = named_source(self.lab.catalogue.by_name(spec.name), spec)
             elif spec.name in self.lab.catalogue and not exists(Path(spec.source)):
                 with contextlib.suppress(MolspaceError):  # loading it reports what is missing
-                    own = self.lab.catalogue.by_name(spec.name)
-                    same = all(own.identity(m) == spec.identity(m) for m in spec.modalities)
+                    lab_spec = self.lab.catalogue.by_name(spec.name)
+                    same = all(lab_spec.identity(m) == spec.identity(m) for m in spec.modalities)
                     if spec.weights_digest and same:
-                        sources[spec.name] = own.source
+                        sources[spec.name] = lab_spec.source
         self._refuse_unused_weights(bundle.space)
         return with_sources(bundle, sources) if sources else bundle
 
@@ -381,8 +381,8 @@ class Session:
     def _label(self, space: Space) -> str:
         """Return the label of results: the lab's, and any that a space brings along."""
         # "mini (small)" says "mini" already.
-        known = self.lab.label.replace("(", " ").replace(")", " ").split()
-        brought = [leaf.spec.lab for leaf in leaves(space) if leaf.spec.lab not in (*known, "")]
+        lab_words = self.lab.label.replace("(", " ").replace(")", " ").split()
+        brought = [leaf.spec.lab for leaf in leaves(space) if leaf.spec.lab not in (*lab_words, "")]
         return ", ".join(dict.fromkeys([self.lab.label, *brought]))
 
 

@@ -166,11 +166,11 @@ def by_expert(given: GivenFactors, names: Collection[str]) -> Mapping[str, Facto
 
 def _check_numbers(given: object) -> None:
     if isinstance(given, Mapping):
-        for own in given.values():
-            _check_numbers(own)
+        for value in given.values():
+            _check_numbers(value)
     elif isinstance(given, tuple | list):
-        for own in given:
-            _check_numbers(own)
+        for value in given:
+            _check_numbers(value)
     elif isinstance(given, bool) or not isinstance(given, int | float | np.number):
         raise UsageError(
             f"a factor is {given!r}",

@@ -30,7 +30,7 @@ class Embeddings(dict[Modality, "NDArray[np.float32]"]):
         lab: str,
     ) -> None:
         super().__init__(rows)
-        self.labels = {modality: list(own) for modality, own in labels.items()}
+        self.labels = {modality: list(item_labels) for modality, item_labels in labels.items()}
         self.lab = lab
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -65,12 +65,12 @@ class Embeddings(dict[Modality, "NDArray[np.float32]"]):
             "embeddings": {
                 modality: [
                     {"item": label, "embedding": row}
-                    for label, row in zip(self.labels[modality], own.tolist(), strict=True)
+                    for label, row in zip(self.labels[modality], array.tolist(), strict=True)
                 ]
-                for modality, own in self.items()
+                for modality, array in self.items()
             },
         }
 
     def _repr_html_(self) -> str:
-        rows = [(modality, *own.shape) for modality, own in self.items()]
+        rows = [(modality, *array.shape) for modality, array in self.items()]
         return html_table(f"embeddings   lab: {self.lab}", ("modality", "items", "dim"), rows)

@@ -41,13 +41,13 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
         self,
         directory: Path,
         lab: str,
-        found: Sequence[QueryHits],
+        hits: Sequence[QueryHits],
         factors: Mapping[str, Mapping[str, float]],
     ) -> None:
         self.directory = directory
         self.lab = lab
         self.factors = factors
-        self._found = tuple(found)
+        self._hits = tuple(hits)
 
     @overload
     def __getitem__(self, key: int) -> QueryHits: ...
@@ -56,10 +56,10 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
     def __getitem__(self, key: slice) -> Sequence[QueryHits]: ...
 
     def __getitem__(self, key: int | slice) -> QueryHits | Sequence[QueryHits]:
-        return self._found[key]
+        return self._hits[key]
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._hits)
 
     @property
     def title(self) -> str:
@@ -73,11 +73,11 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """Yield the hits of all queries."""
-        for own in self._found:
-            for hit in own.hits:
+        for query_hits in self._hits:
+            for hit in query_hits.hits:
                 item = hit.item
                 facts = (item.modality, item.label, item.id, item.source)
-                yield own.query, own.modality, hit.rank, hit.score, *facts
+                yield query_hits.query, query_hits.modality, hit.rank, hit.score, *facts
 
     def to_json(self) -> dict[str, Any]:
         """Return it as an object for ``json.dumps``."""
@@ -87,11 +87,11 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
             "factors": jsonable(self.factors),
             "queries": [
                 {
-                    "query": own.query,
-                    "modality": own.modality,
-                    "hits": [hit.to_json() for hit in own.hits],
+                    "query": query_hits.query,
+                    "modality": query_hits.modality,
+                    "hits": [hit.to_json() for hit in query_hits.hits],
                 }
-                for own in self._found
+                for query_hits in self._hits
             ],
         }
 
@@ -111,17 +111,17 @@ class IndexSummary(ResultTable):
         fixed: factors that stay as trained.
     """
 
-    def __init__(self, done: Added, problems: Sequence[Problem]) -> None:
-        self.directory = done.index.directory
-        self.lab = done.index.record.lab
-        self.counts = dict(done.index.counts)
-        self.added, self.replaced = dict(done.added), dict(done.replaced)
-        self.kept, self.skipped = done.kept, done.skipped
+    def __init__(self, result: Added, problems: Sequence[Problem]) -> None:
+        self.directory = result.index.directory
+        self.lab = result.index.record.lab
+        self.counts = dict(result.index.counts)
+        self.added, self.replaced = dict(result.added), dict(result.replaced)
+        self.kept, self.skipped = result.kept, result.skipped
         self.problems = tuple(problems)
-        self.free, self.fixed = done.index.record.free, done.index.record.fixed
-        self.notices = tuple(f"{each.id} is left out: {each.message}" for each in problems)
-        if done.notice:
-            self.notices += (done.notice,)
+        self.free, self.fixed = result.index.record.free, result.index.record.fixed
+        self.notices = tuple(f"{problem.id} is left out: {problem.message}" for problem in problems)
+        if result.notice:
+            self.notices += (result.notice,)
         if self.fixed:
             self.notices += (f"{', '.join(self.fixed)}: fixed as trained, a projector follows",)
 
@@ -202,9 +202,9 @@ class Classified(ResultTable, Sequence[ItemClasses]):
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """Yield the classes of all items."""
-        for own in self._items:
-            for rank, (name, score) in enumerate(own.classes, start=1):
-                yield own.item, own.modality, rank, name, score
+        for item_classes in self._items:
+            for rank, (name, score) in enumerate(item_classes.classes, start=1):
+                yield item_classes.item, item_classes.modality, rank, name, score
 
     def to_json(self) -> dict[str, Any]:
         """Return it as an object for ``json.dumps``."""

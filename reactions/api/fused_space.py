@@ -72,8 +72,8 @@ class FusedSpace(LoadedSpace):
             DataError: an embedding has no direction.
             MediaError: a file is missing or cannot be decoded.
         """
-        given = [("first", first), ("second", second)]
-        sides = [given_rows(place, rows, self.dim) for place, rows in given if rows is not None]
+        arguments = [("first", first), ("second", second)]
+        sides = [given_rows(place, rows, self.dim) for place, rows in arguments if rows is not None]
         if not 1 <= len(sides) + len(media) <= 2:
             raise UsageError(
                 f"{len(sides) + len(media)} things to compare",
@@ -87,7 +87,7 @@ class FusedSpace(LoadedSpace):
             )
         if media:
             rows = self.embed(sigma=sigma, lambda_=lambda_, experts=experts, **media)
-            sides += [ComparedItems(m, tuple(rows.labels[m]), own) for m, own in rows.items()]
+            sides += [ComparedItems(m, tuple(rows.labels[m]), array) for m, array in rows.items()]
         return SimilarityMatrix(sides[0], sides[-1], self.lab)
 
     @python_names
@@ -276,8 +276,8 @@ class FusedSpace(LoadedSpace):
             self._open_index(index),
             [
                 item
-                for own in self._items(media, self._embedder(adjustment)).values()
-                for item in own
+                for items in self._items(media, self._embedder(adjustment)).values()
+                for item in items
             ],
             into=into,
             k=k,
@@ -363,8 +363,8 @@ class FusedSpace(LoadedSpace):
 
     def _repr_html_(self) -> str:
         factors = [
-            (name, ", ".join(f"{m} {value:g}" for m, value in own.items()))
-            for name, own in effective_factors(self._target.space).items()
+            (name, ", ".join(f"{m} {value:g}" for m, value in by_modality.items()))
+            for name, by_modality in effective_factors(self._target.space).items()
         ]
         facts = [
             ("dim", str(self.dim)),

@@ -29,9 +29,9 @@ def grid_texts(option: str, given: GivenGrid, experts: Collection[str]) -> list[
     if given is None:
         return []
     if isinstance(given, Mapping):
-        own = {name: values for name, values in given.items() if name in experts}
+        by_expert = {name: values for name, values in given.items() if name in experts}
         shared = {name: values for name, values in given.items() if name not in experts}
-        texts = [f"{name}:{_one(option, values)}" for name, values in own.items()]
+        texts = [f"{name}:{_one(option, values)}" for name, values in by_expert.items()]
         return [*texts, *([_named(option, shared)] if shared else [])]
     if not isinstance(given, str | int | float) and any(isinstance(v, str) for v in given):
         return [str(value) for value in given]
@@ -44,7 +44,7 @@ def subset_texts(given: str | Sequence[str | Sequence[str]] | None) -> list[str]
         return []
     if isinstance(given, str):
         return [given]
-    return [own if isinstance(own, str) else ",".join(own) for own in given]
+    return [subset if isinstance(subset, str) else ",".join(subset) for subset in given]
 
 
 def _one(option: str, values: object) -> str:

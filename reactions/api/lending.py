@@ -33,8 +33,8 @@ class KeptEncoders:
     def __call__(self, spec: SpaceSpec, device: str) -> Encoder:
         """Return a space, loaded on a device."""
         leaf = self._leaves.get(_as_loaded(spec))
-        kept = self._parts()
-        parts = None if kept is None else kept()
+        get_parts = self._parts()
+        parts = None if get_parts is None else get_parts()
         if leaf is None or parts is None or device != parts.device:
             return session.load_encoder(spec, device)
         return parts.encoder(leaf)

@@ -108,9 +108,9 @@ class LoadedSpace:
         """
         embedder = self._embedder(self._adjustment(sigma, lambda_, experts))
         items = self._items(media, embedder)
-        rows = {modality: embedder.embed(modality, own) for modality, own in items.items()}
+        rows = {modality: embedder.embed(modality, values) for modality, values in items.items()}
         log_notices(noticed.take())
-        labels = {modality: [*map(label, own)] for modality, own in items.items()}
+        labels = {modality: [*map(label, values)] for modality, values in items.items()}
         return Embeddings(rows, labels, self.lab)
 
     @python_names
@@ -146,11 +146,11 @@ class LoadedSpace:
         adjustment = self._adjustment(sigma, lambda_, experts)
         projected = {
             modality: project_rows(
-                self._target, modality, own, parts.trained(), adjustment, device=parts.device
+                self._target, modality, array, parts.trained(), adjustment, device=parts.device
             )
-            for modality, own in rows.items()
+            for modality, array in rows.items()
         }
-        labels = {modality: [*map(str, range(len(own)))] for modality, own in projected.items()}
+        labels = {modality: [*map(str, range(len(array)))] for modality, array in projected.items()}
         return Embeddings(projected, labels, self.lab)
 
     def _running(self, progress: bool | None) -> Session:
@@ -176,8 +176,8 @@ class LoadedSpace:
         except OSError:
             state = None  # opening it says what is wrong
         with self._lock:
-            known, opened = self._indexes.get(directory, (None, None))
-            if opened is None or state is None or known != state:
+            opened_state, opened = self._indexes.get(directory, (None, None))
+            if opened is None or state is None or opened_state != state:
                 opened = SearchIndex(Path(place), self._target)
                 self._indexes[directory] = state, opened
             return opened
@@ -190,12 +190,12 @@ class LoadedSpace:
             return self._parts
 
     def _refuse_unknown(self, modality: str) -> None:
-        known = self._target.space.modalities
-        if modality not in known:
+        modalities = self._target.space.modalities
+        if modality not in modalities:
             raise UsageError(
                 f"this space does not embed {modality}",
-                why=f"it embeds {', '.join(known)}",
-                fix=suggestion(modality, known),
+                why=f"it embeds {', '.join(modalities)}",
+                fix=suggestion(modality, modalities),
             )
 
     def _adjustment(

@@ -95,22 +95,22 @@ def named_tasks(names: Iterable[str], model: MtebModel) -> tuple[list[Any], list
         UsageError: a name is unknown, or a task's modalities are not the space's.
     """
     mteb = open_mteb()
-    wanted = [name.strip() for text in names for name in _COMMA.split(text) if name.strip()]
-    if not wanted:
+    task_names = [name.strip() for text in names for name in _COMMA.split(text) if name.strip()]
+    if not task_names:
         raise UsageError("no task is named", fix="--tasks ESC50   or a benchmark: 'MIEB(lite)'")
     tasks: dict[str, Any] = {}
     notes: list[str] = []
     refused: dict[str, str] = {}
-    for name in wanted:
+    for name in task_names:
         if name.endswith(".py") or os.sep in name:
             raise UsageError(
                 f"'{name}' is a file, and --tasks takes names",
                 why="code is never loaded by its path",
                 fix="mteb.evaluate(fused.mteb_model(), [MyTask()]) in Python: docs/quality.md",
             )
-        found, is_benchmark = _named(mteb, name)
+        candidates, is_benchmark = _named(mteb, name)
         left_out = []
-        for task in found:
+        for task in candidates:
             lacking = _lacking(task, model)
             if not lacking:
                 tasks.setdefault(task.metadata.name, task)
@@ -120,7 +120,7 @@ def named_tasks(names: Iterable[str], model: MtebModel) -> tuple[list[Any], list
                 refused[task.metadata.name] = lacking
         if left_out:
             notes.append(
-                f"{name}: {len(left_out)} of {len(found)} tasks need what the space does not "
+                f"{name}: {len(left_out)} of {len(candidates)} tasks need what the space does not "
                 f"embed, and are left out: {', '.join(left_out)}"
             )
     if refused:
@@ -131,7 +131,9 @@ def named_tasks(names: Iterable[str], model: MtebModel) -> tuple[list[Any], list
             fix="leave them out, or take a space that embeds it",
         )
     if not tasks:
-        raise UsageError(f"the space can do no task of {', '.join(wanted)}", why="; ".join(notes))
+        raise UsageError(
+            f"the space can do no task of {', '.join(task_names)}", why="; ".join(notes)
+        )
     return list(tasks.values()), notes
 
 
@@ -144,9 +146,9 @@ def _named(mteb: Any, name: str) -> tuple[list[Any], bool]:
     try:
         return list(mteb.get_benchmark(name).tasks), True
     except KeyError:
-        known = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
-        known += [benchmark.name for benchmark in mteb.get_benchmarks()]
-        near = suggestion(name, known)
+        names = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
+        names += [benchmark.name for benchmark in mteb.get_benchmarks()]
+        near = suggestion(name, names)
         if not near.startswith("did you mean"):  # all of two thousand names help nobody
             near = "mteb available-tasks   lists them"
         raise UsageError(f"mteb has no task '{name}'", fix=near) from None
@@ -169,9 +171,9 @@ def result_cache(model: MtebModel, out: Path | None) -> Any:
         StoreError: the folder cannot be made.
     """
     mteb = open_mteb()
-    own = Path(os.environ.get("MTEB_CACHE") or Path.home() / ".cache" / "mteb")
-    folder = own if out is None else out
-    if model.is_rehearsal and (why := _published_from(folder, own)):
+    default_folder = Path(os.environ.get("MTEB_CACHE") or Path.home() / ".cache" / "mteb")
+    folder = default_folder if out is None else out
+    if model.is_rehearsal and (why := _published_from(folder, default_folder)):
         raise UsageError(
             "results of the mini lab are not written where results are published from",
             why=f"lab: {model.lab}, and {why}",
@@ -187,12 +189,12 @@ def result_cache(model: MtebModel, out: Path | None) -> Any:
         ) from None
 
 
-def _published_from(folder: Path, own: Path) -> str:
+def _published_from(folder: Path, default_folder: Path) -> str:
     """Return why results in a folder may come to be published; "" if nothing says so."""
-    here = folder.absolute()
-    if here == own.absolute():
-        return f"mteb submits what lies in {own}"
-    for place in (here / "remote", here, *here.parents):
+    absolute = folder.absolute()
+    if absolute == default_folder.absolute():
+        return f"mteb submits what lies in {default_folder}"
+    for place in (absolute / "remote", absolute, *absolute.parents):
         try:
             config = (place / ".git" / "config").read_text(errors="replace")
         except OSError:

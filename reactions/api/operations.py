@@ -86,11 +86,11 @@ def described(
     options = CentreOptions.read(k=k, selection=selection, rule=rule, items=items)
     if centres is not None:
         return os.fspath(centres), options
-    given = {"k": k is not None, "items": items is not None}
-    given |= {"selection": selection != "central", "rule": rule != "mean"}
-    if named := [name for name, is_given in given.items() if is_given]:
+    differs = {"k": k is not None, "items": items is not None}
+    differs |= {"selection": selection != "central", "rule": rule != "mean"}
+    if names := [name for name, is_given in differs.items() if is_given]:
         raise UsageError(
-            f"{' and '.join(named)} belong{'s' if len(named) == 1 else ''} to centres",
+            f"{' and '.join(names)} belong{'s' if len(names) == 1 else ''} to centres",
             fix="centres=KB, such as centres='kb' in the mini lab",
         )
     return None
@@ -220,9 +220,9 @@ def index(
     one_of("dtype", dtype, Dtype)
     embedder = AtomEmbedder(target, load_encoder=load_encoder, device=parts.device, parts=parts)
     digests = DigestCache(cache_root())
-    own = [_by_content(item, digests) for items in media(embedder).values() for item in items]
-    entries: list[Iterable[Item | Problem]] = [own]
-    n_items = len(own)
+    new_items = [_by_content(item, digests) for items in media(embedder).values() for item in items]
+    entries: list[Iterable[Item | Problem]] = [new_items]
+    n_items = len(new_items)
     for name in corpora:
         corpus = session.lab.named_corpus(name)
         if corpus.modality not in target.space.modalities:
@@ -239,7 +239,7 @@ def index(
     session.events(ev.PlanStarted(steps=1, hits=0))
     session.events(ev.StepStarted(*step, done=0, total=n_items))
     try:
-        done = add_items(
+        result = add_items(
             Path(out),
             target,
             embedder,
@@ -254,7 +254,7 @@ def index(
         )
     finally:
         session.events(ev.PlanStopped())
-    summary = IndexSummary(done, problems)
+    summary = IndexSummary(result, problems)
     log_notices(summary.notices)
     return summary
 
@@ -282,10 +282,10 @@ def search(
         raise UsageError("no query", fix='search(index, text=["a dog barking"])')
     check_count("k", k)
     searcher = Searcher(session, target, index, parts)
-    found = searcher.search(items, into=into, k=k, adjustment=adjustment)
+    hits_of_queries = searcher.search(items, into=into, k=k, adjustment=adjustment)
     hits = [
-        QueryHits(label(item), item.modality, tuple(own))
-        for item, own in zip(items, found, strict=True)
+        QueryHits(label(item), item.modality, tuple(item_hits))
+        for item, item_hits in zip(items, hits_of_queries, strict=True)
     ]
     log_notices(noticed.take())
     factors = acting_adjustment(target.space, fit_adjustment(target.space, adjustment))["factors"]
@@ -311,18 +311,20 @@ def classify(
     if isinstance(classes, str):
         # ImageNet's two cranes have one name, which is what an item is called.
         classes = tuple(dict.fromkeys(classes_of(session.lab, classes)[1]))
-    made = classifier(session, target, centres, classes, adjustment)
-    notices = list(made.notices)
-    if classes is None and len(made.classes) > top:
+    finder = classifier(session, target, centres, classes, adjustment)
+    notices = list(finder.notices)
+    if classes is None and len(finder.classes) > top:
         notices.append(
-            f"among all {len(made.classes):,} classes that are described, of whatever task; "
+            f"among all {len(finder.classes):,} classes that are described, of whatever task; "
             "classes= names yours"
         )
-    named = [
+    item_classes = [
         ItemClasses(label(item), modality, tuple(best))
-        for modality, own in items.items()
-        if own
-        for item, best in zip(own, made.best(embedder.embed(modality, own), top), strict=True)
+        for modality, values in items.items()
+        if values
+        for item, best in zip(
+            values, finder.best(embedder.embed(modality, values), top), strict=True
+        )
     ]
     log_notices([*notices, *noticed.take()])
-    return Classified(session.label(target), named, made.about, notices)
+    return Classified(session.label(target), item_classes, finder.about, notices)

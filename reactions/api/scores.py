@@ -99,9 +99,9 @@ class Scores(ResultTable, Sequence[ScoredTask]):
         self._metrics = metrics
         self._scores = tuple(ScoredTask.of(result) for result in results)
         self.baselines = tuple(baselines)
-        own = [notice for score in self._scores for notice in score.notices]
+        score_notices = [notice for score in self._scores for notice in score.notices]
         remarks = [beaten(score.record, self.baselines) for score in self._scores]
-        self.notices = tuple(dict.fromkeys(filter(None, [*notes, *own, *remarks])))
+        self.notices = tuple(dict.fromkeys(filter(None, [*notes, *score_notices, *remarks])))
         for score in self._scores:
             self._shown_metrics(score)  # refuses a name that is none
 
@@ -152,9 +152,9 @@ class Scores(ResultTable, Sequence[ScoredTask]):
         """Return the protocol's own metrics, and those that were asked for."""
         if not self._metrics:
             return score.metrics
-        asked = chosen(self._metrics, score.metrics, score.further)
-        every = {**score.metrics, **score.further}
-        return {name: every[name] for name in dict.fromkeys([*score.metrics, *asked])}
+        names = chosen(self._metrics, score.metrics, score.further)
+        metrics = {**score.metrics, **score.further}
+        return {name: metrics[name] for name in dict.fromkeys([*score.metrics, *names])}
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``molspace eval --json`` prints of the results."""
@@ -215,9 +215,9 @@ class SweepScores(ResultTable):
         rows = [row for row in self.table.rows if row["task"] == task]
         if not rows:
             raise UsageError(f"no scores of '{task}'", fix=suggestion(task, self.table.tasks))
-        known = [name for name in rows[0] if name in self._metrics()]
-        if metric not in known:
-            raise UsageError(f"no metric '{metric}'", fix=suggestion(metric, known))
+        metrics = [name for name in rows[0] if name in self._metrics()]
+        if metric not in metrics:
+            raise UsageError(f"no metric '{metric}'", fix=suggestion(metric, metrics))
         return max(rows, key=lambda row: float(row[metric]))
 
     def own(self, task: str) -> Mapping[str, Any]:
@@ -246,19 +246,22 @@ class SweepScores(ResultTable):
         for task in self.table.tasks:
             rows = [row for row in self.table.rows if row["task"] == task]
             rows = sorted(rows, key=lambda row: -float(row["score"]))[:_BEST]
-            own = self.own(task)
-            named = [("own factors", own), *((str(i), row) for i, row in enumerate(rows, 1))]
-            shown = [
+            trained_row = self.own(task)
+            named_rows = [
+                ("own factors", trained_row),
+                *((str(i), row) for i, row in enumerate(rows, 1)),
+            ]
+            cells = [
                 (
                     name,
                     *(row.get(axis) for axis in self.table.axes),
                     row["experts"] or "all",
                     row["score"],
                 )
-                for name, row in named
+                for name, row in named_rows
             ]
-            columns = ("", *self.table.axes, "experts", f"{own['main']}")
-            yield f"{task}   {self._caption()}", columns, shown
+            columns = ("", *self.table.axes, "experts", f"{trained_row['main']}")
+            yield f"{task}   {self._caption()}", columns, cells
 
     def __repr__(self) -> str:
         lines: list[str] = []

@@ -85,8 +85,8 @@ class SimilarityMatrix(ResultTable):
         check_count("k", k)
         order = np.argsort(-self.cosines, axis=1, kind="stable")[:, :k]
         return [
-            [(self.column_labels[j], float(row[j])) for j in own]
-            for row, own in zip(self.cosines, order.tolist(), strict=True)
+            [(self.column_labels[j], float(row[j])) for j in columns]
+            for row, columns in zip(self.cosines, order.tolist(), strict=True)
         ]
 
     @property
@@ -131,8 +131,8 @@ class SimilarityMatrix(ResultTable):
         n, m = self.shape
         heads = [self.left, *self.column_labels[:_SHOWN]]
         rows = [
-            (label, *own.tolist())
-            for label, own in zip(
+            (label, *cosines.tolist())
+            for label, cosines in zip(
                 self.row_labels[:_SHOWN], self.cosines[:_SHOWN, :_SHOWN], strict=True
             )
         ]
@@ -142,19 +142,19 @@ class SimilarityMatrix(ResultTable):
     def __repr__(self) -> str:
         heads, rows, cut = self._corner()
         heads = [cell_text(head, 16) for head in heads]
-        shown = [(label, *(f"{value:.3f}" for value in own)) for label, *own in rows]
-        return "\n".join(filter(None, [self._caption(), *aligned(heads, shown), cut]))
+        cells = [(label, *(f"{value:.3f}" for value in cosines)) for label, *cosines in rows]
+        return "\n".join(filter(None, [self._caption(), *aligned(heads, cells), cut]))
 
     def _repr_html_(self) -> str:
         heads, rows, cut = self._corner()
         head = "".join(f"<th>{html.escape(cell_text(text, 40))}</th>" for text in heads)
-        values = [float(value) for _, *own in rows for value in own]  # type: ignore[arg-type]
+        values = [float(value) for _, *cosines in rows for value in cosines]  # type: ignore[arg-type]
         low, high = min(values, default=0.0), max(values, default=1.0)
         body = "".join(
             f"<tr><th>{html.escape(cell_text(label, 40))}</th>"
-            + "".join(_shaded(float(value), low, high) for value in own)  # type: ignore[arg-type]
+            + "".join(_shaded(float(value), low, high) for value in cosines)  # type: ignore[arg-type]
             + "</tr>"
-            for label, *own in rows
+            for label, *cosines in rows
         )
         caption = html.escape(self._caption())
         return (

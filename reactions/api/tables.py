@@ -46,9 +46,9 @@ class GivenTables:
         Raises:
             UsageError: some do not go together.
         """
-        given: tuple[tuple[Kind, str | os.PathLike[str] | None], ...]
-        given = (("pairs", pairs), ("labels", labels))
-        files = tuple((kind, os.fspath(path)) for kind, path in given if path is not None)
+        arguments: tuple[tuple[Kind, str | os.PathLike[str] | None], ...]
+        arguments = (("pairs", pairs), ("labels", labels))
+        files = tuple((kind, os.fspath(path)) for kind, path in arguments if path is not None)
         if isinstance(templates, str):
             raise UsageError("templates takes a list", fix='templates=["a photo of a {class}."]')
         about = bool(columns or templates or separator or ids is not None)
@@ -62,12 +62,12 @@ class GivenTables:
                 "columns and the like are of one table",
                 fix="give pairs and labels in two calls, or describe both in a lab file",
             )
-        named = [
+        named_columns = [
             f"{name}={column}"
-            for name, own in (columns or {}).items()
-            for column in ([own] if isinstance(own, str) else own)
+            for name, names in (columns or {}).items()
+            for column in ([names] if isinstance(names, str) else names)
         ]
-        return cls(files, tuple(named), tuple(templates), ids, separator)
+        return cls(files, tuple(named_columns), tuple(templates), ids, separator)
 
     def add_to(self, session: Session) -> tuple[Session, tuple[Task, ...], list[str]]:
         """Return a session whose lab has the tables as tasks, these, and what was guessed.
@@ -80,7 +80,7 @@ class GivenTables:
         tasks: list[Task] = []
         notes: list[str] = []
         for kind, path in self.files:
-            made = table_task(
+            loaded = table_task(
                 session.lab,
                 path,
                 kind,
@@ -89,7 +89,7 @@ class GivenTables:
                 id_column=self.ids,
                 separator=self.separator,
             )
-            session = replace(session, lab=made.lab)
-            tasks.append(made.task)
-            notes += made.notices
+            session = replace(session, lab=loaded.lab)
+            tasks.append(loaded.task)
+            notes += loaded.notices
         return session, tuple(tasks), notes
