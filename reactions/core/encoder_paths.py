@@ -43,14 +43,14 @@ class EncoderPath:
 
         Each comes with how many of ``projected`` act before it.
         """
-        found: list[tuple[int, Tuned]] = []
+        tuned_nodes: list[tuple[int, Tuned]] = []
         before = 0
         for node in reversed(self.way):
             if not isinstance(node, Tuned):
                 before += _acts(*node)
             elif node.op == "lcl":
-                found.append((before, node))
-        return tuple(found)
+                tuned_nodes.append((before, node))
+        return tuple(tuned_nodes)
 
 
 def _acts(fusion: Fusion, index: int | None) -> bool:

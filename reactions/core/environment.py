@@ -89,4 +89,4 @@ def mistyped_variables() -> dict[str, str]:
         for name in os.environ
         if name.upper().startswith(_PREFIX) and name not in VARIABLES
     }
-    return {name: _PREFIX + found[0] for name, found in near.items() if found}
+    return {name: _PREFIX + names[0] for name, names in near.items() if names}

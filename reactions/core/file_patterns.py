@@ -26,8 +26,8 @@ def matching(pattern: str) -> list[Path]:
     """
     parts = pattern.split("/")
     plain = next((i for i, part in enumerate(parts) if _WILD.search(part)), len(parts))
-    found = _below("/".join(parts[:plain]) or "/", tuple(parts[plain:]), frozenset())
-    return sorted(map(Path, set(found)))
+    paths = _below("/".join(parts[:plain]) or "/", tuple(parts[plain:]), frozenset())
+    return sorted(map(Path, set(paths)))
 
 
 def _below(folder: str, parts: tuple[str, ...], above: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -47,8 +47,8 @@ class KeptChoices:
     def all(self) -> dict[str, dict[str, Any]]:
         """Return what was kept, by key."""
         try:
-            found = json.loads(self.path.read_text())
-            choices = found["choices"] if found["format"] == _FORMAT else {}
+            content = json.loads(self.path.read_text())
+            choices = content["choices"] if content["format"] == _FORMAT else {}
             return {key: entry for key, entry in choices.items() if isinstance(entry, dict)}
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}

@@ -124,13 +124,15 @@ def stamp(info: Mapping[str, Any]) -> str:
 _DATES = frozenset(_STAMPS[_STAMPS.index("LastModified") :])
 
 
-def contradict(one: str, other: str) -> bool:
+def contradict(stamp: str, other_stamp: str) -> bool:
     """Return whether two stamps are of different contents, as far as they can be compared.
 
     What lists a folder may word a date in another way, or know another fact, than what looks at a
     single file.
     """
-    (size, fact), (other_size, other_fact) = (each.partition(":")[::2] for each in (one, other))
+    (size, fact), (other_size, other_fact) = (
+        each.partition(":")[::2] for each in (stamp, other_stamp)
+    )
     key = fact.partition("=")[0]
     comparable = key == other_fact.partition("=")[0] and key not in _DATES
     return size != other_size or (comparable and fact != other_fact)

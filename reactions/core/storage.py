@@ -242,13 +242,13 @@ class _Local:
 def _matching(pattern: str) -> list[Path]:
     """Return the files that an absolute pattern matches, and the links to nothing."""
     try:
-        found = matching(pattern)
+        paths = matching(pattern)
     except OSError as error:
         folder = str(error.filename or pattern)
         if is_transient(error):
             raise run_again(folder, error) from error
         raise _unreadable(folder, error) from error
-    return [path for path in found if is_file(path) or leads_nowhere(path)]
+    return [path for path in paths if is_file(path) or leads_nowhere(path)]
 
 
 def _stored_pattern(pattern: str) -> str:

@@ -85,9 +85,9 @@ def find_media_column(
     words = {modality, *get(modality).aliases}
     declared = [name for name in media if feature_type(schema, name) == modality]
     called = [name for name in media if name.casefold() in words]
-    for found in (declared, [name for name in declared if name in called], called):
-        if len(found) == 1:
-            return found[0]
+    for columns in (declared, [name for name in declared if name in called], called):
+        if len(columns) == 1:
+            return columns[0]
     if len(media) == 1 and feature_type(schema, media[0]) in ("", "value", modality):
         remarks.append(f"'{file.name}': the only column of media, '{media[0]}', is read")
         return media[0]

@@ -76,11 +76,11 @@ def matching(names: Sequence[str], pattern: str) -> list[str]:
 
     ``*`` stops at a slash; a part that is ``**`` stands for any folders, or for all that is below.
     """
-    found: set[str] = set()
+    matched: set[str] = set()
     for plain in expand(pattern.removeprefix("./")):
         parts = plain.split("/")
-        found.update(name for name in names if _matches(name.split("/"), parts))
-    return sorted(found)
+        matched.update(name for name in names if _matches(name.split("/"), parts))
+    return sorted(matched)
 
 
 def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -67,13 +67,13 @@ def prepared_splits(
         MissingError: ``datasets`` is not installed, or files are missing.
         DataError: it cannot read them.
     """
-    wanted = [*names, CARD] if is_file(repository.card()) else list(names)
-    folder = repository.folder(wanted)
+    files = [*names, CARD] if is_file(repository.card()) else list(names)
+    folder = repository.folder(files)
     # By times of change in a folder; a commit's files do not change.
-    stamps = [] if place.revision else [entry_of(folder / name).stamp for name in wanted]
+    stamps = [] if place.revision else [entry_of(folder / name).stamp for name in files]
     steady = all(stamps)
     state = [place.revision, stamps if steady else []]
-    key = digest("prepared", [_VERSION, place.name, config.name, wanted, state])
+    key = digest("prepared", [_VERSION, place.name, config.name, files, state])
     target = cache_root() / "datasets" / "prepared" / key[:32]
     # Files that changed just now may change again under the same times.
     by_split = _known(target) if steady else None

@@ -170,15 +170,15 @@ class _Hub(DatasetFiles):
         place = self._place
         if is_commit(place.revision):
             return
-        wanted = place.revision or "main"
+        revision = place.revision or "main"
         why = "its files may change, and what was computed from them would not be found again"
         fix = 'revision = "COMMIT", the 40 hex digits of a commit: see its files on the hub'
         commit = ""
         with suppress(MolspaceError):
-            commit = self._commit_of(wanted)
+            commit = self._commit_of(revision)
         if commit:
-            fix = f'revision = "{commit}"   ({wanted}, as of now)'
-        said = f"a revision that moves, '{wanted}'" if place.revision else "no revision"
+            fix = f'revision = "{commit}"   ({revision}, as of now)'
+        said = f"a revision that moves, '{revision}'" if place.revision else "no revision"
         raise UsageError(
             f"the data set '{place.name}' has {said}", why=why, fix=fix, dataset=place.name
         )

@@ -79,23 +79,23 @@ def candidates(names: Sequence[str], config: CardConfig) -> list[str]:
     return below
 
 
-def left_out(names: Sequence[str], found: Sequence[str], config: CardConfig) -> str:
+def left_out(names: Sequence[str], candidate_names: Sequence[str], config: CardConfig) -> str:
     """Return a sentence's part on the files that are no candidates; "" for none.
 
     Args:
         names: of all files.
-        found: from ``candidates``, of the same.
+        candidate_names: from ``candidates``, of the same.
         config: likewise.
     """
-    others = [] if config.patterns else sorted({*_below(names, config)} - {*found})
+    others = [] if config.patterns else sorted({*_below(names, config)} - {*candidate_names})
     if not others:
         return ""
     endings = [ending for ending, _ in Counter(map(_ending, others)).most_common()]
     said = ", ".join(endings[:_MOST_ENDINGS]) + (", ..." if len(endings) > _MOST_ENDINGS else "")
     count = "1 other file is" if len(others) == 1 else f"{len(others)} other files are"
     # A row of a parquet file may name a picture beside it.
-    but = ", but for those that rows name" if _ending(found[0]) == ".parquet" else ""
-    return f"its {_ending(found[0])} files are read, and {count} left out ({said}){but}"
+    but = ", but for those that rows name" if _ending(candidate_names[0]) == ".parquet" else ""
+    return f"its {_ending(candidate_names[0])} files are read, and {count} left out ({said}){but}"
 
 
 def _below(names: Sequence[str], config: CardConfig) -> list[str]:
@@ -200,15 +200,15 @@ def _by_names(names: Sequence[str], place: DatasetPlace) -> dict[str, list[str]]
         return by_split
     for name in names:
         words = set(re.split(r"[-._ 0-9/]+", name.rpartition(".")[0].casefold()))
-        found = [split for split, usual in _WORDS.items() if words & set(usual)]
-        if len(found) > 1:
+        splits = [split for split, usual in _WORDS.items() if words & set(usual)]
+        if len(splits) > 1:
             raise DataError(
                 f"which split of '{place}' is '{name}'?",
-                why=f"its name is that of {' and of '.join(found)}",
+                why=f"its name is that of {' and of '.join(splits)}",
                 fix='name the files: path = "hf://datasets/ORG/NAME@COMMIT/..."',
                 dataset=place.name,
             )
-        if found:
-            by_split.setdefault(found[0], []).append(name)
+        if splits:
+            by_split.setdefault(splits[0], []).append(name)
     ordered = {split: by_split[split] for split in _WORDS if split in by_split}
     return ordered or ({"train": list(names)} if names else {})

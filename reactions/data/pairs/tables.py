@@ -78,7 +78,7 @@ def _add_rows(
             id, why = set_apart(id, row), why or f"its id is that of line {first}"
         values = row.values or (None,) * len(sides)
         for side, value in zip(sides, values, strict=True):
-            own_id, text, found, fault = f"{prefix}{id}", "", FoundMedia(row.place), why
+            own_id, text, media, fault = f"{prefix}{id}", "", FoundMedia(row.place), why
             if fault:
                 pass
             elif places.by_id:
@@ -86,17 +86,17 @@ def _add_rows(
             elif get(side.modality).inline:
                 text, fault = _text(value)
             elif isinstance(value, FoundMedia):
-                found, fault = value, value.why
+                media, fault = value, value.why
             else:
                 named, fault = file_name(value)
                 entry, fault = (None, fault) if fault else named_file(named, file, places.folder)
-                found = FoundMedia(row.place, entry=entry)
+                media = FoundMedia(row.place, entry=entry)
             side.add(
                 own_id if not fault else f"{prefix}{id}",
                 row.place,
                 text=text,
-                entry=found.entry,
-                cell=found.cell,
+                entry=media.entry,
+                cell=media.cell,
                 why=fault,
             )
 

@@ -221,10 +221,10 @@ class _Scan:
         name = value.get("path")
         name = name if isinstance(name, str) else ""
         try:
-            found = value_of(value, self._modality)
+            content = value_of(value, self._modality)
         except MediaError as error:
             return b"", name, error.what
-        return (found, name, "") if isinstance(found, bytes) else (b"", name, "")
+        return (content, name, "") if isinstance(content, bytes) else (b"", name, "")
 
     def _look(self, look: _Look) -> tuple[str, str]:
         """Return an item's tagged digest, and why it cannot be used."""
@@ -290,8 +290,8 @@ def parquet_part(
         )
         # What was found in the first file is what is read from all of them.
         column = scan.column
-        for id, found in zip(scan.table.strings("id"), scan.items(), strict=True):
-            side.add(prefix + id, found.place, entry=found.entry, cell=found.cell, why=found.why)
+        for id, media in zip(scan.table.strings("id"), scan.items(), strict=True):
+            side.add(prefix + id, media.place, entry=media.entry, cell=media.cell, why=media.why)
         numbered += scan.table.numbers("numbered").tolist()
     if not side.ids:
         raise no_items(modality, name, "it has no rows", "remove it from the corpus")

@@ -51,7 +51,7 @@ def read_media_rows(
     if not any(names):
         yield from read_table_rows(file, source, remarks)
         return
-    found: list[Iterator[FoundMedia]] = []
+    media_columns: list[Iterator[FoundMedia]] = []
     for name, modality in zip(names, modalities, strict=True):
         if name and modality and tables is not None:
             scan = scan_media(
@@ -63,7 +63,7 @@ def read_media_rows(
                 on_progress=on_progress,
                 remarks=remarks,
             )
-            found.append(scan.items())
+            media_columns.append(scan.items())
     plain = [c for c, name in zip(source.columns, names, strict=True) if not name]
     rows: Iterator[TableRow]
     if plain or source.id_column != "":
@@ -73,7 +73,7 @@ def read_media_rows(
         rows = (TableRow(f"{file.url}:{number}") for number in range(1, n_rows + 1))
     nowhere = FoundMedia("")
     for row in rows:
-        media = iter([next(column) for column in found])
+        media = iter([next(column) for column in media_columns])
         if row.why:
             yield row
             continue

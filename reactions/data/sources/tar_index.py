@@ -126,7 +126,7 @@ def _index(shard: Entry, modality: Modality | None, depth: CheckDepth) -> ScanTa
     tags: list[str] = []
     whys: list[str] = []
     loose: list[str] = []
-    look = partial(_look, wanted=modality, depth=depth)
+    look = partial(_look, expected=modality, depth=depth)
     with open_in_order(shard) as stream, looking() as pool:
         for batch in _batches(shard, stream, loose):
             for tag, why in look_at_all(pool, look, batch):
@@ -147,11 +147,11 @@ def _index(shard: Entry, modality: Modality | None, depth: CheckDepth) -> ScanTa
     )
 
 
-def _look(member: _Member, *, wanted: Modality | None, depth: CheckDepth) -> tuple[str, str]:
+def _look(member: _Member, *, expected: Modality | None, depth: CheckDepth) -> tuple[str, str]:
     """Return a member's tagged digest, and why it cannot be used."""
     modality = modality_of(member.name)
-    if wanted is not None and may_hold(member.name, wanted):
-        modality = wanted
+    if expected is not None and may_hold(member.name, expected):
+        modality = expected
     elif modality is not None and not _is_common(modality):
         modality = None
     if modality is not None and _is_common(modality) and is_packaged(member.name):
