@@ -230,14 +230,14 @@ class Adapter(ABC, Generic[Files]):
         files = self._ready(spec)
         digests = remembered_digests()
         if spec.weights_digest:
-            found = self.digest(files, digests)
-            if found not in ("", spec.weights_digest):
-                raise self.changed(spec, files.path, spec.weights_digest, found)
+            actual = self.digest(files, digests)
+            if actual not in ("", spec.weights_digest):
+                raise self.changed(spec, files.path, spec.weights_digest, actual)
         for modality, expected in spec.tower_digests:
             path = self.tower_path(files, modality)
-            found = digests.of(path)
-            if found != expected:
-                raise self.changed(spec, path, expected, found)
+            actual = digests.of(path)
+            if actual != expected:
+                raise self.changed(spec, path, expected, actual)
         digests.save()
         return self.open(spec, files, device)
 

@@ -82,20 +82,22 @@ def match_classes(
             categories have a class's name, and nothing says which is meant.
     """
     names = _CategoryNames(categories, names_of)
-    found: dict[str, list[str]] = {}
+    categories_of: dict[str, list[str]] = {}
     for name, n in Counter(classes).items():
         matching = names.matching(name)
         if n > 1 and len(heads := names.beginning_with(name)) == n:
             matching = heads
-        found[name] = matching
-    if missing := [name for name in classes if not found[name]]:
+        categories_of[name] = matching
+    if missing := [name for name in classes if not categories_of[name]]:
         raise _missing(missing, len(classes), names.known, where, fix)
     unclear = {
-        name: found[name] for name, n in Counter(classes).items() if len(found[name]) not in (1, n)
+        name: categories_of[name]
+        for name, n in Counter(classes).items()
+        if len(categories_of[name]) not in (1, n)
     }
     if unclear:
         raise _unclear(unclear, len(classes), where)
-    turns = {name: itertools.cycle(matching) for name, matching in found.items()}
+    turns = {name: itertools.cycle(matching) for name, matching in categories_of.items()}
     return tuple(next(turns[name]) for name in classes)
 
 
@@ -220,8 +222,8 @@ def spoken_name(name: str) -> str:
 
 def _unclear(matching: Mapping[str, Sequence[str]], n_classes: int, where: str) -> DataError:
     shown = [
-        f"{name}: {_listed([repr(category) for category in found])}"
-        for name, found in [*matching.items()][:_SHOWN]
+        f"{name}: {_listed([repr(category) for category in categories])}"
+        for name, categories in [*matching.items()][:_SHOWN]
     ]
     more = len(matching) - len(shown)
     return DataError(
@@ -238,8 +240,8 @@ def _missing(
     distinct = list(dict.fromkeys(missing))
     near: dict[str, Any] = {name: did_you_mean(name, known, limit=1) for name in distinct[:_SHOWN]}
     shown = [
-        f"{name} (nearest: {found[0]})" if found else f"{name} (nothing is near)"
-        for name, found in near.items()
+        f"{name} (nearest: {nearest[0]})" if nearest else f"{name} (nothing is near)"
+        for name, nearest in near.items()
     ]
     more = len(distinct) - len(shown)
     return DataError(

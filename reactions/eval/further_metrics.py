@@ -160,13 +160,13 @@ def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]
     names: dict[str, None] = {}
     for part in filter(None, (part.strip() for part in asked.split(","))):
         folded = part.casefold()
-        found = [name for name in known if name.casefold() == folded]
-        found = found or [n for n in known if f" {folded} " in f" {n.casefold()} "]
-        if not found:
+        matching = [name for name in known if name.casefold() == folded]
+        matching = matching or [n for n in known if f" {folded} " in f" {n.casefold()} "]
+        if not matching:
             short = dict.fromkeys(name.partition(" ")[2] or name for name in known)
             shown = [name for name in (*short, *known) if not _LATER_FOLD.fullmatch(name)]
             raise UsageError(f"--metrics: no metric '{part}'", fix=suggestion(part, shown))
-        names.update(dict.fromkeys(found))
+        names.update(dict.fromkeys(matching))
     if not names:
         raise UsageError("--metrics names none", fix="--metrics all, or such as MRR,nDCG@10")
     return list(names)

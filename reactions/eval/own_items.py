@@ -146,16 +146,16 @@ class ItemReader:
                 left.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why)
             else:
                 known.merge(id, item, row)
-            for text, found in self._partners(row.values[1:], other, table, row.place):
+            for text, media in self._partners(row.values[1:], other, table, row.place):
                 right_id = f"{id}/{n_right[id]}"
                 n_right[id] += 1
                 right.add(
                     right_id,
                     row.place,
                     text=text,
-                    entry=found.entry,
-                    cell=found.cell,
-                    why=found.why,
+                    entry=media.entry,
+                    cell=media.cell,
+                    why=media.why,
                     owner=id,
                 )
         known.part(left)

@@ -64,17 +64,17 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
     root = published.labels.parent
     is_est = root.name == _TESTING
     root = root.parent if is_est else root
-    found: dict[Name, Entry] = {}
+    recordings: dict[Name, Entry] = {}
     of_part: set[Name] = set()
     for folder in (_TESTING, *_TRAINING, "validation") if is_est else ("",):
         for entry in media_files(root / folder, "event") if is_dir(root / folder) else ():
             name = caltech.name_of(entry.name)
             if name is None or caltech.dropped(name) or not entry.name.lower().endswith(_ENDINGS):
                 continue
-            found.setdefault(name, entry)
+            recordings.setdefault(name, entry)
             if folder in ((_TESTING,) if part == "test" else _TRAINING):
                 of_part.add(name)
-    if not found:
+    if not recordings:
         raise published.missing(f"no recordings in folders of classes in {root}", FOLDERS)
     # Lists are of the original: nobody says that EST's copy counts as it does.
     pairs = None if is_est else caltech.listed_pairs(published, part)
@@ -83,11 +83,11 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
     elif is_est:
         chosen, why = of_part, _EST
     else:
-        chosen = {name for name in found if caltech.is_tested(name) == (part == "test")}
+        chosen = {name for name in recordings if caltech.is_tested(name) == (part == "test")}
         why = caltech.RULE
-    folders = tuple(caltech.class_folders(found))
+    folders = tuple(caltech.class_folders(recordings))
     return Recordings(
-        {name: found[name] for name in sorted(chosen) if name in found},
+        {name: recordings[name] for name in sorted(chosen) if name in recordings},
         pairs or {},
         folders,
         len(chosen),

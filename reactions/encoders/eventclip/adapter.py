@@ -80,8 +80,8 @@ class EventClipAdapter(CheckpointAdapter):
     def locate(self, request: Any) -> Checkpoint:
         """Find the file that a URI names."""
         way = _range(request.options)
-        found = find_checkpoint(request, self.scheme, self.published, self.default)
-        return Checkpoint(found.space, found.path, found.published, {"range": way})
+        checkpoint = find_checkpoint(request, self.scheme, self.published, self.default)
+        return Checkpoint(checkpoint.space, checkpoint.path, checkpoint.published, {"range": way})
 
     def locate_again(self, spec: SpaceSpec) -> Checkpoint:
         """Find the file that a description names."""

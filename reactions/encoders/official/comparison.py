@@ -81,7 +81,7 @@ class PackageComparison:
     @property
     def disagreements(self) -> list[Agreement]:
         """Those beyond their bounds."""
-        return [one for one in self.agreements if one.verdict == "disagrees"]
+        return [agreement for agreement in self.agreements if agreement.verdict == "disagrees"]
 
 
 _Rows = dict[str, "NDArray[np.float64]"]
@@ -136,13 +136,17 @@ def compare(
                 theirs = _embedded(embed, items, package.name, left_out)
                 bound = 0.0 if setting == "as published" else BOUNDS[precision_of(own)]
                 agreements.append(_agreement(modality, setting, ours[modality], theirs, bound))
-    if all(one.verdict == "not compared" for one in agreements):
+    if all(agreement.verdict == "not compared" for agreement in agreements):
         raise DataError(
             f"nothing of '{spec.name}' was compared with {package.name}",
-            why="; ".join(f"{one.modality}: {one.remark}" for one in agreements),
+            why="; ".join(f"{agreement.modality}: {agreement.remark}" for agreement in agreements),
             fix="give it samples of its modalities: --samples FOLDER",
         )
-    compared = {one.modality for one in agreements if one.setting == "pinned" and one.items}
+    compared = {
+        agreement.modality
+        for agreement in agreements
+        if agreement.setting == "pinned" and agreement.items
+    }
     pins = {m: text for m, text in package.pins.items() if m in compared}
     return PackageComparison(agreements, pins, list(dict.fromkeys(left_out)))
 

@@ -173,12 +173,12 @@ class ImageBindPackage(OfficialPackage):
     def _folder(self, package: str) -> Path:
         """Return where a package lies, without importing it."""
         with self._install_hint():
-            found = importlib.util.find_spec(package)
-        if found is None or not found.submodule_search_locations:
+            module_spec = importlib.util.find_spec(package)
+        if module_spec is None or not module_spec.submodule_search_locations:
             self.imported(package)  # which says that it is missing
-        assert found is not None
-        assert found.submodule_search_locations
-        return Path(found.submodule_search_locations[0])
+        assert module_spec is not None
+        assert module_spec.submodule_search_locations
+        return Path(module_spec.submodule_search_locations[0])
 
 
 def built(package: ModuleType, sizes: ImageBindSizes) -> torch.nn.Module:
@@ -274,10 +274,10 @@ def pinned_sampler(released: type) -> type:
     class Sampler(released):  # type: ignore[misc]
         def __call__(self, last_clip_end_time: Any, video_duration: Any, annotation: Any) -> Any:
             gaps, index = max(self._clips_per_video - 1, 1), self._current_clip_index
-            found = super().__call__(last_clip_end_time, video_duration, annotation)
+            clip = super().__call__(last_clip_end_time, video_duration, annotation)
             start = Fraction(max(video_duration - self._clip_duration, 0)) / gaps * index
             end = start + self._clip_duration
-            return found._replace(clip_start_sec=start, clip_end_sec=end)
+            return clip._replace(clip_start_sec=start, clip_end_sec=end)
 
     return Sampler
 

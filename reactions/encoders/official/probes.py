@@ -95,33 +95,33 @@ def own_files(
     """
     if not is_dir(folder):
         raise MissingError(f"there is no folder '{folder}'", fix="--samples FOLDER")
-    wanted = [*modalities]
-    found: dict[Modality, list[Item]] = {}
+    compared = [*modalities]
+    samples: dict[Modality, list[Item]] = {}
     others: Counter[str] = Counter()
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(parent) / name
             modality = _LINES.get(suffix_of(name)) or modality_of(name)
-            if modality not in wanted:
+            if modality not in compared:
                 others[suffix_of(name) or "no ending"] += suffix_of(name) not in COMPANIONS
                 continue
-            found.setdefault(modality, []).extend(_of_file(path, folder, modality))
+            samples.setdefault(modality, []).extend(_of_file(path, folder, modality))
     left_out = [f"{n} with {suffix}" for suffix, n in sorted(others.items()) if n]
     remarks = [f"{folder}: left out {', '.join(left_out)}"] if left_out else []
-    for modality, items in found.items():
+    for modality, items in samples.items():
         if len(items) > MOST_FILES:
             remarks.append(
                 f"{folder}: the first {MOST_FILES} of {len(items)} {modality} samples are compared"
             )
             del items[MOST_FILES:]
-    if not any(found.values()):
+    if not any(samples.values()):
         raise UsageError(
             f"nothing in '{folder}' can be compared",
-            why=f"there is no file of {', '.join(wanted)} in it",
+            why=f"there is no file of {', '.join(compared)} in it",
             fix="put pictures, sounds, or .txt files with a text a line there",
         )
-    return found, remarks
+    return samples, remarks
 
 
 _LINES: Mapping[str, Modality] = {".txt": "text"}

@@ -40,11 +40,11 @@ class PointBindAdapter(Adapter[SpaceRequest]):
         space = request.name or "PointBind"
         path = _checkpoint(request, space)
         imagebind = ImageBindAdapter()
-        found = imagebind.locate(
+        checkpoint = imagebind.locate(
             replace(imagebind.request(_imagebind_uri(request)), locator=request.locator)
         )
         options = {k: v for k, v in request.options.items() if k != "imagebind"}
-        both = replace(found, space=space, options={**options, "point": str(path)})
+        both = replace(checkpoint, space=space, options={**options, "point": str(path)})
         return imagebind.describe(both, digests)
 
     def requirements(self, uri: str) -> tuple[Requirement, ...]:

@@ -81,8 +81,8 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     sets: dict[Modality, EmbeddingSet] = {}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
     tables = [p for p in (folder, *sorted(folder.iterdir())) if p.suffix == SUFFIX and is_lance(p)]
-    found = outputs([*files, *tables])
-    own: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in found]
+    written = outputs([*files, *tables])
+    own: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in written]
     taken = {path for _, part in own for path in part.paths}
     plain = _plain([path for path in files if path not in taken])
     for modality, part in (*own, *plain, *_numbered(folder), *tar_sets(folder)):

@@ -26,24 +26,26 @@ def train(published: PublishedSet) -> ClassificationData:
 
 
 def _read(published: PublishedSet, part: Part) -> ClassificationData:
-    found = {
+    pictures = {
         name: entry
         for entry in media_files(published.labels, "image")
         if (name := caltech.name_of(entry.name)) is not None and not caltech.dropped(name)
     }
-    if not found:
+    if not pictures:
         raise published.missing(f"no pictures in folders of classes in {published.labels}")
-    folders = caltech.class_folders(found)
+    folders = caltech.class_folders(pictures)
     pairs = caltech.listed_pairs(published, part)
     if pairs is not None:
         chosen, n = sorted(set(pairs.values())), len(set(pairs.values()))
         why = caltech.listed(published, part)
     else:
-        chosen = sorted(n for n in found if caltech.is_tested(n) == (part == "test"))
+        chosen = sorted(n for n in pictures if caltech.is_tested(n) == (part == "test"))
         n, why = len(chosen), caltech.RULE
     number = {folder: i for i, folder in enumerate(folders)}
     items = [
-        Labelled(name.id, found[name], number[name.folder]) for name in chosen if name in found
+        Labelled(name.id, pictures[name], number[name.folder])
+        for name in chosen
+        if name in pictures
     ]
     return classification(
         published,

@@ -28,24 +28,24 @@ def read(published: PublishedSet) -> ClassificationData:
         DataError: a list is damaged, or no clip can be decoded.
     """
     folder = _lists(published)
-    found = [n for n in (1, 2, 3) if is_file(folder / f"testlist0{n}.txt")]
-    if not found:
+    folds = [n for n in (1, 2, 3) if is_file(folder / f"testlist0{n}.txt")]
+    if not folds:
         raise published.missing("there is no testlist01.txt", ("testlist01.txt",))
     names = _classes(published, folder)
     files = FilesByPath(published, "video", 0, _MEDIA)
     items = {
         item.id: item
-        for n in found
+        for n in folds
         for item in _listed(published, folder / f"testlist0{n}.txt", names, files, n - 1)
     }
-    lacking = ", ".join(f"testlist0{n}.txt" for n in (1, 2, 3) if n not in found)
+    lacking = ", ".join(f"testlist0{n}.txt" for n in (1, 2, 3) if n not in folds)
     remarks = (f"{lacking} not there: their clips are not scored",) if lacking else ()
     return classification(
         published,
         "video",
         list(items.values()),
         map(spoken, names),
-        expected=sum(_TEST[n - 1] for n in found),
+        expected=sum(_TEST[n - 1] for n in folds),
         in_folds=True,
         remarks=remarks,
     )
