@@ -74,20 +74,20 @@ def import_layers(
 
     Source: UniBind's model.py and train.py.
     """
-    found: dict[Modality, PublishedHead] = {}
+    heads: dict[Modality, PublishedHead] = {}
     for path in paths:
         modality, head = _read(path)
-        if modality in found:
+        if modality in heads:
             raise UsageError(
-                f"'{found[modality].path}' and '{path}' both have a layer of {modality}",
+                f"'{heads[modality].path}' and '{path}' both have a layer of {modality}",
                 fix="import one of the two",
             )
-        found[modality] = head
+        heads[modality] = head
     base = check(parse(quoted(space)), lab.catalogue, factors=lab.factors).space
     if not isinstance(base, Leaf):
         raise UsageError(f"'{space}' is not a space", fix="--backbone ImageBind")
     refuse_centred(base)
-    for modality in found:
+    for modality in heads:
         if modality not in base.modalities:
             needs = _NEEDS.get(modality)
             raise UsageError(
@@ -97,14 +97,14 @@ def import_layers(
                 if needs
                 else f"--backbone NAME of a space with {modality}",
             )
-    for head in found.values():
+    for head in heads.values():
         if head.widths["dim"] != base.dim:
             raise DimensionMismatch(
                 f"the layer in '{head.path}' does not fit {base.label}",
                 why=f"it has {head.widths['dim']} dimensions, {base.label} has {base.dim}",
                 fix="--backbone NAME|URI of what it was trained on",
             )
-    names = ", ".join(sorted(found))
+    names = ", ".join(sorted(heads))
     reaction = f"{quoted(space)} + Lcl(unpublished, modalities=({names}), norms=published)"
     checked = check(parse(reaction), lab.catalogue, factors=lab.factors)
     refuse_unit_rows(checked.space)
@@ -118,7 +118,7 @@ def import_layers(
             "targets": "descriptions",
             "norms": "published",
             "settings": {},
-            "layers": {modality: {} for modality in sorted(found)},
+            "layers": {modality: {} for modality in sorted(heads)},
         },
     }
     record = describe(
@@ -131,10 +131,10 @@ def import_layers(
         version=metadata.version("molspace"),
         parts=[part],
     )
-    files = {head.path.name: head.sha256 for head in found.values()}
+    files = {head.path.name: head.sha256 for head in heads.values()}
     record["imported"] = {"from": "unibind", "product": PRODUCT, "files": files}
     directory = out or default_directory(PRODUCT, digest("imported", record))
-    bundle = load_bundle(write_bundle(directory, record, _tensors(found)))
+    bundle = load_bundle(write_bundle(directory, record, _tensors(heads)))
     notice = (
         f"{names}: taken from files that hold a backbone as well; it is not compared with "
         f"{base.label}, whose encoders are used"
@@ -169,9 +169,9 @@ def _read(path: Path) -> tuple[Modality, PublishedHead]:
     return modality, checked_head(path, own, layout, "layer of UniBind")
 
 
-def _tensors(found: dict[Modality, PublishedHead]) -> dict[str, NDArray[np.float32]]:
+def _tensors(heads: dict[Modality, PublishedHead]) -> dict[str, NDArray[np.float32]]:
     return {
         f"part.0.{modality}.{name}": head.tensors[f"{PREFIX}{modality}.{name}"]
-        for modality, head in found.items()
+        for modality, head in heads.items()
         for name in (WEIGHT, BIAS)
     }

@@ -79,12 +79,12 @@ def near_names(inputs: Iterable[str], base: Path = Path()) -> list[str]:
         inputs: command-line arguments that ``refuse_paths`` let pass.
         base: folder that relative paths start from.
     """
-    found = []
+    notices = []
     for text in inputs:
         is_word = len(text) >= _LEAST_CHARS and text.isprintable() and len(text.split()) == 1
         if is_word and not _is_there(text, base) and (near := near_file(text, base)):
-            found.append(f"'{text}' is taken for a text; '{near}' is there, if that was meant")
-    return found
+            notices.append(f"'{text}' is taken for a text; '{near}' is there, if that was meant")
+    return notices
 
 
 _LEAST_CHARS = 4

@@ -288,14 +288,14 @@ def _at_place(
             yield Item(text, modality, Blob(text), own_id=False)
         return
     (file,) = find(absolute(text, base))
-    found = (
+    items = (
         TarItems(file, modalities, only)
         if kind == "tar"
         else ParquetItems(file, text, modalities, only, tables=tables or TableCache())
     )
-    yield from found
+    yield from items
     if on_held is not None:
-        on_held(found.contents)
+        on_held(items.contents)
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

@@ -67,25 +67,25 @@ class ParquetItems:
         with open_binary(file.url) as stream:
             table = ParquetTable(file, stream, "items")
             header = list(table.schema.names)
-            found = _columns(table, only)
+            columns = _columns(table, only)
             id_column = next((name for name in _IDS if name in header), "")
             self._why_numbers = _why_numbers(table, id_column) if id_column else ""
         self._id_column = "" if self._why_numbers else id_column
-        wanted = {m: c for m, c in found.items() if m in modalities and only in (None, m)}
-        if not wanted:
+        embedded = {m: c for m, c in columns.items() if m in modalities and only in (None, m)}
+        if not embedded:
             raise UsageError(
                 f"'{called}' holds nothing that the space embeds",
                 why=f"its columns: {', '.join(header) or 'none'}"
-                + (f"; they hold {', '.join(found)}" if found else "")
+                + (f"; they hold {', '.join(columns)}" if columns else "")
                 + f"; the space embeds {', '.join(modalities)}",
                 fix="say what its media are: --modality NAME; or name columns in a lab file, and "
                 "give --corpus",
                 path=file.url,
             )
         self._left_out = [
-            name for name in header if name not in (*wanted.values(), self._id_column)
+            name for name in header if name not in (*embedded.values(), self._id_column)
         ]
-        self._columns = wanted
+        self._columns = embedded
         self._corpora: list[SourceCorpus] = [
             open_corpus(
                 called,
@@ -100,7 +100,7 @@ class ParquetItems:
                 ],
                 tables=tables,
             )
-            for modality, column in wanted.items()
+            for modality, column in embedded.items()
         ]
 
     def __iter__(self) -> Iterator[Item | Problem]:
@@ -153,25 +153,25 @@ def _columns(table: ParquetTable, only: Modality | None) -> dict[Modality, str]:
     Raises:
         UsageError: several columns hold one modality.
     """
-    found: dict[Modality, str] = {}
+    columns: dict[Modality, str] = {}
     schema = table.schema
     for name in schema.names:
         modality = _modality(table, schema, name, only)
         if modality is None:
             continue
-        if modality in found:
+        if modality in columns:
             raise UsageError(
                 f"which column holds the {modality}?",
-                why=f"'{found[modality]}' and '{name}' may be meant",
+                why=f"'{columns[modality]}' and '{name}' may be meant",
                 fix=f"name it in a lab file, [corpora.{modality}] with path and column, and give "
                 f"--corpus {modality} to molspace index",
             )
-        found[modality] = name
+        columns[modality] = name
     header = list(schema.names)
     number = caption_column(header)
     if number is not None and column_kind(schema, header[number]) == "string":
-        found[TEXT.name] = header[number]
-    return found
+        columns[TEXT.name] = header[number]
+    return columns
 
 
 def _modality(

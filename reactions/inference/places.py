@@ -65,13 +65,13 @@ def named_places(
         if text.startswith(_FILE) and is_address(text):
             text = text.removeprefix(_FILE)
         if is_address(text):
-            found, holding = _at_address(text, modality)
+            names, holding = _at_address(text, modality)
         elif _is_pattern(text, base):
-            found, holding = _matches(text, modality, base)
+            names, holding = _matches(text, modality, base)
         else:
-            found, own = with_folders([text], modality, base)
+            names, own = with_folders([text], modality, base)
             holding = own[0] if own else None
-        arguments += found
+        arguments += names
         if holding is not None:
             held.append(holding)
     return arguments, held

@@ -137,7 +137,7 @@ class TarItems:
     @property
     def contents(self) -> PlaceContents:
         """What the tar held, and what of it was left out."""
-        found = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
+        counts = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
         samples = "1 sample" if self._samples == 1 else f"{self._samples} samples"
         left = [f"{n} {ending}" for ending, n in self._others.most_common(_SHOWN)]
         if more := sum(n for _, n in self._others.most_common()[_SHOWN:]):
@@ -145,7 +145,7 @@ class TarItems:
         left += [f"{self._loose} {_LOOSE}"] if self._loose else []
         rest = f"; left out: {', '.join(left)}" if left else ""
         name = self._shard.name
-        sentence = f"{name} holds {samples}: {found or 'nothing to embed'}{rest}"
+        sentence = f"{name} holds {samples}: {counts or 'nothing to embed'}{rest}"
         others = dict(self._others) | ({_LOOSE: self._loose} if self._loose else {})
         return PlaceContents(name, "tar", dict(self._taken), others, sentence)
 
@@ -176,8 +176,8 @@ class TarItems:
             modality = self._only
         else:
             modality = modality_of(name)
-        wanted = self._only in (None, modality) and modality in self._modalities
-        return modality if wanted else None
+        is_embedded = self._only in (None, modality) and modality in self._modalities
+        return modality if is_embedded else None
 
     def _value(self, member: TarMember, stream: BinaryIO) -> Blob:
         url, (name, offset, size_bytes) = self._shard.url, member

@@ -323,8 +323,8 @@ def is_dataset(value: object) -> bool:
     """Return whether a value is a data set of Hugging Face's ``datasets``, without importing it."""
     datasets = sys.modules.get("datasets")
     kinds = ("Dataset", "IterableDataset", "DatasetDict", "IterableDatasetDict")
-    found = tuple(kind for name in kinds if (kind := getattr(datasets, name, None)) is not None)
-    return bool(found) and isinstance(value, found)
+    classes = tuple(kind for name in kinds if (kind := getattr(datasets, name, None)) is not None)
+    return bool(classes) and isinstance(value, classes)
 
 
 def refuse_one_value(modality: Modality, values: Any) -> None:

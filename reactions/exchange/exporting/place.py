@@ -77,9 +77,9 @@ def _is_export(out: Path, names: list[str]) -> bool:
     try:
         record = RECORD if RECORD in names else CONFIG
         config = json.loads(read_small_file(out / record, _MAX_BYTES))
-        found = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+        files = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
         own = set(config.get("files", ()))  # exports of earlier versions do not list them
         own |= {record, "README.md", *(each.get("file") for each in config["modalities"].values())}
-        return config["format"] == FORMAT and found <= own
+        return config["format"] == FORMAT and files <= own
     except (MolspaceError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return False

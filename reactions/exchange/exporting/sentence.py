@@ -195,7 +195,7 @@ def _differences(
     package = import_package("sentence_transformers", _EXPORT, FORM)
     with guarded(_not_saved), quiet():
         model = package.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    found = {}
+    gaps = {}
     for modality in paths:
         items, given = _examples(modality)
         own = embedder.embed(modality, items)
@@ -210,8 +210,8 @@ def _differences(
                 why=f"it was loaded again and compared; {TOLERANCE:g} is allowed",
                 fix="other versions of sentence-transformers and transformers, or --to torch",
             )
-        found[modality] = gap
-    return found
+        gaps[modality] = gap
+    return gaps
 
 
 def _examples(modality: Modality) -> tuple[list[Item], list[Any]]:

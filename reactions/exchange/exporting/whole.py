@@ -113,14 +113,14 @@ def whole_of(
     prepared: list[Tensor] = []
     for leaf in inputs:
         encoder = embedder.loaded.encoder(leaf)
-        found = _program(encoder, modality)
-        if found is None:
+        steps = _program(encoder, modality)
+        if steps is None:
             raise UsageError(
                 f"{modality} of {leaf.label} cannot be written out",
                 why=f"{leaf.label} ({leaf.spec.adapter}) does not take {modality} as one tensor of "
                 "a fixed shape, or not in single precision",
             )
-        preprocess, program = found
+        preprocess, program = steps
         programs[leaf] = program
         values = [preprocess(modality, item) for item in items]
         prepared.append(program.batch(values))

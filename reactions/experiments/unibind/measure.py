@@ -181,25 +181,25 @@ class _Prospect:
         session: of the seed.
         reaction: what is trained; or the name of a space.
         plan: of its training; None for a space.
-        wanted: arms and families.
+        arms: their names, each with a family.
     """
 
     session: Session
     reaction: str
     plan: ReactionPlan | None
-    wanted: tuple[tuple[str, str], ...]
+    arms: tuple[tuple[str, str], ...]
 
 
 def _prospects(session: Session, needed: Sequence[tuple[str, str]]) -> Iterator[_Prospect]:
     """Yield what is measured at one seed, each reaction once."""
-    wanted: dict[str, list[tuple[str, str]]] = {}
+    arms_of_reactions: dict[str, list[tuple[str, str]]] = {}
     for arm, family in needed:
         reaction = ARMS[arm].reaction
         # A space without texts recognises nothing.
         if reaction == _TEXTLESS and family in RECOGNITION:
             reaction = _named(reaction)
-        wanted.setdefault(reaction, []).append((arm, family))
-    for reaction, pairs in wanted.items():
+        arms_of_reactions.setdefault(reaction, []).append((arm, family))
+    for reaction, pairs in arms_of_reactions.items():
         checked = session.check(reaction)
         plan = None if isinstance(checked.space, Leaf) else session.plan(checked)
         yield _Prospect(session, reaction, plan, tuple(pairs))
@@ -211,7 +211,7 @@ def _measure(prospect: _Prospect) -> Strata:
     target = session.target(prospect.plan or prospect.reaction)
     strata: Strata = {}
     looked_at: dict[tuple[str, str], Mapping[str, NDArray[np.float64]]] = {}
-    for arm_name, family in prospect.wanted:
+    for arm_name, family in prospect.arms:
         arm = ARMS[arm_name]
         if family in RECOGNITION:
             strata[arm_name, family] = _recognised(session, target, arm, RECOGNITION[family])

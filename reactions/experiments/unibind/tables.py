@@ -162,8 +162,8 @@ def measure_retrieval(
             row, lack = _retrieved(session, row, task, confirm, started)
         rows.append(row if lack is None else replace(row, lack=lack))
     lab = session.lab
-    found = f"hits by {hit}: {RETRIEVAL_HIT}." if hit == "class" else _BY_PAIR
-    notes = (found, _AS_PUBLISHED)
+    hit_note = f"hits by {hit}: {RETRIEVAL_HIT}." if hit == "class" else _BY_PAIR
+    notes = (hit_note, _AS_PUBLISHED)
     return RetrievalTable(lab.label, lab.seed, task, items, tuple(rows), notes)
 
 
