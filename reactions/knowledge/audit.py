@@ -148,15 +148,15 @@ def _matched(
     """Return the categories of classes, each once, and the classes that have none."""
     own = set(categories)
     folded = {" ".join(words_of(category)): category for category in reversed(categories)}
-    found: dict[str, None] = {}
+    matched: dict[str, None] = {}
     missing: dict[str, None] = {}
     for name in classes:
         category = name if name in own else folded.get(" ".join(words_of(name)))
         if category is None:
             missing[name] = None
         else:
-            found[category] = None
-    return tuple(found), list(missing)
+            matched[category] = None
+    return tuple(matched), list(missing)
 
 
 @dataclass
@@ -273,12 +273,12 @@ class _Look:
 
     def findings(self, least_rows: int) -> list[KnowledgeFinding]:
         """Return what is wrong or odd, faults first."""
-        found: list[KnowledgeFinding] = []
+        all_findings: list[KnowledgeFinding] = []
 
         def report(kind: FindingKind, message: str, total: int) -> None:
             if count := self.counts[kind]:
                 examples = tuple(self.examples.get(kind, ()))
-                found.append(KnowledgeFinding(kind, count, total, message, examples))
+                all_findings.append(KnowledgeFinding(kind, count, total, message, examples))
 
         written = {c: group.n for c, group in self.groups.get("", {}).items()}
         # A base of items alone has no descriptions of categories to be short of.
@@ -313,7 +313,7 @@ class _Look:
             "texts whose tokens were counted without ftfy, which is not installed",
             self.n_rows,
         )
-        return found
+        return all_findings
 
     def texts(self) -> list[TextStatistics]:
         """Return length and diversity, of categories first."""

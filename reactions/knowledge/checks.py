@@ -51,13 +51,13 @@ class CategoryNames:
             category: that the sentence is about; its own names are not looked into.
             text: the sentence.
         """
-        words, found, place = words_of(text), [], 0
+        words, categories, place = words_of(text), [], 0
         while place < len(words):
             name, n = self._longest(words, place)
             if name is not None and category not in (owners := self._owners[name]):
-                found.append(min(owners))
+                categories.append(min(owners))
             place += n
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(categories))
 
     def _longest(self, words: Sequence[str], place: int) -> tuple[tuple[str, ...] | None, int]:
         for n in self._lengths:

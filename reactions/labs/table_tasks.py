@@ -203,8 +203,8 @@ def _media(
     notices: list[str] = []
     if len(media) < needed:
         guessed = {m: names for m, names in _guessed(rest).items() if m not in media}
-        if not guessed and (found := _by_ending(rest, table)):
-            guessed = found
+        if not guessed and (by_ending := _by_ending(rest, table)):
+            guessed = by_ending
         if len(media) + len(guessed) == needed:
             for modality, names in guessed.items():
                 media[modality] = names

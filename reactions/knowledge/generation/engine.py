@@ -79,7 +79,7 @@ class Engine:
         at_once = generator.at_once
         self._at_once = min(bounds.concurrency, at_once) if at_once else bounds.concurrency
 
-    async def run(self, wanted: Sequence[Wanted]) -> Outcome:
+    async def run(self, subjects: Sequence[Wanted]) -> Outcome:
         """Ask for all that is wanted.
 
         Raises:
@@ -90,14 +90,14 @@ class Engine:
             self._bounds.requests_per_minute, self._bounds.tokens_per_minute
         )
         self._asking = asyncio.Semaphore(self._at_once)
-        self._total = sum(each.count for each in wanted)
+        self._total = sum(each.count for each in subjects)
         for recorded in self._journal.answers.values():
             self._count(recorded)
             self.outcome.requests += recorded.attempts
         self.outcome.requests += self._journal.unanswered.requests
         self._count_unanswered(self._journal.unanswered)
         self._on_progress(0, self._total)
-        waiting = iter(wanted)
+        waiting = iter(subjects)
         workers = [asyncio.create_task(self._work(waiting)) for _ in range(self._at_once)]
         try:
             await asyncio.gather(*workers)
@@ -108,87 +108,87 @@ class Engine:
             await self._generator.close()
         if self._end is not None:
             raise self._end
-        order = [each.key for each in wanted]
+        order = [each.key for each in subjects]
         self.outcome.rows = {key: self.outcome.rows[key] for key in order}
         return self.outcome
 
     async def _work(self, waiting: Iterator[Wanted]) -> None:
-        for wanted in waiting:
+        for subject in waiting:
             if self._end is not None:
                 return
             try:
-                await self._make(wanted)
+                await self._make(subject)
             except _Stopping:
                 return
 
-    async def _make(self, wanted: Wanted) -> None:
+    async def _make(self, subject: Wanted) -> None:
         """Ask for one category or item, round by round, until it has its rows."""
-        kept = self.outcome.rows.setdefault(wanted.key, [])
+        kept = self.outcome.rows.setdefault(subject.key, [])
         number = barren = n_asked = 0
         for round_number in range(self._bounds.rounds):
-            missing = wanted.count - len(kept)
+            missing = subject.count - len(kept)
             if round_number:  # as much of these will be dropped as of those before
                 share = max(len(kept) / n_asked, _LEAST_SHARE)
                 missing = ceil(missing / share) + min(_SPARE_ROWS, self._making.batch - 1)
-                missing = min(missing, wanted.count)
+                missing = min(missing, subject.count)
             sizes = [
                 min(self._making.batch, missing - start)
                 for start in range(0, missing, self._making.batch)
             ]
-            asked = [self._ask(wanted, number + i, size) for i, size in enumerate(sizes)]
+            asked = [self._ask(subject, number + i, size) for i, size in enumerate(sizes)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             number += len(sizes)
             n_asked += sum(sizes)
             before = len(kept)
             for answer, size in zip(answers, sizes, strict=True):
                 if isinstance(answer, Recorded):
-                    if (wanted.key, answer.number) in self._fresh:
+                    if (subject.key, answer.number) in self._fresh:
                         self._unjudged -= min(len(answer.rows), size)
-                    self._keep(answer, wanted, kept)
+                    self._keep(answer, subject, kept)
             self._show()
             for answer in answers:  # after what was answered is counted
                 if isinstance(answer, Trouble):
-                    self.outcome.failed[wanted.key] = str(answer)
+                    self.outcome.failed[subject.key] = str(answer)
                 elif isinstance(answer, BaseException):
                     raise answer
-            if len(kept) >= wanted.count or wanted.key in self.outcome.failed:
+            if len(kept) >= subject.count or subject.key in self.outcome.failed:
                 break
             # What brought nothing new twice in a row will hardly bring anything a third time.
             barren = 0 if len(kept) > before else barren + 1
             if barren >= self._bounds.barren_rounds:
                 break
-        if len(kept) < wanted.count:
-            self.outcome.short[wanted.key] = wanted.count - len(kept)
+        if len(kept) < subject.count:
+            self.outcome.short[subject.key] = subject.count - len(kept)
 
-    def _keep(self, answer: Recorded, wanted: Wanted, kept: list[KeptRow]) -> None:
+    def _keep(self, answer: Recorded, subject: Wanted, kept: list[KeptRow]) -> None:
         self.outcome.dropped.update(answer.dropped)
         before = len(kept)
         for row in answer.rows:
-            if len(kept) >= wanted.count:
+            if len(kept) >= subject.count:
                 self.outcome.dropped[TOO_MANY] += 1
                 continue
-            text, reason = self._making.screen.judge(wanted.key, wanted.category, row)
+            text, reason = self._making.screen.judge(subject.key, subject.category, row)
             if reason:
                 self.outcome.dropped[reason] += 1
             if text:
                 kept.append(KeptRow(text, answer.model, answer.prompt, answer.seed))
         self._done += len(kept) - before
 
-    async def _ask(self, wanted: Wanted, number: int, size: int) -> Recorded:
+    async def _ask(self, subject: Wanted, number: int, size: int) -> Recorded:
         """Return the answer to a question: an earlier run's, or the generator's."""
-        if (known := self._journal.answers.get((wanted.key, number))) is not None:
+        if (known := self._journal.answers.get((subject.key, number))) is not None:
             return known
         async with self._asking:
             self._check_stop()
             try:
-                return await self._ask_anew(wanted, number, size)
+                return await self._ask_anew(subject, number, size)
             except MolspaceError as error:
                 # What was asked before may still be answered, and is kept.
                 self._end = self._end or error
                 raise _Stopping from None
 
-    async def _ask_anew(self, wanted: Wanted, number: int, size: int) -> Recorded:
-        question = await asyncio.to_thread(self._making.question, wanted, number, size)
+    async def _ask_anew(self, subject: Wanted, number: int, size: int) -> Recorded:
+        question = await asyncio.to_thread(self._making.question, subject, number, size)
         answer = await self._answer(question)
         # Lone surrogates, which JSON can spell and no file can hold.
         text = answer.text.encode("utf-8", "replace").decode("utf-8")
@@ -196,7 +196,7 @@ class Engine:
         if answer.tokens_in is None or answer.tokens_out is None:
             self.outcome.tokens_are_estimated = True
         recorded = Recorded(
-            wanted.key,
+            subject.key,
             number,
             sentences.rows,
             dict(sentences.dropped),
@@ -209,7 +209,7 @@ class Engine:
         self._journal.append(recorded)
         self._count(recorded)
         self._unjudged += min(len(recorded.rows), size)
-        self._fresh.add((wanted.key, number))
+        self._fresh.add((subject.key, number))
         self._show()
         return recorded
 

@@ -34,7 +34,7 @@ class DescriptionJob:
 
     Attributes:
         dataset: what the descriptions are of, for the file's metadata.
-        wanted: categories or items, in the order of the file.
+        subjects: categories or items, in the order of the file.
         making: how questions are made and answers read.
         settings: what decides the questions: another run with the same goes on.
         prompts: that are used.
@@ -46,7 +46,7 @@ class DescriptionJob:
     """
 
     dataset: str
-    wanted: tuple[Wanted, ...]
+    subjects: tuple[Wanted, ...]
     making: Making
     settings: Mapping[str, Any]
     prompts: Prompts
@@ -91,25 +91,25 @@ def category_job(
     names = CategoryNames(classes) if rules.drop_other_class else None
     screen = Screen(rules, names, LLM)
 
-    def question(wanted: Wanted, number: int, size: int) -> Question:
-        prompt = prompts.fill(number, category=wanted.category, count=size)
-        seed = _seed(generator, wanted.key, number)
-        return Question(prompt, prompts.system, (), wanted.category, None, size, seed, number)
+    def question(subject: Wanted, number: int, size: int) -> Question:
+        prompt = prompts.fill(number, category=subject.category, count=size)
+        seed = _seed(generator, subject.key, number)
+        return Question(prompt, prompts.system, (), subject.category, None, size, seed, number)
 
     def read(text: str, was_cut: bool) -> Sentences:
         return read_sentences(text, was_cut=was_cut)
 
-    wanted = tuple(Wanted(category, category, per_class) for category in classes)
+    subjects = tuple(Wanted(category, category, per_class) for category in classes)
     return DescriptionJob(
         dataset,
-        wanted,
+        subjects,
         Making(question, read, screen, batch),
         {"descriptions of": "categories", **_settings(generator, prompts)},
         prompts,
         LLM,
         "",
         {},
-        question(wanted[0], 0, min(batch, per_class)),
+        question(subjects[0], 0, min(batch, per_class)),
         tuple(
             f"{n} classes of '{dataset}' are called '{name}': they are one category, described once"
             for name, n in named.items()
@@ -158,8 +158,8 @@ def item_job(
     rows = _ids(corpus)
     paired, how = (None, "") if pictures is None else _paired(corpus, rows, pictures)
 
-    def question(wanted: Wanted, number: int, size: int) -> Question:
-        row = rows[wanted.key]
+    def question(subject: Wanted, number: int, size: int) -> Question:
+        row = rows[subject.key]
         source, at = (
             (corpus, row) if pictures is None or paired is None else (pictures, paired[row])
         )
@@ -170,17 +170,17 @@ def item_job(
             raise Trouble("item cannot be decoded", error.why or error.what, is_final=True) from (
                 error
             )
-        prompt = prompts.fill(number, category=wanted.category, modality=shown)
-        seed = _seed(generator, wanted.key, number)
+        prompt = prompts.fill(number, category=subject.category, modality=shown)
+        seed = _seed(generator, subject.key, number)
         return Question(
-            prompt, prompts.system, attached, wanted.category, wanted.item, 1, seed, number
+            prompt, prompts.system, attached, subject.category, subject.item, 1, seed, number
         )
 
     def read(text: str, was_cut: bool) -> Sentences:
         return read_description(text, was_cut=was_cut)
 
     labels = [UNLABELLED] * len(corpus) if categories is None else list(categories)
-    wanted = tuple(
+    subjects = tuple(
         Wanted(key, label, per_item, Item(key, corpus.modality, None))
         for key, label in zip(rows, labels, strict=True)
     )
@@ -198,7 +198,7 @@ def item_job(
     example = Question(prompts.fill(0, category=labels[0], modality=shown), prompts.system)
     return DescriptionJob(
         name,
-        wanted,
+        subjects,
         Making(question, read, screen, 1),
         settings,
         prompts,

@@ -204,12 +204,12 @@ class AnswerJournal:
 
     def _without_answer(self, line: dict[str, Any], number: int) -> Unanswered:
         try:
-            found = Unanswered(**line.pop(_UNANSWERED))
-            if line or any(type(n) is not int or n < 0 for n in asdict(found).values()):
+            unanswered = Unanswered(**line.pop(_UNANSWERED))
+            if line or any(type(n) is not int or n < 0 for n in asdict(unanswered).values()):
                 raise TypeError("a number is not one")
         except TypeError as error:
             raise self._damaged(number, str(error)) from None
-        return found
+        return unanswered
 
     def append_unanswered(self, requests: Unanswered) -> None:
         """Keep what requests without an answer took, as ``append`` keeps answers.

@@ -182,14 +182,14 @@ def _text_of(entry: dict[str, Any]) -> Any:
 
 def _whole_strings(body: str, start: int) -> list[str]:
     """Return the strings of a broken list, up to the first without an end."""
-    found: list[str] = []
+    strings: list[str] = []
     while (start := body.find('"', start)) >= 0:
         try:
             text, start = json.JSONDecoder(strict=False).raw_decode(body, start)
         except ValueError:
             break
-        found.append(str(text))
-    return found
+        strings.append(str(text))
+    return strings
 
 
 def _line_rows(body: str, dropped: Counter[str]) -> tuple[list[str], str]:

@@ -71,18 +71,18 @@ class GenerationRun:
     def expectation(self) -> Expectation:
         """Return what is left to do, if no row is dropped."""
         sizes: list[int] = []
-        keys = {wanted.key for wanted in self.job.wanted}
+        keys = {subject.key for subject in self.job.subjects}
         answered = sum(key in keys for key, _ in self.journal.answers)
-        for wanted in self.job.wanted:
-            missing, number, batch = wanted.count, 0, self.job.making.batch
+        for subject in self.job.subjects:
+            missing, number, batch = subject.count, 0, self.job.making.batch
             while missing > 0:
-                known = self.journal.answers.get((wanted.key, number))
+                known = self.journal.answers.get((subject.key, number))
                 size = min(batch, missing) if known is None else len(known.rows)
                 if known is None:
                     sizes.append(size)
                 missing -= size
                 number += 1
-                if known is not None and number > wanted.count:
+                if known is not None and number > subject.count:
                     break  # answers without rows
         attached = bool(self.job.modality) and not getattr(self.generator, "sees_items", False)
         tokens_in = tokens_of(self.job.example) + TOKENS_PER_ATTACHMENT * attached
@@ -115,7 +115,7 @@ class GenerationRun:
             on_wait=on_wait,
         )
         try:
-            outcome = asyncio.run(engine.run(self.job.wanted))
+            outcome = asyncio.run(engine.run(self.job.subjects))
         except KeyboardInterrupt:
             n_answers = len(self.journal.answers)
             raise KeyboardInterrupt(
@@ -128,7 +128,7 @@ class GenerationRun:
         if not outcome.n_rows and outcome.failed and not self.journal.answers:
             raise GenerationStopped(
                 f"{self.generator.place} gives no usable answers",
-                why=f"{len(outcome.failed)} of {len(self.job.wanted)} failed; the last: "
+                why=f"{len(outcome.failed)} of {len(self.job.subjects)} failed; the last: "
                 + list(outcome.failed.values())[-1],
                 fix="the same command when it answers again",
                 troubles=dict(outcome.troubles),
@@ -153,11 +153,11 @@ class GenerationRun:
 
     def _rows(self, outcome: Outcome) -> Iterator[Description]:
         job = self.job
-        for wanted in job.wanted:
-            for number, row in enumerate(outcome.rows[wanted.key]):
+        for subject in job.subjects:
+            for number, row in enumerate(outcome.rows[subject.key]):
                 yield Description(
-                    id=wanted.key if job.modality else f"{wanted.key}/{number}",
-                    category=wanted.category,
+                    id=subject.key if job.modality else f"{subject.key}/{number}",
+                    category=subject.category,
                     description=row.text,
                     source=job.source,
                     modality=job.modality,
@@ -234,7 +234,7 @@ def _refuse_unanswerable(job: DescriptionJob, generator: Generator) -> None:
     why_not = getattr(generator, "why_not", None)
     if why_not is None:
         return
-    reasons = {each.key: why for each in job.wanted if (why := why_not(each.category, each.item))}
+    reasons = {each.key: why for each in job.subjects if (why := why_not(each.category, each.item))}
     if reasons:
         first, why = next(iter(reasons.items()))
         raise UsageError(

@@ -127,8 +127,8 @@ def described_by(rows: Sequence[Description], corpus: Corpus, name: str) -> tupl
     Raises:
         DataError: there are no rows of its modality, or it has none of the items.
     """
-    wanted = dict.fromkeys(row.id for row in rows if row.modality == corpus.modality)
-    if not wanted:
+    described = dict.fromkeys(row.id for row in rows if row.modality == corpus.modality)
+    if not described:
         raise DataError(
             f"no row describes {corpus.modality} items",
             why=f"the items of corpus '{name}' are {corpus.modality}",
@@ -136,16 +136,16 @@ def described_by(rows: Sequence[Description], corpus: Corpus, name: str) -> tupl
             corpus=name,
         )
     ids = set(ids_of(corpus))
-    n_found = sum(id in ids for id in wanted)
+    n_found = sum(id in ids for id in described)
     if not n_found:
-        mine, theirs = next(iter(wanted)), min(ids)
+        mine, theirs = next(iter(described)), min(ids)
         raise DataError(
-            f"corpus '{name}' has none of the {len(wanted):,} described items",
+            f"corpus '{name}' has none of the {len(described):,} described items",
             why=f"rows have ids such as '{mine}', the corpus such as '{theirs}'",
             fix="a corpus whose ids are those of the rows",
             corpus=name,
         )
-    return len(wanted), n_found
+    return len(described), n_found
 
 
 def refuse_other_categories(rows: Sequence[Description], what: str) -> None:

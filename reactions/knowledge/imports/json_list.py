@@ -104,13 +104,13 @@ def _skip(text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def _complaint(expected: str, number: int, found: str) -> str:
+def _complaint(expected: str, number: int, actual: str) -> str:
     if expected == "[":
-        return f"it is not a JSON list: it begins with {found!r}"
+        return f"it is not a JSON list: it begins with {actual!r}"
     if expected == "":
-        return f"something follows the list: {found!r}"
+        return f"something follows the list: {actual!r}"
     what = "an object" if expected == "{" else "a comma or the end of the list"
-    return f"after entry {number} stands {found!r}, not {what}"
+    return f"after entry {number} stands {actual!r}, not {what}"
 
 
 def _unreadable(path: Path, why: str) -> DataError:

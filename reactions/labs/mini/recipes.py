@@ -147,8 +147,8 @@ def chosen_recipes(names: str) -> dict[str, EncoderRecipe]:
     Raises:
         UsageError: one is unknown.
     """
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    for name in wanted:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
         if name not in RECIPES:
             raise UsageError(
                 f"the mini lab trains no '{name}'",
@@ -156,7 +156,7 @@ def chosen_recipes(names: str) -> dict[str, EncoderRecipe]:
                 name=name,
                 known=list(RECIPES),
             )
-    return {name: RECIPES[name] for name in RECIPES if not wanted or name in wanted}
+    return {name: RECIPES[name] for name in RECIPES if not chosen or name in chosen}
 
 
 def training_stream(

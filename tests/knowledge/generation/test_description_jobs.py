@@ -35,7 +35,7 @@ def events(ids):
 
 
 def questions(job):
-    return [job.making.question(wanted, 0, 1) for wanted in job.wanted]
+    return [job.making.question(wanted, 0, 1) for wanted in job.subjects]
 
 
 def shade_of(question):
@@ -53,7 +53,7 @@ def test_pictures_are_attached_to_the_supplements_prompt():
     assert first.prompt == "Generate a detailed description of this photo"
     assert (first.item.id, second.item.id) == ("a", "b")
     assert [shade_of(question) for question in (first, second)] == [0, 1]
-    assert [wanted.category for wanted in job.wanted] == [UNLABELLED] * 2
+    assert [wanted.category for wanted in job.subjects] == [UNLABELLED] * 2
     assert UNLABELLED in job.notices[0]
 
 
@@ -148,7 +148,7 @@ def test_an_item_that_cannot_be_decoded_is_told_and_the_rest_is_described(tmp_pa
     job = item_job(ListCorpus("x", "image", items), "image", generator, PROMPTS)
     journal = AnswerJournal(tmp_path / "j", job.settings)
     engine = Engine(generator, journal, job.making, Bounds())
-    outcome = asyncio.run(engine.run(job.wanted))
+    outcome = asyncio.run(engine.run(job.subjects))
     journal.close()
     assert [row.text for row in outcome.rows["a"]] == ["It is a."]
     assert outcome.short == {"bad": 1}
@@ -159,7 +159,7 @@ def test_items_may_share_a_description(tmp_path):
     generator = FakeGenerator(lambda question, before: "A cat.")
     job = item_job(corpus("image", ["a", "b"]), "image", generator, PROMPTS)
     journal = AnswerJournal(tmp_path / "j", job.settings)
-    outcome = asyncio.run(Engine(generator, journal, job.making, Bounds()).run(job.wanted))
+    outcome = asyncio.run(Engine(generator, journal, job.making, Bounds()).run(job.subjects))
     journal.close()
     assert not outcome.short
 
@@ -211,7 +211,7 @@ def test_more_than_a_run_can_hold_is_refused_before_it_is_counted_out():
 def test_classes_of_one_name_are_asked_for_once():
     prompts = choose_prompts("", [], None, for_items=False)
     job = category_job("birds", ("crane", "dog", "crane"), FakeGenerator(), prompts, per_class=3)
-    assert [wanted.key for wanted in job.wanted] == ["crane", "dog"]
+    assert [wanted.key for wanted in job.subjects] == ["crane", "dog"]
     assert job.notices == (
         "2 classes of 'birds' are called 'crane': they are one category, described once",
     )

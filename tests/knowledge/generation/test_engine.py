@@ -27,7 +27,7 @@ def run(path, generator, *, classes=CLASSES, per_class=6, batch=3, progress=None
     options = {} if progress is None else {"on_progress": progress}
     engine = Engine(generator, journal, job.making, bounds, **options)
     try:
-        asyncio.run(engine.run(job.wanted))
+        asyncio.run(engine.run(job.subjects))
     finally:
         journal.close()
     return engine.outcome
@@ -185,7 +185,7 @@ def test_long_waits_are_told(tmp_path, monkeypatch):
     job = category_job("x", ("cat",), generator, PROMPTS, per_class=1, batch=1)
     journal = AnswerJournal(tmp_path / "j", job.settings)
     engine = Engine(generator, journal, job.making, Bounds(backoff_s=0.001), on_wait=told.append)
-    asyncio.run(engine.run(job.wanted))
+    asyncio.run(engine.run(job.subjects))
     journal.close()
     assert told == ["this machine asks to wait for 0 s (HTTP 429)"]
 
