@@ -25,11 +25,11 @@ class Kind:
 
     Attributes:
         several: of ``{n}`` items, as a clause.
-        one: the same of one.
+        singular: the same of a single item.
     """
 
     several: str
-    one: str
+    singular: str
 
 
 _NOUNS = {"text": "text", "audio": "sound", "image": "picture", "video": "video"}
@@ -52,12 +52,12 @@ def take() -> list[str]:
     What encoders left out of items (``core.left_out``) is among it.
     """
     with _lock:
-        found = [(kind, list(places)) for kind, places in _places.items()]
+        places_of_kinds = [(kind, list(places)) for kind, places in _places.items()]
         _places.clear()
     sentences = [
-        f"{kind.one if len(places) == 1 else kind.several.format(n=len(places))}, "
+        f"{kind.singular if len(places) == 1 else kind.several.format(n=len(places))}, "
         f"first '{places[0]}'"
-        for kind, places in found
+        for kind, places in places_of_kinds
     ]
     parts = left_out.take()
     unknown = [part for part in parts if not part.n_items]
@@ -86,8 +86,8 @@ def left_out_sentences(part: LeftOut) -> list[str]:
 
 def noun(modality: Modality, n: int) -> str:
     """Return what n items of a modality are called."""
-    one = _NOUNS.get(modality, f"{modality} item")
-    return one if n == 1 else f"{one}s"
+    singular = _NOUNS.get(modality, f"{modality} item")
+    return singular if n == 1 else f"{singular}s"
 
 
 def _clause(clause: str, space: str, n: int) -> str:

@@ -169,14 +169,14 @@ def _of_array(array: NDArray[Any]) -> Events:
 
 
 def _of_columns(columns: Mapping[str, NDArray[Any]], names: Any) -> Events:
-    found = []
+    arrays = []
     for what, aliases in _NAMES.items():
         name = next((alias for alias in aliases if alias in columns), None)
         if name is None:
             raise ValueError(f"it has no column {what}, but {', '.join(map(str, names))}")
-        found.append(columns[name])
-    x, y, t, p = found
-    if any(column.ndim != 1 or len(column) != len(x) for column in found):
+        arrays.append(columns[name])
+    x, y, t, p = arrays
+    if any(column.ndim != 1 or len(column) != len(x) for column in arrays):
         raise ValueError("its columns are of different lengths, or of more than one dimension")
     if len(x) == 0:
         raise ValueError("it holds no events")

@@ -122,8 +122,8 @@ def find_clip(stream: BinaryIO, path: str, choice: ClipChoice) -> Clip:
     with open_video(stream, path) as container:
         sound_index = sound_track(container, path).index
         pictures_index = picture_track(container, path).index
-        found = spans(container, path)
-        sound, pictures = found[sound_index], found[pictures_index]
+        tracks = spans(container, path)
+        sound, pictures = tracks[sound_index], tracks[pictures_index]
         for span, what in ((sound, "sound"), (pictures, "pictures")):
             if span.n == 0:
                 raise refused(path, f"there is nothing in its track of {what}")

@@ -103,8 +103,8 @@ class Clips:
             last = int(np.searchsorted(seconds, start + self.seconds, "left")) - 1
             if last < first:  # none begins within it: the one that is shown all along
                 first = last = max(0, last)
-            wanted = start + self.seconds * np.arange(self.frames) / max(1, self.frames - 1)
-            rows = np.clip(shown_at(seconds, wanted), first, last)
+            times = start + self.seconds * np.arange(self.frames) / max(1, self.frames - 1)
+            rows = np.clip(shown_at(seconds, times), first, last)
             rows[0] = first
             if self.frames > 1:
                 rows[-1] = last
@@ -112,9 +112,9 @@ class Clips:
         return np.concatenate(parts)
 
 
-def shown_at(seconds: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
+def shown_at(seconds: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the rows of the frames that are shown at some times; before the first, the first."""
-    rows = np.searchsorted(seconds, wanted, "right") - 1
+    rows = np.searchsorted(seconds, times, "right") - 1
     return np.maximum(rows, 0).astype(np.int64)
 
 

@@ -53,15 +53,15 @@ def spans(
     Raises:
         MediaError: the file is cut short, or that track has more packets.
     """
-    found = {track.index: TrackTimes() for track in container.streams}
+    tracks = {track.index: TrackTimes() for track in container.streams}
     for packet in container.demux():
         if packet.size:
-            span = found[packet.stream_index]
+            span = tracks[packet.stream_index]
             _add(span, packet, keeps=packet.stream_index == keep)
             if len(span.times_us) > most:
                 raise refused(path, f"it has more than {most} frames", "cut it up")
-    _check_length(container, found, path)
-    return found
+    _check_length(container, tracks, path)
+    return tracks
 
 
 def _add(span: TrackTimes, packet: Any, *, keeps: bool) -> None:
@@ -78,12 +78,12 @@ def _add(span: TrackTimes, packet: Any, *, keeps: bool) -> None:
         span.times_us.append(start_us)
 
 
-def _check_length(container: InputContainer, found: Mapping[int, TrackTimes], path: str) -> None:
+def _check_length(container: InputContainer, tracks: Mapping[int, TrackTimes], path: str) -> None:
     """Hold what is there against what the header promises, where it counts and does not guess."""
     if not _WITH_LENGTHS & set(container.format.name.split(",")):
         return
     declared_us = container.duration or 0
-    there_us = max(s.end_us for s in found.values()) - min(s.start_us for s in found.values())
+    there_us = max(s.end_us for s in tracks.values()) - min(s.start_us for s in tracks.values())
     if declared_us - there_us > SLACK_US + SLACK_SHARE * declared_us:
         there, declared = there_us / SECOND_US, declared_us / SECOND_US
         raise refused(path, f"it is cut short: {there:.1f} of {declared:.1f} seconds are there")

@@ -198,21 +198,21 @@ def tried(
     return trial, made
 
 
-def apart(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+def apart(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
     """Return the largest relative difference of outputs; infinite if their kind differs.
 
     Elements that are infinite in both, as overflown weights are, do not count.
     """
     far = 0.0
-    for one, other in zip(expected, found, strict=True):
-        if (one.shape, one.dtype) != (other.shape, other.dtype):
+    for reference, output in zip(expected, actual, strict=True):
+        if (reference.shape, reference.dtype) != (output.shape, output.dtype):
             return float("inf")
-        finite = one.isfinite()
-        if not torch.equal(finite, other.isfinite()):
+        finite = reference.isfinite()
+        if not torch.equal(finite, output.isfinite()):
             return float("inf")
-        one, other = (x.float().where(finite, 0.0) for x in (one, other))
-        norm = float(torch.linalg.vector_norm(one))
-        difference = float(torch.linalg.vector_norm(other - one))
+        reference, output = (x.float().where(finite, 0.0) for x in (reference, output))
+        norm = float(torch.linalg.vector_norm(reference))
+        difference = float(torch.linalg.vector_norm(output - reference))
         far = max(far, difference / norm if norm else difference)
     return far
 
