@@ -60,7 +60,7 @@ class Experts:
             )
         shared = types.shared_modalities(base, expert)
         if not shared:
-            others = [
+            fitting_spaces = [
                 spec.name
                 for spec in self.catalogue
                 if set(spec.modalities) & set(base.modalities) and spec.name != base.label
@@ -70,20 +70,20 @@ class Experts:
                 span,
                 why=f"{base.label} embeds {_list(base.modalities)}; "
                 f"{expert.label} embeds {_list(expert.modalities)}",
-                fix=f"spaces that share one: {_list(others)}" if others else "",
+                fix=f"spaces that share one: {_list(fitting_spaces)}" if fitting_spaces else "",
                 base=list(base.modalities),
                 expert=list(expert.modalities),
             )
-        both = sorted({*base.modalities, *expert.modalities})
+        modalities = sorted({*base.modalities, *expert.modalities})
         for name in node.anchors or ():
-            if name not in both:
+            if name not in modalities:
                 raise source.error(
                     f"no modality '{name}' to train on",
                     node.spans.get("data", span),
-                    why=f"base and expert embed {_list(both)}",
+                    why=f"base and expert embed {_list(modalities)}",
                     fix=f"data={name.upper()}"
                     if set(name.upper()) <= set(letters())
-                    else suggestion(name, both),
+                    else suggestion(name, modalities),
                 )
         factors = self._factors(source, node, base, expert, shared)
         if node.centre is not None:
@@ -194,9 +194,9 @@ def mean_of_stage(source: ProgramText, members: Sequence[Dr | Cr], default: Mean
     if not chosen:
         return default
     first = chosen[0]
-    others = [member for member in combinations if member.mean != first.mean]
-    if others:
-        other = others[0]
+    deviating = [member for member in combinations if member.mean != first.mean]
+    if deviating:
+        other = deviating[0]
         raise source.error(
             "two means in one stage" if other.mean else "a Cr without mean beside one with",
             other.spans.get("mean", other.span or _HERE),

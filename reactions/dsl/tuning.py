@@ -116,15 +116,15 @@ def check_learned(node: Tuned) -> None:
             f"{', '.join(base.modalities)}",
             fix="a base with text",
         )
-    others = [modality for modality in base.modalities if modality != TEXT.name]
+    learnable = [modality for modality in base.modalities if modality != TEXT.name]
     for name in options.modalities or ():
-        if name not in others:
+        if name not in learnable:
             raise UsageError(
                 f"no modality '{name}' in {base.label}",
-                why=f"beside text {base.label} embeds {', '.join(others) or 'nothing'}",
-                fix=suggestion(name, others) if others else "another base",
+                why=f"beside text {base.label} embeds {', '.join(learnable) or 'nothing'}",
+                fix=suggestion(name, learnable) if learnable else "another base",
             )
-    if not others:
+    if not learnable:
         raise UsageError(
             f"Lcl has nothing to train in {base.label}",
             why="it embeds text alone, which is what others are drawn to",

@@ -205,7 +205,7 @@ def _synonyms(
     classes = rows.data.classes
     categories = match_classes(classes, source.categories, where=f"knowledge base '{source.name}'")
     names = names_as_texts(classes, categories, source.synonyms)
-    n_with = sum(len(own) > 1 for own in names.values())
+    n_with = sum(len(class_names) > 1 for class_names in names.values())
     if not n_with:
         lacks = NoScore(f"knowledge base '{source.name}' has no synonyms of these classes")
         return PlannedBaseline(SYNONYMS, task, lacks=lacks)
@@ -262,5 +262,5 @@ def _scored(
         about=planned.about,
     )
     plan = score_plan(target, rows, step)
-    own = tuple(f"{rows.task.name}: {notice}" for notice in planned.notices)
-    return Scoring(rows.task, replace(plan, notices=plan.notices + own))
+    notices = tuple(f"{rows.task.name}: {notice}" for notice in planned.notices)
+    return Scoring(rows.task, replace(plan, notices=plan.notices + notices))

@@ -237,10 +237,10 @@ def _training_items(
             f"'{options.items}' names no training items",
             fix="--items TASK:SPLIT, as caltech101:train",
         )
-    (known,) = planner.lab.parse_tasks(task)
-    data = planner.lab.split(known.name, split)
+    (training_task,) = planner.lab.parse_tasks(task)
+    data = planner.lab.split(training_task.name, split)
     check_embeds(target, data.queries.modality, f"--items {options.items}")
-    of_class = {own: place for place, own in enumerate(data.classes)}
+    of_class = {name: place for place, name in enumerate(data.classes)}
     if tuple(classes) == tuple(data.classes):
         places = np.arange(len(classes))
     else:
@@ -250,11 +250,11 @@ def _training_items(
             where=f"the items of {options.items}",
             fix="a split that has them, or --selection central, which needs no items",
         )
-        places = np.array([of_class[own] for own in matched])
+        places = np.array([of_class[name] for name in matched])
     labels = np.full(len(data.labels), -1, np.int64)
     for index, place in enumerate(places):
         labels[data.labels == place] = index
-    without = [own for index, own in enumerate(classes) if not (labels == index).any()]
+    without = [name for index, name in enumerate(classes) if not (labels == index).any()]
     if without:
         raise DataError(
             f"{len(without)} of {len(classes)} classes have no items in {options.items}",
@@ -279,13 +279,13 @@ def _notices(
             f"{few} of {len(counts)} classes have fewer than {options.k} descriptions, the "
             f"fewest {min(counts)}; all of theirs are used"
         )
-    kept = [n if options.selection == "all" else min(n, options.k) for n in counts]
-    if options.rule == "sum" and len(set(kept)) > 1:
+    n_used = [n if options.selection == "all" else min(n, options.k) for n in counts]
+    if options.rule == "sum" and len(set(n_used)) > 1:
         notices.append(
-            f"rule sum: classes have {min(kept)} to {max(kept)} descriptions, and those with "
+            f"rule sum: classes have {min(n_used)} to {max(n_used)} descriptions, and those with "
             "fewer score lower for it; mean does not depend on their number"
         )
-    if options.rule == "top-m" and min(kept) < options.m:
+    if options.rule == "top-m" and min(n_used) < options.m:
         notices.append(
             f"rule {options.rule_text}: of classes with fewer than {options.m} descriptions, "
             "all are averaged"

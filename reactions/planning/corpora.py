@@ -28,8 +28,8 @@ def candidates(pair: Fusion, subsets: Subsets = "all") -> tuple[Modality, ...]:
     """
     expert = pair.experts[0]
     named = () if isinstance(subsets, str) else chain.from_iterable(subsets)
-    wanted = ALWAYS.union(expert.space.modalities, expert.anchors or (), named)
-    return tuple(modality for modality in pair.modalities if modality in wanted)
+    needed_modalities = ALWAYS.union(expert.space.modalities, expert.anchors or (), named)
+    return tuple(modality for modality in pair.modalities if modality in needed_modalities)
 
 
 @dataclass

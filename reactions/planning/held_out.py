@@ -42,7 +42,9 @@ def plan_quality(
     """
     corpora: dict[Modality, Corpus] = {}
     for modality in space.modalities:
-        divided = [own[modality] for own in splits.values() if modality in own]
+        divided = [
+            by_modality[modality] for by_modality in splits.values() if modality in by_modality
+        ]
         measured = [split.measured for split in divided if split.measured is not None]
         if measured and len(measured) == len(divided):
             shared = in_common(measured)
@@ -95,12 +97,12 @@ def paired(
     Returns:
         (first, second) modality to the rows of each; and why there are none, or "".
     """
-    named = {m: ids_of(corpus) for m, corpus in corpora.items() if has_own_ids(corpus)}
+    ids = {m: ids_of(corpus) for m, corpus in corpora.items() if has_own_ids(corpus)}
     pairs: dict[tuple[Modality, Modality], PairRows] = {}
-    for first, second in combinations(sorted(named), 2):
-        place = {id: row for row, id in enumerate(named[second])}
+    for first, second in combinations(sorted(ids), 2):
+        place = {id: row for row, id in enumerate(ids[second])}
         rows: list[tuple[int, int]] = [
-            (row, place[id]) for row, id in enumerate(named[first]) if id in place
+            (row, place[id]) for row, id in enumerate(ids[first]) if id in place
         ]
         if rows:
             index: NDArray[np.int64] = np.array(rows, np.int64)
@@ -109,7 +111,7 @@ def paired(
         return pairs, ""
     if len(corpora) < 2:
         return {}, f"only {next(iter(corpora))} was held back"
-    nameless = [m for m in corpora if m not in named]
-    if len(named) < 2:
+    nameless = [m for m in corpora if m not in ids]
+    if len(ids) < 2:
         return {}, f"rows of {', '.join(nameless)} have no ids of their own"
     return {}, "no id that was held back is in two modalities"

@@ -102,7 +102,7 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     data: BenchmarkData = lab.benchmark(task.name)
     classes: tuple[str, ...] = getattr(data, "classes", ())  # retrieval tells none apart
     scored = corpora(task, data)
-    found: list[dict[str, Any]] = []
+    trained_on: list[dict[str, Any]] = []
     settings = {UNKNOWN} if imported else set()
     notices = [
         f"{task.name}: the layer of {modality} was imported; what it was trained on is not known"
@@ -141,12 +141,12 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
             settings.add(ON_LABELS)
         if why or why_not:
             settings.add(UNKNOWN)
-        found.append({**items.to_json(), "scored": None if why else count})
+        trained_on.append({**items.to_json(), "scored": None if why else count})
     order = (FINE_TUNED, ON_LABELS, UNKNOWN)
     setting = next((each for each in order if each in settings), untrained)
     record = {**result.record, "setting": setting}
-    if found:
-        record["trained_on"] = found
+    if trained_on:
+        record["trained_on"] = trained_on
     return replace(result, record={**record, "notices": [*record["notices"], *notices]})
 
 
@@ -237,14 +237,14 @@ def _is_of_task(items: TrainedItems, lab: Lab, task: Task, scored: Scored) -> bo
 def _shares_items(lab: Lab, other: Task, modality: Modality, scored: Scored) -> bool:
     """Return whether another task, whose set was trained on, scores some of the same items."""
     try:
-        theirs = corpora(other, lab.benchmark(other.name)).values()
+        trained_corpora = corpora(other, lab.benchmark(other.name)).values()
     except MolspaceError:
         return False
     return any(
-        _in_common(lab, their, own)
-        for their in theirs
-        for own in scored.values()
-        if their.modality == own.modality == modality
+        _in_common(lab, trained, scored_corpus)
+        for trained in trained_corpora
+        for scored_corpus in scored.values()
+        if trained.modality == scored_corpus.modality == modality
     )
 
 
@@ -261,16 +261,20 @@ def _splits(lab: Lab, task: str) -> Iterator[str]:
             continue
 
 
-def _in_common(lab: Lab, one: Corpus, other: Corpus) -> int:
-    """Return how many items of ``other`` are in ``one``, by their contents or their ids."""
-    if one.digest == other.digest:
-        return len(other)
-    marks, others = _marks(lab, one), _marks(lab, other)
-    same = np.isin(others, marks[marks != 0])
-    if has_own_ids(one) and has_own_ids(other) and not (_is_scanned(one) and _is_scanned(other)):
+def _in_common(lab: Lab, trained: Corpus, scored: Corpus) -> int:
+    """Return how many scored items were trained on, by their contents or their ids."""
+    if trained.digest == scored.digest:
+        return len(scored)
+    marks, scored_marks = _marks(lab, trained), _marks(lab, scored)
+    same = np.isin(scored_marks, marks[marks != 0])
+    if (
+        has_own_ids(trained)
+        and has_own_ids(scored)
+        and not (_is_scanned(trained) and _is_scanned(scored))
+    ):
         # Contents decide where they are known: files of different folders may have one name.
-        known = set(ids_of(one))
-        same |= np.fromiter((id in known for id in ids_of(other)), bool, len(other))
+        trained_ids = set(ids_of(trained))
+        same |= np.fromiter((id in trained_ids for id in ids_of(scored)), bool, len(scored))
     return int(same.sum())
 
 

@@ -63,16 +63,16 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     settings = tuning_settings(lab.tuning, node)
     mixtures = [planner.mixture(fusion, index) for fusion, index in reversed(path.projected)]
     items = in_folders(node.base, pairs.corpus(tuned))
-    others = in_folders(node.base, pairs.corpus(paired))
-    what: dict[str, Any] = {"rows": planner.embed(path.leaf, items)}
+    paired_items = in_folders(node.base, pairs.corpus(paired))
+    trained: dict[str, Any] = {"rows": planner.embed(path.leaf, items)}
     if options.tunes_encoder:
         precision = planner.settings.precision
-        what = {"items": items, "space": path.leaf.spec, "precision": precision}
+        trained = {"items": items, "space": path.leaf.spec, "precision": precision}
     step = Tune(
         of=node.base.label,
         pair=(tuned, paired),
-        targets=planner.embed(node.base, others),
-        **what,
+        targets=planner.embed(node.base, paired_items),
+        **trained,
         heads=[mixture.heads for mixture in mixtures],
         aligned={
             f"{before}.{number}": layers[tuned].step
@@ -115,14 +115,14 @@ def in_folders(space: Space, corpus: Corpus) -> Corpus:
 def tuning_settings(lab: TuningSettings, node: Tuned) -> TuningSettings:
     """Return what an Ft is tuned with: what the reaction says, the lab's for the rest."""
     options = node.tuning
-    given: dict[str, Any] = {
+    options_given: dict[str, Any] = {
         "epochs": options.epochs,
         "batch_size": options.batch,
         "learning_rate": options.lr,
         "encoder_learning_rate": options.lr,
         "lora_rank": options.lora,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in options_given.items() if value is not None}
     return replace(lab, heads=options.heads, **chosen)
 
 
@@ -148,7 +148,11 @@ def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any
         rows=planner.embed(tuned_leaf(node) if tunes(node, corpus.modality) else leaf, corpus),
         tune=planned.step,
         heads=frozen,
-        aligned={str(i): own[modality].step for i, own in enumerate(layers) if modality in own},
+        aligned={
+            str(i): by_modality[modality].step
+            for i, by_modality in enumerate(layers)
+            if modality in by_modality
+        },
         **stored,
     )
 

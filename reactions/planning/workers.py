@@ -108,8 +108,8 @@ def step_seconds(
     """
     times = {}
     for step in steps:
-        own = (step.cost.flops - step.cost.shared_flops) / flops_per_s
-        estimate = StepSeconds(own, step.cost.shared_flops / flops_per_s)
+        own_s = (step.cost.flops - step.cost.shared_flops) / flops_per_s
+        estimate = StepSeconds(own_s, step.cost.shared_flops / flops_per_s)
         known = step.key in recorded
         times[step.key] = StepSeconds(recorded[step.key]) if known else estimate
     return times
@@ -215,14 +215,14 @@ class _Simulation:
         members = [step]
         if step.together:
             ready = [self._steps[place] for place in self._ready]
-            members = [other for other in ready if other.together == step.together]
+            members = [ready_step for ready_step in ready if ready_step.together == step.together]
         rows = min(
-            (next(iter(self._waiting[own.key])) for own in members), key=lambda r: r or (0, 0)
+            (next(iter(self._waiting[member.key])) for member in members), key=lambda r: r or (0, 0)
         )
         parts = {
-            own.key: self._waiting[own.key].pop(rows)
-            for own in members
-            if rows in self._waiting[own.key]
+            member.key: self._waiting[member.key].pop(rows)
+            for member in members
+            if rows in self._waiting[member.key]
         }
         for key in parts:
             if not self._waiting[key]:
@@ -275,14 +275,14 @@ def enough(
         n_tasks: of the plan.
         most: at which to stop.
     """
-    workers = found = 1
+    workers = sufficient = 1
     present_s = simulated(1).seconds
     while workers < min(most, n_tasks) and 0.9 * present_s >= bound_s:
         workers, before_s = 2 * workers, present_s
         present_s = simulated(workers).seconds
         if present_s <= 0.9 * before_s:
-            found = workers
-    return found
+            sufficient = workers
+    return sufficient
 
 
 def _holds(step: Step) -> str:

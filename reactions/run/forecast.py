@@ -116,11 +116,11 @@ class Forecast:
             whole_s = pace.whole_s(now_s)
             if whole_s is None:
                 whole_s = self._seconds(step) * self._slower(step.kind, took, planned)
-            rest = whole_s * (1 - pace.share)
+            rest_s = whole_s * (1 - pace.share)
             if pace.share == pace.start:  # it says nothing of how far it is
-                rest = max(0.0, rest - (now_s - pace.began_s))
-            left += rest
-            longest = max(longest, rest)
+                rest_s = max(0.0, rest_s - (now_s - pace.began_s))
+            left += rest_s
+            longest = max(longest, rest_s)
         return max(longest, left / self._side_by_side(now_s))
 
     def _observed(self, now_s: float) -> tuple[dict[str, float], dict[str, float]]:
@@ -128,9 +128,9 @@ class Forecast:
         took, planned = dict(self._took), dict(self._planned)
         for step, pace in self._active.values():
             if (whole_s := pace.whole_s(now_s)) is not None:
-                made = pace.share - pace.start
-                took[step.kind] = took.get(step.kind, 0.0) + whole_s * made
-                planned[step.kind] = planned.get(step.kind, 0.0) + self._seconds(step) * made
+                share_made = pace.share - pace.start
+                took[step.kind] = took.get(step.kind, 0.0) + whole_s * share_made
+                planned[step.kind] = planned.get(step.kind, 0.0) + self._seconds(step) * share_made
         return took, planned
 
     def _seconds(self, step: Expected) -> float:
@@ -149,8 +149,8 @@ class Forecast:
                 return took_s / planned_s
             return sum(took.values()) / max(sum(planned.values()), 1e-9)
         all_s, all_planned_s = sum(took.values()), sum(planned.values())
-        others = math.sqrt((all_s - took_s + PLANNED_S) / (all_planned_s - planned_s + PLANNED_S))
-        return (took_s + PLANNED_S * others) / (planned_s + PLANNED_S)
+        slowdown = math.sqrt((all_s - took_s + PLANNED_S) / (all_planned_s - planned_s + PLANNED_S))
+        return (took_s + PLANNED_S * slowdown) / (planned_s + PLANNED_S)
 
     def _side_by_side(self, now_s: float) -> float:
         """Return how many steps ran at a time so far."""

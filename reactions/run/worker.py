@@ -136,13 +136,15 @@ class Worker:
 
     def _read_inputs(self, work: Work) -> list[Mapping[str, Artifact]]:
         """Return the inputs of each step; those that the last work had too are not read again."""
-        keys = {key for named in work.inputs for _, key in named}
+        keys = {key for step_inputs in work.inputs for _, key in step_inputs}
         self._inputs = {key: rows for key, rows in self._inputs.items() if key in keys}
-        for step, named in zip(work.steps, work.inputs, strict=True):
-            for name, key in named:
+        for step, step_inputs in zip(work.steps, work.inputs, strict=True):
+            for name, key in step_inputs:
                 if key not in self._inputs:
                     self._inputs[key] = self._read(step, name, key)
-        return [{name: self._inputs[key] for name, key in named} for named in work.inputs]
+        return [
+            {name: self._inputs[key] for name, key in step_inputs} for step_inputs in work.inputs
+        ]
 
     def _read(self, step: Step, name: str, key: Digest) -> Artifact:
         # Another machine may have made it just now.

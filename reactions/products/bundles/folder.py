@@ -164,7 +164,7 @@ _AT_FDCWD = {"linux": -100, "darwin": -2}  # stands for the working folder
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, second: Path) -> bool:
     """Exchange two directories in one step; return whether that works here."""
     here = _AT_FDCWD.get(sys.platform)
     call = None
@@ -181,5 +181,5 @@ def _exchange(one: Path, other: Path) -> bool:
         ctypes.c_char_p,
         ctypes.c_uint,
     )
-    done: int = call(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE)
+    done: int = call(here, os.fsencode(first), here, os.fsencode(second), _EXCHANGE)
     return done == 0  # whatever the reason, plain renames say what is wrong

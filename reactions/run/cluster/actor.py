@@ -74,8 +74,8 @@ def versions() -> dict[str, str]:
 
     Without torch's build: the head of a cluster often has one for CPUs alone, its nodes for CUDA.
     """
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    return found | _installed(("molspace", "torch", "numpy"))
+    python = {"python": ".".join(platform.python_version_tuple()[:2])}
+    return python | _installed(("molspace", "torch", "numpy"))
 
 
 def companions() -> dict[str, str]:
@@ -84,13 +84,13 @@ def companions() -> dict[str, str]:
 
 
 def _installed(packages: Iterable[str]) -> dict[str, str]:
-    found = {}
+    installed = {}
     for package in packages:
         with suppress(metadata.PackageNotFoundError):
             version = metadata.version(package)
             is_built = package.startswith("torch")
-            found[package] = version.partition("+")[0] if is_built else version
-    return found
+            installed[package] = version.partition("+")[0] if is_built else version
+    return installed
 
 
 class RemoteWorker:
@@ -194,9 +194,9 @@ class RemoteWorker:
 
     def _other_companions(self, label: str) -> list[str]:
         # Those that are missing are missed when they are needed, in words of their own.
-        known, here = self._recipe.companions, companions()
-        both = {name: version for name, version in known.items() if name in here}
-        if not (differing := _differing(both, here)):
+        expected, installed = self._recipe.companions, companions()
+        both = {name: version for name, version in expected.items() if name in installed}
+        if not (differing := _differing(both, installed)):
             return []
         return [f"the worker {label} has {', '.join(differing)}: its rows can differ in details"]
 
@@ -211,10 +211,10 @@ class RemoteWorker:
     def _check_store(self, store: Store, label: str) -> None:
         address = self._recipe.root
         if not store.has_lock(self._recipe.probe):
-            thing = "store" if store.layout.is_remote else "folder"
+            kind = "store" if store.layout.is_remote else "folder"
             raise StepError(
                 f"the worker {label} does not see the store",
-                why=f"{address} is another {thing} there, or none",
+                why=f"{address} is another {kind} there, or none",
                 fix="set MOLSPACE_CACHE to a bucket and prefix that all nodes see, and give them "
                 "the same AWS_ENDPOINT_URL, region and account"
                 if store.layout.is_remote
@@ -251,11 +251,11 @@ class RemoteWorker:
         return steps
 
 
-def _differing(known: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+def _differing(expected: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
     return [
-        f"{name} {here.get(name, 'is missing')} instead of {version}"
-        for name, version in known.items()
-        if here.get(name) != version
+        f"{name} {installed.get(name, 'is missing')} instead of {version}"
+        for name, version in expected.items()
+        if installed.get(name) != version
     ]
 
 
@@ -266,8 +266,8 @@ def with_node(error: _E) -> _E:
         error: what a step, or the store, raised.
     """
     if isinstance(error, MolspaceError):
-        here = f"on the node {platform.node()}"
-        error.why = f"{error.why}; {here}" if error.why else here
+        place = f"on the node {platform.node()}"
+        error.why = f"{error.why}; {place}" if error.why else place
     return error
 
 

@@ -100,17 +100,17 @@ class Places:
                     self._places.append(_on_node(node, cpus))
             return
         if self.device == "cpu":
-            wanted = asked.workers or 1
+            n_places = asked.workers or 1
         else:
             gpus = sum(_count(node, "GPU") for node in alive if self._suits(node))
-            wanted = min(asked.workers or gpus, gpus)
+            n_places = min(asked.workers or gpus, gpus)
         cpus = asked.cpus or 1
         options: dict[str, Any] = {"num_cpus": cpus, "scheduling_strategy": "SPREAD"}
         if self.device != "cpu":
             options["num_gpus"] = 1
         if asked.accelerator:
             options["accelerator_type"] = asked.accelerator
-        while len(self._places) < min(wanted, self._most):
+        while len(self._places) < min(n_places, self._most):
             self._places.append(Place("a node of the cluster", options, cpus))
 
     def _alive(self) -> list[Any]:
