@@ -242,14 +242,14 @@ def _approximated(directory: Path, record: IndexRecord, kind: str) -> IndexRecor
         known = record.approximations.get(modality)
         if kind == AUTO and known is not None and n - known.n <= STALE_SHARE * n:
             continue  # whatever it is: what was added since is compared row by row
-        wanted = known.kind if kind == AUTO and known is not None else chosen_kind(kind, n)
-        if wanted == "flat":
+        new_kind = known.kind if kind == AUTO and known is not None else chosen_kind(kind, n)
+        if new_kind == "flat":
             others = {m: entry for m, entry in record.approximations.items() if m != modality}
             changed = replace(record, approximations=others)
-        elif known is not None and known.kind == wanted and known.n == n:
+        elif known is not None and known.kind == new_kind and known.n == n:
             continue
         else:
-            changed = approximate.build(directory, record, modality, wanted)  # type: ignore[arg-type]
+            changed = approximate.build(directory, record, modality, new_kind)  # type: ignore[arg-type]
         if changed != record:
             record = changed
             files.write_record(directory, record)

@@ -89,9 +89,11 @@ def nearest(
     waiting = np.arange(len(queries))
     n = min(covered.rows, first_candidates(k))
     for turn in range(ROUNDS):
-        values, found = covered.candidates(queries[waiting], spread.weights, n, widened=2**turn)
+        values, candidates = covered.candidates(
+            queries[waiting], spread.weights, n, widened=2**turn
+        )
         unsure = []
-        for position, own, numbers in zip(waiting.tolist(), values, found, strict=True):
+        for position, own, numbers in zip(waiting.tolist(), values, candidates, strict=True):
             order = np.argsort(numbers)
             order = order[numbers[order] >= 0]
             numbers, own = numbers[order], own[order]

@@ -203,9 +203,11 @@ def open_segment(directory: Path, record: IndexRecord, segment: Segment) -> Open
         for name, (shape, dtype) in expected.items():
             path = folder / name
             with path.open("rb") as file:
-                found, own, fortran, _ = npy_header(file, path.stat().st_size)
-            if (found, str(own)) != (shape, dtype) or fortran:
-                raise ValueError(f"{name} holds {own} of shape {found}, not {dtype} of {shape}")
+                found_shape, found_dtype, fortran, _ = npy_header(file, path.stat().st_size)
+            if (found_shape, str(found_dtype)) != (shape, dtype) or fortran:
+                raise ValueError(
+                    f"{name} holds {found_dtype} of shape {found_shape}, not {dtype} of {shape}"
+                )
             arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
         size, _ = segment.files[_ITEMS]
         if (folder / _ITEMS).stat().st_size != size or int(arrays[3][-1]) != size:

@@ -198,12 +198,12 @@ class SearchIndex:
                 self._spreads[key] = spread
                 while len(self._spreads) > _KEPT_SPREADS:
                     self._spreads.pop(next(iter(self._spreads)))
-        found = nearest(
+        candidates = nearest(
             *(covered, spread, queries, k),
             exactly=lambda numbers, i: self._exactly(own, every, numbers, queries[i]),
             is_deleted=lambda numbers: np.isin(numbers, own.deleted),
         )
-        for (numbers, cosines), taken in zip(found, best, strict=True):
+        for (numbers, cosines), taken in zip(candidates, best, strict=True):
             taken.add(cosines, numbers, order)
 
     def _exactly(

@@ -147,8 +147,8 @@ class Desk:
         embedded = time.perf_counter()
 
         def work() -> dict[str, Any]:
-            found = bench.search(number, asked, adjustment, into=into, k=k)
-            return {m: self._group(number, hits) for m, hits in found.items()}
+            hits_of_modalities = bench.search(number, asked, adjustment, into=into, k=k)
+            return {m: self._group(number, hits) for m, hits in hits_of_modalities.items()}
 
         groups = await self._weighed(request, work)
         done = time.perf_counter()
@@ -195,8 +195,8 @@ class Desk:
                 "notices": list(classifier.notices),
             }
 
-        found = await self.models.run(work, gone=_gone(request))
-        return json_answer("classes", {**found, **bench.acting(adjustment)})
+        answer = await self.models.run(work, gone=_gone(request))
+        return json_answer("classes", {**answer, **bench.acting(adjustment)})
 
     async def _object(self, request: Request, keys: tuple[str, ...]) -> dict[str, Any]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
@@ -260,14 +260,14 @@ class Desk:
         n, start = max(1, min(n, self._bench.limits.k)), max(0, start)
 
         def work() -> list[dict[str, Any]]:
-            found = []
+            items = []
             for place, (row, item) in enumerate(index.items(modality)):
                 if place >= start + n:
                     break
                 if place >= start:
                     own = {"modality": modality, "number": row, "id": item.id, "label": item.label}
-                    found.append({**own, **self._bench.media.places(number, item, row)})
-            return found
+                    items.append({**own, **self._bench.media.places(number, item, row)})
+            return items
 
         items = await self.reading.run(work, gone=_gone(request))
         return json_answer("items", {"index": number, "modality": modality, "items": items})
@@ -277,8 +277,8 @@ class Desk:
         return sent(request, medium)
 
     async def _outline(self, request: Request) -> Response:
-        found = await self._read(request, self._bench.media.outline)
-        return json_answer("outline", {"peaks": found})
+        peaks = await self._read(request, self._bench.media.outline)
+        return json_answer("outline", {"peaks": peaks})
 
     async def _play(self, request: Request) -> Response:
         return sent(request, await self._read(request, self._bench.media.play))

@@ -244,13 +244,13 @@ class Bench:
                     f"the index has no {modality[:80]}", fix=suggestion(modality, index.modalities)
                 )
         row = self.row(asked, adjustment)
-        found: dict[Modality, list[Hit] | MolspaceError] = {}
+        hits: dict[Modality, list[Hit] | MolspaceError] = {}
         for modality in into or index.modalities:
             try:
-                (found[modality],) = index.search(row, into=modality, k=k, adjustment=adjustment)
+                (hits[modality],) = index.search(row, into=modality, k=k, adjustment=adjustment)
             except UsageError as error:  # without its experts, a modality may have no embeddings
-                found[modality] = error
-        return found
+                hits[modality] = error
+        return hits
 
     def similarity(self, items: Sequence[Probe], adjustment: Adjustment) -> NDArray[np.float32]:
         """Return the cosines of each item with each: (n, n) float32."""

@@ -60,18 +60,18 @@ def controls_of(space: Space) -> list[Control]:
     for modality in space.modalities:
         walk(form_of(space, modality))
     named = factor_names(space)
-    found: dict[tuple[str, str], Control] = {}
+    controls: dict[tuple[str, str], Control] = {}
     for fusion, i in mixtures(space):
         expert = fusion.experts[i]
         own = dict(expert.factors) if (fusion, i) in named else {}
         key = expert.label, _OPTIONS[fusion.op]
-        before = found.get(key)
+        before = controls.get(key)
         is_free = fusion in free
         if before is not None:
             is_free = is_free and before.free and set(own) == set(before.factors)
             own = {**own, **before.factors}
-        found[key] = Control(*key, own, is_free)
-    return list(found.values())
+        controls[key] = Control(*key, own, is_free)
+    return list(controls.values())
 
 
 def read_adjustment(space: Space, sigma: Any, lambda_: Any, experts: Any) -> Adjustment:

@@ -58,10 +58,10 @@ class Medium:
 
 def kind_of(head: bytes) -> str:
     """Return the media type that the first bytes of a file show; "" if none is known."""
-    found = next((kind for at, sign, kind in _MAGIC if head[at:].startswith(sign)), "")
-    if not found and len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+    media_type = next((kind for at, sign, kind in _MAGIC if head[at:].startswith(sign)), "")
+    if not media_type and len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "audio/mpeg"  # frames without a header before them
-    return found
+    return media_type
 
 
 def played(modality: Modality, head: bytes) -> str:
@@ -86,7 +86,7 @@ class Media:
         self._limits = limits
         self._kept: Kept[Medium] = Kept(limits.cache_bytes, lambda own: len(own.content))
         self._outlines: Kept[list[float]] = Kept(4096)
-        self._found: Kept[tuple[bool]] = Kept(65536)
+        self._are_in_lab: Kept[tuple[bool]] = Kept(65536)
 
     def picture(self, index: SearchIndex, modality: Modality, number: int) -> Medium:
         """Return a small picture of an item.
@@ -112,9 +112,9 @@ class Media:
             return kept
         if modality != "audio":
             raise _nothing(modality, number)
-        found = peaks(self._value(index, modality, number))
-        self._outlines.put(key, found)
-        return found
+        heights = peaks(self._value(index, modality, number))
+        self._outlines.put(key, heights)
+        return heights
 
     def play(self, index: SearchIndex, modality: Modality, number: int) -> Medium:
         """Return what is played of a sound or a video: its file, or the start of it as WAV.
@@ -161,11 +161,11 @@ class Media:
 
     def _is_in_lab(self, item: IndexedItem) -> bool:
         key = item.modality, item.id, item.digest
-        found = self._found.get(key)
-        if found is None:
-            found = (self._lab_items.find(item) is not None,)
-            self._found.put(key, found)
-        return found[0]
+        known = self._are_in_lab.get(key)
+        if known is None:
+            known = (self._lab_items.find(item) is not None,)
+            self._are_in_lab.put(key, known)
+        return known[0]
 
     def _plays(self, item: IndexedItem) -> bool:
         return item.modality == "audio" or bool(item.source)

@@ -90,23 +90,23 @@ class Uploads:
                 why=f"files of {', '.join(self._modalities) or 'no modality'} can",
                 fix=suggestion(modality, self._modalities),
             )
-        found: dict[Modality, Any] = {}
+        decoded: dict[Modality, Any] = {}
         refusals: dict[Modality, MolspaceError] = {}
         for each in (modality,) if modality else self._modalities:
             try:
-                found[each] = _decoded(each, content, name)
+                decoded[each] = _decoded(each, content, name)
             except MolspaceError as error:
                 refusals[each] = error
-        if not found:
+        if not decoded:
             raise self._undecodable(name, refusals)
-        chosen = _first(found, name)
-        value = found[chosen]
+        chosen = _first(decoded, name)
+        value = decoded[chosen]
         picture = picture_of(chosen, value)
         upload = Upload(
             key=hashlib.sha256(f"{chosen}:".encode() + content).hexdigest()[:32],
             name=name,
             modality=chosen,
-            others=tuple(other for other in found if other != chosen),
+            others=tuple(other for other in decoded if other != chosen),
             content=content,
             picture=b"" if picture is None else encoded_picture(picture),
             peaks=tuple(peaks(value)) if chosen == "audio" else (),
@@ -202,11 +202,11 @@ def _decoded(modality: Modality, content: bytes, name: str) -> Any:
     return value
 
 
-def _first(found: dict[Modality, Any], name: str) -> Modality:
+def _first(decoded: dict[Modality, Any], name: str) -> Modality:
     """Return what a file is taken as, where several modalities decode it: as its name says."""
     named = modality_of(name)
-    if named in found:
+    if named in decoded:
         return named
-    own = [m for m in found if suffix_of(name) in registry.get(m).shared]
+    own = [m for m in decoded if suffix_of(name) in registry.get(m).shared]
     # A picture is a picture unless someone says that it shows heat.
-    return next((m for m in found if registry.get(m).suffixes), None) or (own or list(found))[0]
+    return next((m for m in decoded if registry.get(m).suffixes), None) or (own or list(decoded))[0]

@@ -147,8 +147,8 @@ class ChosenDescriptions(Step):
 
     def facts(self, kept: NDArray[np.int64]) -> dict[str, Any]:
         """Return how many descriptions there are and how many are used: JSON-able."""
-        wanted = self.options.k
-        few = 0 if self.options.selection == "all" else sum(n < wanted for n in self.counts)
+        k = self.options.k
+        few = 0 if self.options.selection == "all" else sum(n < k for n in self.counts)
         return {
             **self.options.selection_json(self.seed),
             "descriptions": {

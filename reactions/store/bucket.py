@@ -115,14 +115,14 @@ class Bucket:
         if depth == 1:
             return [folder / child for child in self._objects.children(name)]
         start = name.count("/") + 1
-        split = (found.split("/") for found in self._objects.find(name))
+        split = (object_name.split("/") for object_name in self._objects.find(name))
         below = {tuple(p[start : start + depth]) for p in split if len(p) > start + depth}
         return sorted(folder.joinpath(*parts) for parts in below)
 
     def sizes(self, folder: Path) -> dict[str, int]:
         """Return the objects of a folder and their bytes."""
-        found = self._objects.find(self._name(folder))
-        return {name.rpartition("/")[2]: info.size_bytes for name, info in found.items()}
+        objects = self._objects.find(self._name(folder))
+        return {name.rpartition("/")[2]: info.size_bytes for name, info in objects.items()}
 
     def digest(self, path: Path) -> Digest:
         """Return the SHA-256 of an object, fetched for that alone."""
@@ -207,12 +207,12 @@ class Bucket:
 
     def move(self, folder: Path, aside: Path) -> None:
         """Copy a folder's objects, and remove them."""
-        found = _records_first(self._objects.find(self._name(folder)))
-        if not found:
+        objects = _records_first(self._objects.find(self._name(folder)))
+        if not objects:
             raise FileNotFoundError(self._name(folder))
         here, there = self._name(folder), self._name(aside)
-        self._objects.copy([(name, there + name.removeprefix(here)) for name in found])
-        self._remove(found)
+        self._objects.copy([(name, there + name.removeprefix(here)) for name in objects])
+        self._remove(objects)
 
     def remove(self, folder: Path, tmp: Path | None = None) -> None:
         """Remove a folder's objects, records first: without them it is not there."""
@@ -276,23 +276,23 @@ class Bucket:
         by_name = {self._name(folder / record): folder for folder in folders}
         used = self._objects.find(USED)
         entries = self._objects.find("entries")
-        found = {}
+        usages = {}
         for name, folder in by_name.items():
             if name in entries:
                 info = entries[name]
                 use = used.get(f"{USED}/{folder.name}", info)
                 used_s = max(info.written_s, use.written_s) - self._clock_ahead_s()
-                found[folder] = info.size_bytes, used_s
-        return found
+                usages[folder] = info.size_bytes, used_s
+        return usages
 
     # --- cleaning --------------------------------------------------------------------
 
     def idle_s(self, folder: Path) -> float:
         """Return how long ago the newest object of a folder was put."""
-        found = self._objects.find(self._name(folder))
-        if not found:
+        objects = self._objects.find(self._name(folder))
+        if not objects:
             raise FileNotFoundError(self._name(folder))
-        return self._age_s(*found.values())
+        return self._age_s(*objects.values())
 
     def size_of(self, folder: Path) -> int:
         """Return the bytes of a folder's objects."""
@@ -343,12 +343,12 @@ class Bucket:
             for name in (*self._objects.find("locks"), *self._objects.find("leases"))
             if life_of(self._objects, name) is Life.DEAD
         ]
-        found = orphans(self._objects, self._name(layout.leases), record, self._age_s)
+        unnamed = orphans(self._objects, self._name(layout.leases), record, self._age_s)
         if not dry_run:
-            self._objects.remove([*dead, *found])
+            self._objects.remove([*dead, *unnamed])
         for name in dead:
             yield self._root / name, 0
-        for name, info in found.items():
+        for name, info in unnamed.items():
             yield self._root / name, info.size_bytes
 
     def _age_s(self, *infos: ObjectInfo) -> float:

@@ -279,9 +279,9 @@ def _offset(head: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):  # as ``files.write_rows`` writes it
             raise ValueError(f"its format is {version}")
-        found_shape, is_fortran, found = np.lib.format.read_array_header_1_0(stream)
+        found_shape, is_fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
     except (EOFError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(str(error)) from error
-    if found != dtype or found_shape != shape or is_fortran:
-        raise ValueError(f"it holds {found} {found_shape}, not {dtype} {shape}")
+    if found_dtype != dtype or found_shape != shape or is_fortran:
+        raise ValueError(f"it holds {found_dtype} {found_shape}, not {dtype} {shape}")
     return stream.tell()

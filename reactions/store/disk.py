@@ -93,8 +93,8 @@ class Disk:
 
     def folders(self, folder: Path, depth: int = 1) -> list[Path]:
         """Return the folders that many levels down."""
-        found = children(folder)
-        return found if depth == 1 else [p for f in found for p in self.folders(f, depth - 1)]
+        paths = children(folder)
+        return paths if depth == 1 else [p for f in paths for p in self.folders(f, depth - 1)]
 
     def sizes(self, folder: Path) -> dict[str, int]:
         """Return the files of a folder and their bytes."""
@@ -192,12 +192,12 @@ class Disk:
 
     def usage(self, folders: Iterable[Path], record: str) -> dict[Path, tuple[int, float]]:
         """Return the records' sizes, and times by this machine's clock."""
-        found = {}
+        usages = {}
         for folder in folders:
             with suppress(FileNotFoundError):
                 state = (folder / record).stat()
-                found[folder] = state.st_size, state.st_mtime - ahead_s(folder.parents[2])
-        return found
+                usages[folder] = state.st_size, state.st_mtime - ahead_s(folder.parents[2])
+        return usages
 
     # --- cleaning ---
 

@@ -281,14 +281,14 @@ class Pulse:
     def _run(self) -> None:
         never = threading.Event()
         while True:
-            if (found := self.next_due()) is None:
+            if (due := self.next_due()) is None:
                 never.wait(self._beat_s / 10)
                 continue
             with self._lock:
                 self._n_busy += 1
             try:
                 self._help()
-                self._call(*found)
+                self._call(*due)
             finally:
                 with self._lock:
                     self._n_busy -= 1
@@ -308,7 +308,7 @@ def watch_until_known(look: Iterable[Callable[[], Life]]) -> None:
     """
     unknown = list(look)
     until_s = time.monotonic() + SILENT_S + BEAT_S
-    while unknown := [one for one in unknown if one() is Life.UNKNOWN]:
+    while unknown := [look_at for look_at in unknown if look_at() is Life.UNKNOWN]:
         if time.monotonic() >= until_s:
             break
         time.sleep(BEAT_S / 5)

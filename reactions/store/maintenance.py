@@ -96,8 +96,8 @@ def manifests(layout: LocatedStore) -> Iterator[tuple[EntryManifest, Path]]:
 
 def made_by(layout: LocatedStore, keys: Iterable[Digest]) -> dict[Digest, tuple[MadeBy, ...]]:
     """Return which devices made which rows of entries, of those where that is known."""
-    found = records(layout, keys)
-    return {key: manifest.made_by for key, manifest in found.items() if manifest.made_by}
+    manifests = records(layout, keys)
+    return {key: manifest.made_by for key, manifest in manifests.items() if manifest.made_by}
 
 
 def records(layout: LocatedStore, keys: Iterable[Digest]) -> dict[Digest, EntryManifest]:

@@ -154,12 +154,12 @@ class Objects:
         """Return all objects under a name, at any depth, by their names under the store's root."""
         fs, root = self._open()
         try:
-            found = self._try(lambda: self._listed(fs.find, f"{root}/{folder}", detail=True))
+            listing = self._try(lambda: self._listed(fs.find, f"{root}/{folder}", detail=True))
         except FileNotFoundError:
             return {}
         return {
             str(path).removeprefix(root).lstrip("/"): _info(info)
-            for path, info in found.items()
+            for path, info in listing.items()
             if info.get("type") == "file"
         }
 
@@ -167,10 +167,10 @@ class Objects:
         """Return the names right under a name that have objects under them, sorted."""
         fs, root = self._open()
         try:
-            found = self._try(lambda: self._listed(fs.ls, f"{root}/{folder}", detail=True))
+            listing = self._try(lambda: self._listed(fs.ls, f"{root}/{folder}", detail=True))
         except FileNotFoundError:
             return []
-        folders = (str(info["name"]).rstrip("/") for info in found if info["type"] == "directory")
+        folders = (str(info["name"]).rstrip("/") for info in listing if info["type"] == "directory")
         return sorted(name.rpartition("/")[2] for name in folders)
 
     def _listed(self, ask: Callable[..., T], path: str, **options: Any) -> T:
