@@ -50,9 +50,13 @@ def duration(seconds: float) -> str:
 
 
 def rough(seconds: float) -> str:
-    """Return an estimate as people say it: ``about 20 s``, ``about 3 min``, ``about 2.5 h``."""
+    """Return an estimate as people say it: ``about 3 s``, ``about 20 s``, ``about 2.5 h``."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 9.5:
+        return f"about {round(seconds)} s"
     if seconds < 55:
-        return f"about {max(5, 5 * round(seconds / 5))} s"
+        return f"about {5 * round(seconds / 5)} s"
     if seconds < 90 * 60:
         return f"about {max(1, round(seconds / 60))} min"
     if seconds < 48 * 3600:

@@ -123,7 +123,7 @@ def agree_to_questions(
     Raises:
         UsageError: it is not on this machine, and there is no terminal to ask on.
     """
-    from molspace_cli.amounts import counted, rough
+    from molspace_cli.amounts import counted, duration
     from reactions.core.errors import EXIT_INTERRUPTED, UsageError
 
     if not expected.requests:
@@ -134,7 +134,7 @@ def agree_to_questions(
     elif not generator.is_remote:
         price = ""
     tokens = f"about {expected.tokens_in:,} tokens to read and {expected.tokens_out:,} to write"
-    least = f"at least {rough(expected.least_s)}".replace("about ", "") if expected.least_s else ""
+    least = f"at least {duration(expected.least_s)}" if expected.least_s else ""
     known = f"{expected.answered:,} answered before" if expected.answered else ""
     requests = f"{counted(expected.requests, 'request')} to {generator.place}"
     what = ", ".join(filter(None, (requests, tokens, price, least, known)))

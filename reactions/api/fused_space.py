@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from reactions.api import operations
 from reactions.api.arguments import GivenFactors
-from reactions.api.found import Classified, IndexSummary, SearchHits
+from reactions.api.classified import Classified
 from reactions.api.grids import GivenGrid
 from reactions.api.loaded_space import LoadedSpace
 from reactions.api.mteb_model import MtebModel
 from reactions.api.python_names import python_names
 from reactions.api.results import html_table
 from reactions.api.scores import Scores, SweepScores
+from reactions.api.search_results import IndexSummary, SearchHits
 from reactions.api.similarities import ComparedItems, SimilarityMatrix, given_rows
 from reactions.api.tables import GivenTables
 from reactions.core.errors import UsageError

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from reactions.api.arguments import check_count
-from reactions.api.found import Classified, IndexSummary, ItemClasses, QueryHits, SearchHits
+from reactions.api.classified import Classified, ItemClasses
 from reactions.api.grids import GivenGrid, grid_texts, subset_texts
 from reactions.api.scores import Scores, SweepScores
+from reactions.api.search_results import IndexSummary, QueryHits, SearchHits
 from reactions.api.tables import GivenTables
 from reactions.centres import classifier, evaluate_centres
 from reactions.core.centre_options import CentreOptions

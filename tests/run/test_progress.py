@@ -6,7 +6,7 @@ import sys
 import pytest
 from toy import Sink, by_rows, counting, executor
 
-from molspace_cli.amounts import duration
+from molspace_cli.amounts import duration, rough
 from molspace_cli.display import Plain, Quiet
 from molspace_cli.live import Live
 from molspace_cli.progress import progress
@@ -249,3 +249,19 @@ def test_a_step_that_waited_says_so():
         "[0/0] embed A text: done in 0.6 s, after waiting 41 s",
         "[0/0] embed A text: done in 20 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.3, "less than 1 s"),
+        (2.4, "about 2 s"),
+        (9.4, "about 9 s"),
+        (9.6, "about 10 s"),
+        (12.4, "about 10 s"),
+        (54, "about 55 s"),
+        (56, "about 1 min"),
+    ],
+)
+def test_an_estimate_says_no_more_seconds_than_it_expects(seconds, text):
+    assert rough(seconds) == text

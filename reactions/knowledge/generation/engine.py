@@ -26,7 +26,7 @@ from reactions.knowledge.generation.journal import AnswerJournal, Recorded, Unan
 from reactions.knowledge.generation.pace import Pace, backoff_s
 from reactions.knowledge.generation.screening import TOO_MANY
 from reactions.knowledge.generation.settings import Bounds, tokens_of
-from reactions.knowledge.generation.wanted import KeptRow, Making, Outcome, Wanted
+from reactions.knowledge.generation.subjects import DescriptionSubject, KeptRow, Making, Outcome
 
 _SPARE_ROWS = 5
 """That are asked for beyond those that are missing, where a question asks for several."""
@@ -79,7 +79,7 @@ class Engine:
         at_once = generator.at_once
         self._at_once = min(bounds.concurrency, at_once) if at_once else bounds.concurrency
 
-    async def run(self, subjects: Sequence[Wanted]) -> Outcome:
+    async def run(self, subjects: Sequence[DescriptionSubject]) -> Outcome:
         """Ask for all that is wanted.
 
         Raises:
@@ -112,7 +112,7 @@ class Engine:
         self.outcome.rows = {key: self.outcome.rows[key] for key in order}
         return self.outcome
 
-    async def _work(self, waiting: Iterator[Wanted]) -> None:
+    async def _work(self, waiting: Iterator[DescriptionSubject]) -> None:
         for subject in waiting:
             if self._end is not None:
                 return
@@ -121,7 +121,7 @@ class Engine:
             except _Stopping:
                 return
 
-    async def _make(self, subject: Wanted) -> None:
+    async def _make(self, subject: DescriptionSubject) -> None:
         """Ask for one category or item, round by round, until it has its rows."""
         kept = self.outcome.rows.setdefault(subject.key, [])
         number = barren = n_asked = 0
@@ -160,7 +160,7 @@ class Engine:
         if len(kept) < subject.count:
             self.outcome.short[subject.key] = subject.count - len(kept)
 
-    def _keep(self, answer: Recorded, subject: Wanted, kept: list[KeptRow]) -> None:
+    def _keep(self, answer: Recorded, subject: DescriptionSubject, kept: list[KeptRow]) -> None:
         self.outcome.dropped.update(answer.dropped)
         before = len(kept)
         for row in answer.rows:
@@ -174,7 +174,7 @@ class Engine:
                 kept.append(KeptRow(text, answer.model, answer.prompt, answer.seed))
         self._done += len(kept) - before
 
-    async def _ask(self, subject: Wanted, number: int, size: int) -> Recorded:
+    async def _ask(self, subject: DescriptionSubject, number: int, size: int) -> Recorded:
         """Return the answer to a question: an earlier run's, or the generator's."""
         if (known := self._journal.answers.get((subject.key, number))) is not None:
             return known
@@ -187,7 +187,7 @@ class Engine:
                 self._end = self._end or error
                 raise _Stopping from None
 
-    async def _ask_anew(self, subject: Wanted, number: int, size: int) -> Recorded:
+    async def _ask_anew(self, subject: DescriptionSubject, number: int, size: int) -> Recorded:
         question = await asyncio.to_thread(self._making.question, subject, number, size)
         answer = await self._answer(question)
         # Lone surrogates, which JSON can spell and no file can hold.

@@ -20,7 +20,7 @@ from reactions.knowledge.generation.lists import Sentences, read_description, re
 from reactions.knowledge.generation.media import attachments_of, refuse_unsendable
 from reactions.knowledge.generation.prompts import Prompts
 from reactions.knowledge.generation.screening import Rules, Screen
-from reactions.knowledge.generation.wanted import Making, Wanted
+from reactions.knowledge.generation.subjects import DescriptionSubject, Making
 
 MAX_DESCRIPTIONS = 10_000_000
 """That one run may be asked for: ten times the thousand of each of ImageNet's classes."""
@@ -46,7 +46,7 @@ class DescriptionJob:
     """
 
     dataset: str
-    subjects: tuple[Wanted, ...]
+    subjects: tuple[DescriptionSubject, ...]
     making: Making
     settings: Mapping[str, Any]
     prompts: Prompts
@@ -91,7 +91,7 @@ def category_job(
     names = CategoryNames(classes) if rules.drop_other_class else None
     screen = Screen(rules, names, LLM)
 
-    def question(subject: Wanted, number: int, size: int) -> Question:
+    def question(subject: DescriptionSubject, number: int, size: int) -> Question:
         prompt = prompts.fill(number, category=subject.category, count=size)
         seed = _seed(generator, subject.key, number)
         return Question(prompt, prompts.system, (), subject.category, None, size, seed, number)
@@ -99,7 +99,7 @@ def category_job(
     def read(text: str, was_cut: bool) -> Sentences:
         return read_sentences(text, was_cut=was_cut)
 
-    subjects = tuple(Wanted(category, category, per_class) for category in classes)
+    subjects = tuple(DescriptionSubject(category, category, per_class) for category in classes)
     return DescriptionJob(
         dataset,
         subjects,
@@ -158,7 +158,7 @@ def item_job(
     rows = _ids(corpus)
     paired, how = (None, "") if pictures is None else _paired(corpus, rows, pictures)
 
-    def question(subject: Wanted, number: int, size: int) -> Question:
+    def question(subject: DescriptionSubject, number: int, size: int) -> Question:
         row = rows[subject.key]
         source, at = (
             (corpus, row) if pictures is None or paired is None else (pictures, paired[row])
@@ -181,7 +181,7 @@ def item_job(
 
     labels = [UNLABELLED] * len(corpus) if categories is None else list(categories)
     subjects = tuple(
-        Wanted(key, label, per_item, Item(key, corpus.modality, None))
+        DescriptionSubject(key, label, per_item, Item(key, corpus.modality, None))
         for key, label in zip(rows, labels, strict=True)
     )
     settings = {

@@ -23,7 +23,7 @@ from reactions.knowledge.generation.settings import (
     expect,
     tokens_of,
 )
-from reactions.knowledge.generation.wanted import Outcome
+from reactions.knowledge.generation.subjects import Outcome
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is wanted of a run, how it is asked for, and what came of it."""
+"""What a run describes, how it asks for descriptions, and what came of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reactions.knowledge.generation.screening import Screen
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DescriptionSubject:
     """A category or an item that descriptions are wanted of.
 
     Attributes:
@@ -78,14 +78,14 @@ class Making:
     """How questions are made and answers read.
 
     Attributes:
-        question: (what is wanted, number of the question, rows to ask for) to the question;
+        question: (what is described, number of the question, rows to ask for) to the question;
             called in a thread.
         read: (text, whether it was cut) to its sentences.
         screen: judges rows.
         batch: rows that one question asks for at most.
     """
 
-    question: Callable[[Wanted, int, int], Question]
+    question: Callable[[DescriptionSubject, int, int], Question]
     read: Callable[[str, bool], Sentences]
     screen: Screen
     batch: int

@@ -1,4 +1,4 @@
-"""What searches find, what an index was given, and the classes of items."""
+"""What searches find, and what an index was given."""
 
 from __future__ import annotations
 
@@ -142,70 +142,3 @@ class IndexSummary(ResultTable):
         """Yield the modalities."""
         for modality, n in self.counts.items():
             yield modality, n, self.added.get(modality, 0), self.replaced.get(modality, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class ItemClasses:
-    """The classes that an item is nearest to.
-
-    Attributes:
-        item: what to call it.
-        modality: of it.
-        classes: (name, score) pairs, best first.
-    """
-
-    item: str
-    modality: Modality
-    classes: tuple[tuple[str, float], ...]
-
-
-class Classified(ResultTable, Sequence[ItemClasses]):
-    """The classes of items, in the order of the items.
-
-    Attributes:
-        about: how classes were described; JSON-able.
-    """
-
-    def __init__(
-        self,
-        lab: str,
-        items: Sequence[ItemClasses],
-        about: Mapping[str, Any],
-        notices: Sequence[str],
-    ) -> None:
-        self.lab = lab
-        self.about = about
-        self.notices = tuple(notices)
-        self._items = tuple(items)
-
-    @overload
-    def __getitem__(self, key: int) -> ItemClasses: ...
-
-    @overload
-    def __getitem__(self, key: slice) -> Sequence[ItemClasses]: ...
-
-    def __getitem__(self, key: int | slice) -> ItemClasses | Sequence[ItemClasses]:
-        return self._items[key]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @property
-    def title(self) -> str:
-        """What it is."""
-        return "nearest classes"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """A row a class of an item."""
-        return ("item", "modality", "rank", "class", "score")
-
-    def rows(self) -> Iterator[tuple[Cell, ...]]:
-        """Yield the classes of all items."""
-        for item_classes in self._items:
-            for rank, (name, score) in enumerate(item_classes.classes, start=1):
-                yield item_classes.item, item_classes.modality, rank, name, score
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as an object for ``json.dumps``."""
-        return {**super().to_json(), "centres": jsonable(self.about)}
