@@ -37,11 +37,11 @@ def python_integers(rows):
 @settings(deadline=None, max_examples=60)
 def test_the_nearest_rows_are_those_of_brute_force_with_ties_by_order(n, d, seed, k):
     rows = fixed_point(small_numbers((n, d), seed))
-    whole = python_integers(rows)
-    mean = [sum(column) // n for column in zip(*whole, strict=True)]
-    cosines = [sum(a * b for a, b in zip(row, mean, strict=True)) for row in whole]
-    wanted = sorted(range(n), key=lambda i: (-cosines[i], i))[:k]
-    assert nearest(rows, rows, k).tolist() == wanted
+    integers = python_integers(rows)
+    mean = [sum(column) // n for column in zip(*integers, strict=True)]
+    cosines = [sum(a * b for a, b in zip(row, mean, strict=True)) for row in integers]
+    by_distance = sorted(range(n), key=lambda i: (-cosines[i], i))[:k]
+    assert nearest(rows, rows, k).tolist() == by_distance
 
 
 @given(st.integers(2, 30), st.integers(2, 16), st.integers(0, 10**6))
@@ -61,11 +61,11 @@ def test_the_nearest_rows_agree_with_float64_cosines(n, d, seed):
 def test_what_is_chosen_does_not_depend_on_how_a_machine_adds_up(seed):
     rows = unit_rows(60, 33, seed)
     order = torch.from_numpy(np.random.default_rng(seed + 1).permutation(33))
-    whole, other = fixed_point(rows), fixed_point(rows[:, order])
+    fixed, other = fixed_point(rows), fixed_point(rows[:, order])
     # The columns in another order: float sums differ in the last bits, these do not.
-    assert torch.equal(whole[:, order], other)
-    assert torch.equal(nearest(whole, whole, 50), nearest(other, other, 50))
-    assert torch.equal(medoids(whole, 7, seed=3), medoids(other, 7, seed=3))
+    assert torch.equal(fixed[:, order], other)
+    assert torch.equal(nearest(fixed, fixed, 50), nearest(other, other, 50))
+    assert torch.equal(medoids(fixed, 7, seed=3), medoids(other, 7, seed=3))
 
 
 def test_rows_stored_in_half_precision_are_of_unit_norm_again():
@@ -103,20 +103,20 @@ def test_medoids_are_distinct_and_nearest_to_the_means_of_their_clusters(n, d, s
     assert chosen == sorted(chosen)
     if k >= n:
         return
-    whole = python_integers(rows)
+    integers = python_integers(rows)
 
     def cosine(a, b):
         return sum(x * y for x, y in zip(a, b, strict=True))
 
     clusters = {medoid: [] for medoid in chosen}
-    for place, row in enumerate(whole):
-        best = max(range(k), key=lambda i: (cosine(row, whole[chosen[i]]), -i))
+    for place, row in enumerate(integers):
+        best = max(range(k), key=lambda i: (cosine(row, integers[chosen[i]]), -i))
         clusters[place if place in clusters else chosen[best]].append(place)
     for medoid, members in clusters.items():
-        own = [whole[i] for i in members]
-        mean = [sum(column) // len(own) for column in zip(*own, strict=True)]
-        greatest = max(cosine(row, mean) for row in own)
-        assert cosine(whole[medoid], mean) == greatest
+        cluster = [integers[i] for i in members]
+        mean = [sum(column) // len(cluster) for column in zip(*cluster, strict=True)]
+        greatest = max(cosine(row, mean) for row in cluster)
+        assert cosine(integers[medoid], mean) == greatest
 
 
 def test_medoids_find_clusters_that_are_there():
@@ -143,9 +143,9 @@ def brute_force(items, rows, rule, m, k):
     """Score items against lists of rows, in float64."""
     out = np.empty((len(items), len(rows)))
     for i, item in enumerate(items.double().numpy()):
-        for c, own in enumerate(rows):
-            cosines = np.sort(own.double().numpy() @ item)[::-1]
-            mean = own.double().numpy().mean(axis=0)
+        for c, centres in enumerate(rows):
+            cosines = np.sort(centres.double().numpy() @ item)[::-1]
+            mean = centres.double().numpy().mean(axis=0)
             out[i, c] = {
                 "mean": item @ mean / np.linalg.norm(mean),
                 "nearest-row": cosines[0],
@@ -178,8 +178,8 @@ def test_rules_are_those_of_brute_force(rule, block, counts, n, m, seed):
         scores = class_scores(items, stacked, kept, rule=rule, m=m)
     assert kept.tolist() == counts
     assert stacked.shape == (len(counts), max(counts), d)
-    wanted = brute_force(items, rows, rule, m, max(counts))
-    np.testing.assert_allclose(scores.numpy(), wanted, atol=2e-6)
+    expected = brute_force(items, rows, rule, m, max(counts))
+    np.testing.assert_allclose(scores.numpy(), expected, atol=2e-6)
 
 
 def test_the_sum_ranks_as_the_mean_without_rescaling():

@@ -49,9 +49,9 @@ def test_a_rotation_with_means_of_each_modality_is_found_exactly(splits):
     source = [around(unit_rows(1, d, seed)[0], n, seed) for seed in (1, 2)]
     q = rotation(d)
     target = [x @ q for x in source]
-    fitted, found, rank = fit(source, target, splits=splits)
+    fitted, statistics, rank = fit(source, target, splits=splits)
     assert rank == d
-    assert found.n == n
+    assert statistics.n == n
     np.testing.assert_allclose(fitted.matrix.numpy(), q, atol=1e-6)
     for i, modality in enumerate(SHARED):
         np.testing.assert_allclose(fitted.source[i].numpy(), source[i].mean(0), atol=1e-6)
@@ -101,11 +101,11 @@ def pairs(n=300, d_in=9, d_out=7, seed=0):
 
 def test_no_other_orthogonal_matrix_is_nearer():
     source, target = pairs(d_in=7, d_out=7)
-    fitted, found, _ = fit(source, target)
-    best = float((fitted.matrix.double() * found.cross).sum())
+    fitted, statistics, _ = fit(source, target)
+    best = float((fitted.matrix.double() * statistics.cross).sum())
     for seed in range(50):
         other = fitted.matrix.double().numpy() @ rotation(7, seed)
-        assert (torch.from_numpy(other) * found.cross).sum() < best
+        assert (torch.from_numpy(other) * statistics.cross).sum() < best
 
 
 def test_turning_a_side_turns_the_map_along():
@@ -131,7 +131,7 @@ def test_order_and_length_of_rows_do_not_matter():
 def test_streamed_equals_whole(tile_rows):
     source, target = pairs()
     sets = [PseudoSet(source, target), PseudoSet(*pairs(n=41, seed=4))]
-    whole = moments(sets, [(0, 0), (1, 1)])
+    in_memory = moments(sets, [(0, 0), (1, 1)])
     reports = []
     streamed = moments(
         sets, [(0, 0), (1, 1)], tile_rows=tile_rows, progress=lambda *at: reports.append(at)
@@ -139,16 +139,16 @@ def test_streamed_equals_whole(tile_rows):
     for name in ("source", "target", "cross"):
         # Sums of 341 rows in float64, in another order.
         torch.testing.assert_close(
-            getattr(whole, name), getattr(streamed, name), rtol=1e-12, atol=1e-11
+            getattr(in_memory, name), getattr(streamed, name), rtol=1e-12, atol=1e-11
         )
-    assert (whole.n, streamed.n, reports[-1]) == (341, 341, (341, 341))
+    assert (in_memory.n, streamed.n, reports[-1]) == (341, 341, (341, 341))
 
 
 class Stored:
     """Rows on disk, which notes how many are read at once."""
 
-    def __init__(self, rows, read):
-        self.rows, self.read, self.shape = rows, read, rows.shape
+    def __init__(self, rows, reads):
+        self.rows, self.read, self.shape = rows, reads, rows.shape
 
     def __len__(self):
         return len(self.rows)
@@ -160,32 +160,32 @@ class Stored:
 
 def test_no_more_than_a_tile_is_read_at_once(monkeypatch):
     monkeypatch.setattr(closed_form, "TILE_ROWS", 32)
-    read = []
-    fit(*([Stored(rows, read) for rows in side] for side in pairs()))
-    assert (max(read), sum(read)) == (32, 4 * 300)
+    reads = []
+    fit(*([Stored(rows, reads) for rows in side] for side in pairs()))
+    assert (max(reads), sum(reads)) == (32, 4 * 300)
 
 
 def test_the_cross_covariance_is_that_of_the_shared_modalities():
     source, target = pairs(n=50)
     other = unit_rows(50, 9, 5, np.float64)
     sets = [PseudoSet([other, source[0]], target[:1])]
-    found = moments(sets, [(1, 0)])
+    statistics = moments(sets, [(1, 0)])
     x, y = (r / np.linalg.norm(r, axis=1, keepdims=True) for r in (source[0], target[0]))
     expected = (x - x.mean(0)).T @ (y - y.mean(0))
-    np.testing.assert_allclose(found.cross.numpy(), expected, atol=1e-10)
+    np.testing.assert_allclose(statistics.cross.numpy(), expected, atol=1e-10)
 
 
 def test_a_modality_of_one_side_goes_to_the_mean_of_what_it_is_paired_with():
     source, target = pairs(n=80)
     sounds = unit_rows(80, 9, 8, np.float64)
-    fitted, found, _ = fit(
+    fitted, statistics, _ = fit(
         [sounds, *source],
         target,
         sources=("audio", *SHARED),
         modalities=("audio", "image", "text", "thermal"),
     )
     np.testing.assert_allclose(
-        fitted.target[0].numpy(), found.target.mean(dim=0).numpy(), atol=1e-7
+        fitted.target[0].numpy(), statistics.target.mean(dim=0).numpy(), atol=1e-7
     )
     np.testing.assert_allclose(fitted.source[0].numpy(), sounds.mean(0), atol=1e-7)
     assert fitted.known.tolist() == [1, 1, 1, 0]

@@ -35,9 +35,9 @@ def test_soft_retrieval_agrees_with_the_cpu(precision, most, cuda):
     expected = soft_retrieve(q, k, [k, v], temperature=0.01, precision="exact")
     tiling = Tiling(query_rows=200, block_rows=96, key_rows=128)  # several of each
     options = {"temperature": 0.01, "precision": precision, "device": cuda, "tiling": tiling}
-    for one, other in zip(expected, soft_retrieve(q, k, [k, v], **options), strict=True):
+    for on_cpu, other in zip(expected, soft_retrieve(q, k, [k, v], **options), strict=True):
         assert other.device.type == "cpu"
-        assert (one - other).norm() / one.norm() < most
+        assert (on_cpu - other).norm() / on_cpu.norm() < most
 
 
 def test_a_peak_outside_the_sample_moves_the_shift(cuda):
@@ -46,8 +46,8 @@ def test_a_peak_outside_the_sample_moves_the_shift(cuda):
     places = np.arange(40, 2304, 72)[:24]
     q = k[places]
     expected = soft_retrieve(q, k, [k], temperature=0.01, precision="exact")
-    found = soft_retrieve(q, k, [k], temperature=0.01, device=cuda)
-    assert (expected[0] - found[0]).norm() / expected[0].norm() < 3e-3
+    rows = soft_retrieve(q, k, [k], temperature=0.01, device=cuda)
+    assert (expected[0] - rows[0]).norm() / expected[0].norm() < 3e-3
 
 
 @pytest.mark.gpu
@@ -139,8 +139,8 @@ def test_streamed_training_is_resident_training(monkeypatch, precision, cuda):
 def test_bfloat16_training_agrees_with_float32(cuda):
     settings = TrainingSettings(hidden_dim=64, temperature=0.02, batch_size=128, epochs=3, seed=0)
     exact, expected = fit(pseudo_sets(), settings, device=cuda, precision="exact")
-    fast, found = fit(pseudo_sets(), settings, device=cuda, precision="fast")
-    np.testing.assert_allclose(found, expected, rtol=1e-2)
+    fast, losses = fit(pseudo_sets(), settings, device=cuda, precision="fast")
+    np.testing.assert_allclose(losses, expected, rtol=1e-2)
     x = torch.from_numpy(unit_rows(50, 48, 9)).to(cuda)
     assert (project([exact], x) * project([fast], x)).sum(dim=1).min() > 0.98
 
@@ -174,11 +174,11 @@ def test_projectors_are_tuned_much_as_on_the_cpu(half, cuda):
         seed=0,
     )
     losses, states = [], []
-    for device, own in (("cpu", None), (cuda, half)):
+    for device, half_type in (("cpu", None), (cuda, half)):
         head = make_head("paper", 24, 16, 32, seed=0).eval().to(device)
         source = EmbeddedRows(rows, [[head]], device)
         groups = [(1e-3, list(head.parameters()))]
-        tuner = Tuner(source, groups, targets, run, device=device, half=own)
+        tuner = Tuner(source, groups, targets, run, device=device, half=half_type)
         losses.append(tuner.run())
         states.append(tuner.state())
         tuner.restore(states[-1])
@@ -205,7 +205,7 @@ def test_tiles_of_logits_agree_with_the_cpu(cuda):
 def test_a_layer_is_aligned_as_on_the_cpu(cuda):
     rows, texts = (torch.from_numpy(unit_rows(256, 64, seed)) for seed in (1, 2))
     described = DescribedItems.of([[i] for i in range(256)])
-    how = LayerRun(
+    settings = LayerRun(
         epochs=3,
         batch_size=32,
         learning_rate=1e-3,
@@ -217,27 +217,27 @@ def test_a_layer_is_aligned_as_on_the_cpu(cuda):
         clip_norm=1.0,
         seed=5,
     )
-    here, there = (
-        LayerTrainer(rows, texts, described, how, device=device) for device in ("cpu", cuda)
+    on_cpu, on_gpu = (
+        LayerTrainer(rows, texts, described, settings, device=device) for device in ("cpu", cuda)
     )
-    assert torch.equal(here.layer["weight"], there.layer["weight"])
-    np.testing.assert_allclose(here.run(), there.run(), rtol=1e-4)  # float32, summed otherwise
-    again = LayerTrainer(rows, texts, described, how, device=cuda)
-    again.restore(there.state())
-    for name, value in here.layer.items():
-        np.testing.assert_allclose(value, there.layer[name], atol=1e-4, err_msg=name)
-        assert torch.equal(again.layer[name], there.layer[name])
+    assert torch.equal(on_cpu.layer["weight"], on_gpu.layer["weight"])
+    np.testing.assert_allclose(on_cpu.run(), on_gpu.run(), rtol=1e-4)  # float32, summed otherwise
+    again = LayerTrainer(rows, texts, described, settings, device=cuda)
+    again.restore(on_gpu.state())
+    for name, value in on_cpu.layer.items():
+        np.testing.assert_allclose(value, on_gpu.layer[name], atol=1e-4, err_msg=name)
+        assert torch.equal(again.layer[name], on_gpu.layer[name])
 
 
 @pytest.mark.parametrize("rule", ["mean", "nearest-row", "sum", "top-m"])
 def test_centres_are_the_same_and_score_the_same(rule, cuda):
     rows = torch.from_numpy(unit_rows(300, 256, 0)).half()
-    whole, there = fixed_point(rows), fixed_point(rows.to(cuda))
-    assert torch.equal(whole, there.cpu())
-    assert torch.equal(nearest(whole, whole, 50), nearest(there, there, 50).cpu())
-    assert torch.equal(medoids(whole, 20, seed=1), medoids(there, 20, seed=1).cpu())
+    on_cpu, on_gpu = fixed_point(rows), fixed_point(rows.to(cuda))
+    assert torch.equal(on_cpu, on_gpu.cpu())
+    assert torch.equal(nearest(on_cpu, on_cpu, 50), nearest(on_gpu, on_gpu, 50).cpu())
+    assert torch.equal(medoids(on_cpu, 20, seed=1), medoids(on_gpu, 20, seed=1).cpu())
     centres, counts = rows.float().view(10, 30, 256), torch.full((10,), 30)
     items = torch.from_numpy(unit_rows(64, 256, 2))
-    here = class_scores(items, centres, counts, rule=rule, m=5)
+    scores = class_scores(items, centres, counts, rule=rule, m=5)
     other = class_scores(items.to(cuda), centres.to(cuda), counts.to(cuda), rule=rule, m=5)
-    assert torch.allclose(here, other.cpu(), atol=1e-5)
+    assert torch.allclose(scores, other.cpu(), atol=1e-5)

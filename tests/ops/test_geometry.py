@@ -16,16 +16,16 @@ def rows_of(seed, n=12, d=5):
 
 def slow_silhouette(rows, labels):
     out = []
-    for i, own in enumerate(labels):
-        far = {}
+    for i, cluster in enumerate(labels):
+        means = {}
         for name in set(labels):
             others = [j for j, label in enumerate(labels) if label == name and j != i]
             if others:
-                far[name] = sum(float((rows[i] - rows[j]).norm()) for j in others) / len(others)
-        if own not in far:
+                means[name] = sum(float((rows[i] - rows[j]).norm()) for j in others) / len(others)
+        if cluster not in means:
             out.append(0.0)
             continue
-        a, b = far[own], min(v for name, v in far.items() if name != own)
+        a, b = means[cluster], min(v for name, v in means.items() if name != cluster)
         out.append((b - a) / max(a, b))
     return out
 

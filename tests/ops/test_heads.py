@@ -66,8 +66,8 @@ def test_exmcr_loss_as_its_paper_has_it():
     (text, audio), (other_text, image) = projected.double().numpy(), targets.double().numpy()
     terms = [info(a, b, 1 / 50) for a in (text, audio) for b in (other_text, image)]
     expected = sum(terms) / 4 + 0.1 * distance(*within.double().numpy()) / 2
-    found = exmcr_loss(within, projected, targets).item()
-    assert found == pytest.approx(expected, rel=1e-5)
+    loss = exmcr_loss(within, projected, targets).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_three_modalities_have_three_gaps_and_one_has_none():
@@ -191,16 +191,16 @@ def test_gradients_match_finite_differences(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_step_adds_noise_to_both_sides_and_updates(recipe, monkeypatch):
-    seen = []
+    noised = []
     monkeypatch.setattr(
-        module, "add_noise", lambda x, v, g: seen.append((x.shape[-1], v)) or add_noise(x, v, g)
+        module, "add_noise", lambda x, v, g: noised.append((x.shape[-1], v)) or add_noise(x, v, g)
     )
     head = make_head(recipe, 6, 4)
     before = head.state()
     loss = McrTrainer(head, recipe, [], learning_rate=1e-3, seed=0).step(
         rows(2, 16, 6), rows(3, 16, 4, seed=1)
     )
-    assert seen == [(6, 0.004), (4, 0.004)]
+    assert noised == [(6, 0.004), (4, 0.004)]
     assert loss.isfinite()
     assert not loss.requires_grad
     assert all(not torch.equal(head.state()[n], v) for n, v in before.items() if "weight" in n)
@@ -251,17 +251,17 @@ def test_training_learns_and_repeats(recipe):
 
 
 def test_fit_hands_on_what_the_trainer_needs(monkeypatch):
-    seen = []
+    calls = []
 
-    def spy(head, *given, **options):
-        seen.append((*given, options))
-        return McrTrainer(head, *given, **options)
+    def spy(head, *arguments, **options):
+        calls.append((*arguments, options))
+        return McrTrainer(head, *arguments, **options)
 
     monkeypatch.setattr(module, "McrTrainer", spy)
     x, y = toy(32)
     settings = replace(SETTINGS, seed=5, epochs=1)
     fit([PseudoSet(list(x.numpy()), list(y.numpy()))], settings, recipe="cmcr", shared=[(0, 2)])
-    assert seen == [("cmcr", [(0, 2)], {"learning_rate": 3e-3, "seed": 5})]
+    assert calls == [("cmcr", [(0, 2)], {"learning_rate": 3e-3, "seed": 5})]
 
 
 def test_the_gap_within_a_space_is_closed(monkeypatch):

@@ -19,7 +19,7 @@ def rows(n, d, seed):
 
 
 def run(**changes):
-    given = {
+    defaults = {
         "epochs": 4,
         "batch_size": 8,
         "learning_rate": 1e-2,
@@ -31,7 +31,7 @@ def run(**changes):
         "clip_norm": 1.0,
         "seed": 3,
     }
-    return lcl.LayerRun(**{**given, **changes})
+    return lcl.LayerRun(**{**defaults, **changes})
 
 
 def one_each(n=N, texts=N):
@@ -105,8 +105,8 @@ def test_without_a_temperature_the_loss_cannot_fall_below_a_bound():
     # With a temperature it falls below that.
     told_apart = one_each(D, D)
     for temperature, falls in ((1.0, False), (0.1, True)):
-        how = run(temperature=temperature, batch_size=D, epochs=200, learning_rate=0.1)
-        losses = lcl.LayerTrainer(rows(D, D, 1), torch.eye(D), told_apart, how).run()
+        settings = run(temperature=temperature, batch_size=D, epochs=200, learning_rate=0.1)
+        losses = lcl.LayerTrainer(rows(D, D, 1), torch.eye(D), told_apart, settings).run()
         assert (losses[-1] < lcl.least_loss(D)) is falls
 
 
@@ -160,9 +160,9 @@ def published(n, batch, epochs, rate):
 
 
 def test_training_is_that_of_torchs_own_parts():
-    found, expected = published(n=21, batch=8, epochs=5, rate=3e-2)
+    layer, expected = published(n=21, batch=8, epochs=5, rate=3e-2)
     for name in ("weight", "bias"):
-        np.testing.assert_allclose(found[name], expected[name], atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(layer[name], expected[name], atol=2e-6, err_msg=name)
 
 
 def test_how_a_layer_begins():
@@ -214,8 +214,8 @@ def test_one_of_several_descriptions_is_drawn_each_epoch():
 
 
 def test_what_describes_what_is_in_the_digest():
-    given = [[[0], [1]], [[1], [0]], [[0, 1], [1]], [[0], [0, 1]]]
-    assert len({DescribedItems.of(texts).digest for texts in given}) == len(given)
+    descriptions = [[[0], [1]], [[1], [0]], [[0, 1], [1]], [[0], [0, 1]]]
+    assert len({DescribedItems.of(texts).digest for texts in descriptions}) == len(descriptions)
     assert DescribedItems.of([[0], [1]]).digest == one_each(2, 2).digest
 
 
@@ -236,14 +236,14 @@ def interrupted(running, stop):
 
 
 def test_a_training_that_goes_on_ends_as_one_that_was_not_interrupted():
-    whole = trainer()
-    expected = whole.run()
+    uninterrupted = trainer()
+    expected = uninterrupted.run()
     for stop in (1, 3, 4, 11):
         second = trainer()
         second.restore(interrupted(trainer(), stop))
         assert second.done == stop
         assert second.run() == expected
-        for name, value in whole.layer.items():
+        for name, value in uninterrupted.layer.items():
             np.testing.assert_array_equal(value, second.layer[name], err_msg=name)
 
 

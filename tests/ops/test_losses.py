@@ -91,13 +91,13 @@ def test_loss_and_gradient_are_those_of_float64(s, t, n, d, temperature, scale, 
     norms = scale * (0.5 + torch.rand(s, n, 1, generator=torch.Generator().manual_seed(seed)))
     rows, targets = unit_rows((s, n, d), seed).float() * norms, unit_rows((t, n, d), seed + 1)
     expected, gradient = reference(rows, targets.float(), temperature)
-    found, got = contrast(rows, targets.float(), temperature, tile_bytes)
+    loss, derivative = contrast(rows, targets.float(), temperature, tile_bytes)
     # fp32 logits of up to 1/temperature: relative error 1e-6 of that.
     slack = 1e-5 / temperature
-    assert found == pytest.approx(expected, rel=1e-4, abs=s * t * slack)
+    assert loss == pytest.approx(expected, rel=1e-4, abs=s * t * slack)
     # A gradient falls with the norm of its row; times the norm they compare.
     torch.testing.assert_close(
-        got.double() * norms, gradient * norms, rtol=1e-3, atol=slack / temperature
+        derivative.double() * norms, gradient * norms, rtol=1e-3, atol=slack / temperature
     )
 
 
@@ -117,20 +117,22 @@ def test_bfloat16_is_as_near_as_its_rounding_allows(s, t, n, d, tile_bytes, seed
     targets = (0.7 * unit_rows((t, n, d), seed + 2) + targets).bfloat16()
     targets = torch.nn.functional.normalize(targets.float(), dim=-1).bfloat16()
     expected, gradient = reference(rows, targets, temperature)
-    found, got = contrast(rows, targets, temperature, tile_bytes)
-    assert got.dtype == torch.bfloat16
+    loss, derivative = contrast(rows, targets, temperature, tile_bytes)
+    assert derivative.dtype == torch.bfloat16
     # A logit is off by at most 2^-8 of itself when it is rounded, and about as much before, by
     # the rounding of z: 0.4 nats at the very most, and a weight by as large a share.
-    assert found == pytest.approx(expected, abs=0.4 * s * t)
-    error = (got.double() - gradient).norm() / gradient.norm().clamp_min(s * t / temperature / 50)
+    assert loss == pytest.approx(expected, abs=0.4 * s * t)
+    error = (derivative.double() - gradient).norm() / gradient.norm().clamp_min(
+        s * t / temperature / 50
+    )
     assert error < 0.2
 
 
 def test_tiles_change_nothing_but_the_order_of_sums():
     rows, targets = unit_rows((2, 200, 6), 0).float(), unit_rows((3, 200, 6), 1).float()
-    whole, cut = (contrast(rows, targets, 0.02, tiles) for tiles in (None, TINY_TILES))
-    assert whole[0] == pytest.approx(cut[0], rel=1e-6)
-    torch.testing.assert_close(whole[1], cut[1], rtol=1e-4, atol=1e-5)
+    untiled, cut = (contrast(rows, targets, 0.02, tiles) for tiles in (None, TINY_TILES))
+    assert untiled[0] == pytest.approx(cut[0], rel=1e-6)
+    torch.testing.assert_close(untiled[1], cut[1], rtol=1e-4, atol=1e-5)
 
 
 def test_training_that_has_succeeded_still_gets_its_gradient():
@@ -138,10 +140,10 @@ def test_training_that_has_succeeded_still_gets_its_gradient():
     y = torch.nn.functional.normalize(torch.eye(32)[None] + 0.02, dim=-1).bfloat16()
     rows = (y + 0.1 * unit_rows((1, 32, 32), 0)).bfloat16()
     expected, gradient = reference(rows, y, 0.08)
-    found, got = contrast(rows, y, 0.08)
-    assert found == pytest.approx(expected, rel=0.02)
+    loss, derivative = contrast(rows, y, 0.08)
+    assert loss == pytest.approx(expected, rel=0.02)
     assert expected < 3e-4
-    assert (got.double() - gradient).norm() / gradient.norm() < 0.06
+    assert (derivative.double() - gradient).norm() / gradient.norm() < 0.06
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -36,9 +36,9 @@ def test_unit_gives_the_experts_their_whole_share():
 
 def test_of_one_expert_both_are_the_same():
     base, x = rows(0), rows(1)
-    one = [(0.3, x)]
+    single = [(0.3, x)]
     torch.testing.assert_close(
-        mix_experts([(0.7, base)], one, "unit"), mix_experts([(0.7, base)], one, "eq10")
+        mix_experts([(0.7, base)], single, "unit"), mix_experts([(0.7, base)], single, "eq10")
     )
     torch.testing.assert_close(
         mix_experts([(0.7, base)], [(0.3, 0.9 * x)], "unit"), mix([(0.7, base), (0.3, x)])

@@ -45,7 +45,7 @@ def random_sets(sizes: tuple[int, ...], seed: int = 0) -> list[PseudoSet]:
 
 
 def table_bytes(sets: list[PseudoSet], itemsize: int) -> int:
-    return sum(itemsize * array.size for one in sets for array in (*one.source, *one.target))
+    return sum(itemsize * array.size for pairs in sets for array in (*pairs.source, *pairs.target))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -54,8 +54,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def all_batches(table: PseudoTable, chosen=(0,), size=7, epochs=3) -> list[torch.Tensor]:
     """Copies, because a batch is valid until the next."""
-    made = table.batches(chosen, size, epochs, seeded())
-    return [side.clone() for sides in made for side in sides]
+    drawn = table.batches(chosen, size, epochs, seeded())
+    return [side.clone() for sides in drawn for side in sides]
 
 
 @pytest.mark.parametrize("budget", [None, 0])
@@ -78,8 +78,8 @@ def test_every_row_is_seen_at_most_once_an_epoch_and_no_batch_is_lost(
         assert torch.equal(x[1].argmax(1), (rows + 1) % n)
         assert torch.equal(y[0].argmax(1), (rows + 2) % n)
         epochs[i // (n // batch)] += rows.tolist()
-    for seen in epochs:
-        assert len(seen) == len(set(seen)) == n // batch * batch
+    for epoch in epochs:
+        assert len(epoch) == len(set(epoch)) == n // batch * batch
     assert epochs[0] != epochs[1]
 
 
@@ -108,7 +108,7 @@ def test_streamed_equals_resident(small_windows, batch):
 def test_a_subset_of_a_shared_table_is_a_table_of_that_subset(small_windows, budget, chosen):
     sets = random_sets((150, 70, 190))
     shared = PseudoTable(sets, budget_bytes=budget)
-    alone = PseudoTable([sets[which] for which in chosen])
+    alone = PseudoTable([sets[place] for place in chosen])
     expected = all_batches(alone, range(len(chosen)))
     assert all(map(torch.equal, all_batches(shared, chosen), expected))
     assert shared.rows(chosen) == alone.rows(range(len(chosen)))
@@ -124,20 +124,22 @@ def test_the_generator_decides_the_order():
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.dtype(">f4"), np.float64])
-@pytest.mark.parametrize("wanted", ["exact", "fast"])
-def test_rows_have_unit_norm_whatever_they_were_stored_as(bfloat16, dtype, wanted):
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_rows_have_unit_norm_whatever_they_were_stored_as(bfloat16, dtype, precision):
     scale = 10.0 if dtype == np.float16 else 1e25
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(20, 40))
     rows[:10] *= scale
     rows[10:] /= scale
-    table = PseudoTable([PseudoSet([rows.astype(dtype)], [rows.astype(dtype)])], precision=wanted)
-    assert table.dtype == (torch.bfloat16 if wanted == "fast" else torch.float32)
+    table = PseudoTable(
+        [PseudoSet([rows.astype(dtype)], [rows.astype(dtype)])], precision=precision
+    )
+    assert table.dtype == (torch.bfloat16 if precision == "fast" else torch.float32)
     expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     for x, y in table.batches((0,), 20, 1, seeded()):
         nearest = (x[0].double() @ torch.from_numpy(expected).T).argmax(1)
         # Storage in 16 bits rounds elements by up to 2^-9 of themselves, norms by far less.
-        loose = wanted == "fast" or dtype == np.float16
+        loose = precision == "fast" or dtype == np.float16
         for side in (x, y):
             torch.testing.assert_close(
                 side[0].double(),
@@ -146,7 +148,7 @@ def test_rows_have_unit_norm_whatever_they_were_stored_as(bfloat16, dtype, wante
                 rtol=6e-3 if loose else 1e-4,
             )
             norms = side.double().norm(dim=-1)
-            assert (norms - 1).abs().max() < (2e-3 if wanted == "fast" else 1e-6)
+            assert (norms - 1).abs().max() < (2e-3 if precision == "fast" else 1e-6)
         assert nearest.unique().numel() == 20
 
 
@@ -157,9 +159,9 @@ def test_sets_that_are_announced_and_brought_later(small_windows, budget):
     assert table.size_bytes == table_bytes(sets, 4)
     table.provide(2, sets[2])
     table.provide(0, sets[0])
-    whole = PseudoTable(sets)
+    complete = PseudoTable(sets)
     for chosen in ((0,), (1, 2), (0, 1, 2)):
-        assert all(map(torch.equal, all_batches(table, chosen), all_batches(whole, chosen)))
+        assert all(map(torch.equal, all_batches(table, chosen), all_batches(complete, chosen)))
 
 
 def test_a_row_of_zeros_stays_zero():
@@ -171,8 +173,8 @@ def test_a_row_of_zeros_stays_zero():
 
 def test_size_is_what_is_on_the_device(bfloat16):
     sets = random_sets((10, 30))
-    for wanted, itemsize in (("exact", 4), ("fast", 2)):
-        table = PseudoTable(sets, precision=wanted)
+    for precision_name, itemsize in (("exact", 4), ("fast", 2)):
+        table = PseudoTable(sets, precision=precision_name)
         assert table.size_bytes == table_bytes(sets, itemsize)
         assert sum(side.nbytes for side in table._resident) == table.size_bytes
 

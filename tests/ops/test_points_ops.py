@@ -63,9 +63,9 @@ def test_neighbours_are_those_of_brute_force(m, n, seed, data):
 
 def test_neighbours_in_pieces_are_the_same(monkeypatch):
     queries, points = cloud(40, batch=(2,)), cloud(60, 1, batch=(2,))
-    whole = knn(queries, points, 5)
+    at_once = knn(queries, points, 5)
     monkeypatch.setattr("reactions.ops.points._DISTANCES_AT_ONCE", 500)
-    assert torch.equal(knn(queries, points, 5), whole)
+    assert torch.equal(knn(queries, points, 5), at_once)
 
 
 def test_clouds_of_a_batch_are_treated_for_themselves():
@@ -76,10 +76,10 @@ def test_clouds_of_a_batch_are_treated_for_themselves():
     assert (chosen.shape, rows.shape, groups.shape) == ((2, 2, 7), (2, 2, 7, 4), (2, 2, 7, 4, 3))
     for i in range(2):
         for j in range(2):
-            one = xyz[i, j]
-            assert torch.equal(chosen[i, j], farthest_points(one, 7))
-            assert torch.equal(rows[i, j], knn(one[chosen[i, j]], one, 4))
-            assert torch.equal(groups[i, j], one[rows[i, j]])
+            points = xyz[i, j]
+            assert torch.equal(chosen[i, j], farthest_points(points, 7))
+            assert torch.equal(rows[i, j], knn(points[chosen[i, j]], points, 4))
+            assert torch.equal(groups[i, j], points[rows[i, j]])
 
 
 def test_a_unit_sphere():
@@ -87,8 +87,8 @@ def test_a_unit_sphere():
     scaled = unit_sphere(xyz)
     assert scaled.mean(dim=-2).abs().max() < 1e-4  # float32 at a distance of 100
     np.testing.assert_allclose(scaled.norm(dim=-1).amax(dim=-1), 1, rtol=1e-6)
-    for one, small in zip(xyz, scaled, strict=True):  # shape is kept
-        ratio = torch.pdist(small) / torch.pdist(one)
+    for original, small in zip(xyz, scaled, strict=True):  # shape is kept
+        ratio = torch.pdist(small) / torch.pdist(original)
         np.testing.assert_allclose(ratio, ratio[0].item(), rtol=1e-4)
     with pytest.raises(DataError, match="cannot be scaled"):
         unit_sphere(torch.ones(5, 3))
@@ -112,8 +112,8 @@ GOLDEN = [0, 6, 8, 31, 32, 48, 51, 52, 93, 97]
 
 def test_samples_are_fair():
     points = torch.arange(20.0)[:, None]
-    taken = torch.cat([subsample(points, 5, seed=seed) for seed in range(2000)]).long()
-    counts = torch.bincount(taken.flatten(), minlength=20)
+    samples = torch.cat([subsample(points, 5, seed=seed) for seed in range(2000)]).long()
+    counts = torch.bincount(samples.flatten(), minlength=20)
     # Each is taken in a quarter of 2000 samples; four standard deviations of 19 are 78.
     assert counts.min() > 422
     assert counts.max() < 578

@@ -64,17 +64,17 @@ def products_in_full() -> bool:
     return bool(((x @ torch.eye(64)) == x).all())
 
 
-@pytest.mark.parametrize("asked", ["medium", "high", "highest"])
-def test_a_process_that_asked_for_less_gets_it_back(asked):
-    torch.set_float32_matmul_precision(asked)
+@pytest.mark.parametrize("precision", ["medium", "high", "highest"])
+def test_a_process_that_asked_for_less_gets_it_back(precision):
+    torch.set_float32_matmul_precision(precision)
     try:
         with full_float32():
             assert not torch.backends.cuda.matmul.allow_tf32
             assert products_in_full()
             assert not torch.backends.cudnn.allow_tf32  # on by default
         assert torch.backends.cudnn.allow_tf32
-        assert torch.get_float32_matmul_precision() == asked
-        assert torch.backends.cuda.matmul.allow_tf32 == (asked != "highest")
+        assert torch.get_float32_matmul_precision() == precision
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision != "highest")
     finally:
         torch.set_float32_matmul_precision("highest")
 
@@ -94,12 +94,12 @@ def test_the_last_of_several_workers_turns_it_back():
 
 
 def test_exact_retrieval_keeps_its_bits_whatever_the_process_asked_for(monkeypatch):
-    asked = []
+    precisions = []
     unit = retrieval.unit
     monkeypatch.setattr(
         retrieval,
         "unit",
-        lambda rows: asked.append(torch.get_float32_matmul_precision()) or unit(rows),
+        lambda rows: precisions.append(torch.get_float32_matmul_precision()) or unit(rows),
     )
     torch.set_float32_matmul_precision("medium")
     try:
@@ -107,7 +107,7 @@ def test_exact_retrieval_keeps_its_bits_whatever_the_process_asked_for(monkeypat
         retrieval.soft_retrieve(rows, rows, [rows], temperature=0.1, precision="exact")
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert set(asked) == {"highest"}
+    assert set(precisions) == {"highest"}
 
 
 @pytest.mark.skipif(

@@ -95,8 +95,8 @@ def test_a_stream_that_is_not_waited_for(machine, monkeypatch):
         retrieve()
 
 
-def broken(monkeypatch, what, name):
-    monkeypatch.setattr(what, name, lambda *_: None)
+def broken(monkeypatch, module, name):
+    monkeypatch.setattr(module, name, lambda *_: None)
     with pretend_cuda(monkeypatch):
         retrieve("exact")
 

@@ -17,7 +17,7 @@ def install(monkeypatch, *points):
     entries = metadata.EntryPoints(
         [metadata.EntryPoint(name, value, recipes.GROUP) for name, value in points]
     )
-    monkeypatch.setattr(metadata, "entry_points", lambda **which: entries.select(**which))
+    monkeypatch.setattr(metadata, "entry_points", lambda **selection: entries.select(**selection))
 
 
 def test_one_of_a_package_is_known_by_its_name(monkeypatch):

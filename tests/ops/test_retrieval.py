@@ -67,9 +67,9 @@ def reference(q: np.ndarray, k: np.ndarray, v: np.ndarray, temperature: float) -
     return unit(weights @ unit(v))
 
 
-def error(found: torch.Tensor, expected: np.ndarray) -> float:
+def error(rows: torch.Tensor, expected: np.ndarray) -> float:
     """Relative error of the whole result, as performance figures state it."""
-    return float(np.linalg.norm(found.double().numpy() - expected) / np.linalg.norm(expected))
+    return float(np.linalg.norm(rows.double().numpy() - expected) / np.linalg.norm(expected))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -90,23 +90,23 @@ def test_streamed_matches_float64(precision, n, m, d, tiling, temperature, size,
         k, v = k[np.arange(m) % 3 % m], v[np.arange(m) % 2 % m]
     expected = [reference(q, k, value, temperature) for value in (k, v)]
     q, k, v = q * np.float32(size), k / np.float32(size), v * np.float32(size)
-    found = soft_retrieve(
+    retrieved = soft_retrieve(
         q, k, [k, v], temperature=temperature, tiling=tiling, precision=use(precision)
     )
-    for one, out in zip(expected, found, strict=True):
-        assert error(out, one) < ROUND[precision]
+    for exact, out in zip(expected, retrieved, strict=True):
+        assert error(out, exact) < ROUND[precision]
 
 
 @pytest.mark.parametrize("d", [8, 24, 64, 256, 768, 1024])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_accuracy_by_width_is_what_the_docstring_promises(precision, d):
     q, k, v = clustered(200, d, 0), clustered(3000, d, 1), clustered(3000, d // 2, 2)
-    found = soft_retrieve(
+    retrieved = soft_retrieve(
         q, k, [k, v], temperature=0.01, precision=use(precision), tiling=Tiling(200, 64, 700)
     )
     exact = precision == "exact"
     promised = 5e-6 if exact else FAST_ERROR[getattr(torch, precision)] / d**0.5
-    for value, out in zip((k, v), found, strict=True):
+    for value, out in zip((k, v), retrieved, strict=True):
         assert error(out, reference(q, k, value, 0.01)) < promised
 
 
@@ -118,7 +118,7 @@ def test_the_shift_follows_a_peak_that_no_sample_shows(precision):
     k = unit(rng.normal(size=(5000, 256)))
     chosen = np.array([7, 2501, 4990])
     q = unit(k[chosen] + 0.01 * rng.normal(size=(3, 256)))
-    found = soft_retrieve(
+    retrieved = soft_retrieve(
         q.astype(np.float32),
         k.astype(np.float32),
         [k.astype(np.float32)],
@@ -126,35 +126,35 @@ def test_the_shift_follows_a_peak_that_no_sample_shows(precision):
         precision=use(precision),
         tiling=Tiling(3, 2, 1000),
     )
-    assert error(found[0], reference(q, k, k, 0.01)) < {"exact": 1e-5}.get(precision, 3e-3)
+    assert error(retrieved[0], reference(q, k, k, 0.01)) < {"exact": 1e-5}.get(precision, 3e-3)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_one_set_of_queries_is_held_at_a_time(precision, monkeypatch):
-    held: list[weakref.ref] = []
+    references: list[weakref.ref] = []
     name = "ExactTiles" if precision == "exact" else "ShiftedTiles"
-    made = getattr(retrieval, name)
+    build = getattr(retrieval, name)
 
     def make(*arguments, **options):
-        assert [one for one in held if one() is not None] == []
-        sums = made(*arguments, **options)
-        held.append(weakref.ref(sums))
+        assert [earlier for earlier in references if earlier() is not None] == []
+        sums = build(*arguments, **options)
+        references.append(weakref.ref(sums))
         return sums
 
     precision = use(precision)
     monkeypatch.setattr(retrieval, name, make)
     q, k = clustered(30, 8, 0), clustered(50, 8, 1)
     soft_retrieve(q, k, [k], temperature=0.01, precision=precision, tiling=Tiling(10, 5, 20))
-    assert len(held) == 3
+    assert len(references) == 3
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_results_in_sixteen_bits_are_those_of_float32_rounded(precision):
     q, k = clustered(30, 8, 0), clustered(50, 8, 1)
     precision = use(precision)
-    (whole,) = soft_retrieve(q, k, [k], temperature=0.01, precision=precision)
+    (rounded_from,) = soft_retrieve(q, k, [k], temperature=0.01, precision=precision)
     (half,) = soft_retrieve(q, k, [k], temperature=0.01, precision=precision, dtype=torch.float16)
-    assert torch.equal(half, whole.half())
+    assert torch.equal(half, rounded_from.half())
 
 
 def test_without_the_row_shift_bfloat16_is_far_off(monkeypatch):
@@ -169,8 +169,8 @@ def test_without_the_row_shift_bfloat16_is_far_off(monkeypatch):
     assert error(shifting[0], expected) < 5e-3
     monkeypatch.setattr(retrieval_16bit.ShiftedTiles, "_set_shift", lambda self, rows, shift: None)
     monkeypatch.setattr(retrieval_16bit, "_SLACK", 126.0)
-    still = soft_retrieve(q, k, [k], temperature=0.01, precision="fast")
-    assert error(still[0], expected) > 3 * error(shifting[0], expected)
+    fixed_shift = soft_retrieve(q, k, [k], temperature=0.01, precision="fast")
+    assert error(fixed_shift[0], expected) > 3 * error(shifting[0], expected)
 
 
 def test_fast_really_is_16_bits():
@@ -230,9 +230,9 @@ def test_a_query_that_is_no_number_spoils_no_other(precision):
     q, k = clustered(30, 24, 0), clustered(90, 24, 1)
     expected = np.delete(reference(q, k, k, 0.01), [3, 7], axis=0)
     q[3], q[7, 2] = np.nan, np.inf
-    (found,) = soft_retrieve(q, k, [k], temperature=0.01, precision=use(precision))
-    assert found[[3, 7]].isnan().all()
-    assert error(found[[row not in (3, 7) for row in range(30)]], expected) < ROUND[precision]
+    (retrieved,) = soft_retrieve(q, k, [k], temperature=0.01, precision=use(precision))
+    assert retrieved[[3, 7]].isnan().all()
+    assert error(retrieved[[row not in (3, 7) for row in range(30)]], expected) < ROUND[precision]
 
 
 def test_inputs_are_left_alone():
@@ -267,14 +267,14 @@ def test_mismatched_shapes_are_refused():
 
 def test_progress_reaches_the_end_and_may_stop_the_work():
     k = clustered(50, 8, 1)
-    seen: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     tiling = Tiling(20, 10, 30)
     soft_retrieve(
-        k, k, [k], temperature=0.01, tiling=tiling, progress=lambda *done: seen.append(done)
+        k, k, [k], temperature=0.01, tiling=tiling, progress=lambda *done: reports.append(done)
     )
-    assert seen == sorted(seen)
-    assert seen[-1] == (2500, 2500)
-    assert len(seen) == 6  # three sets of queries, two tiles of keys
+    assert reports == sorted(reports)
+    assert reports[-1] == (2500, 2500)
+    assert len(reports) == 6  # three sets of queries, two tiles of keys
 
     def stop(done, total):
         raise KeyboardInterrupt

@@ -20,8 +20,8 @@ def test_errors_are_within_what_is_promised(name, d, rows_in, cuda):
     v = unit(np.random.default_rng(3).normal(size=(M, 96)) + 0.5).astype(rows_in)
     for temperature in TEMPERATURES:
         tiling = Tiling(query_rows=N, block_rows=N // 2, key_rows=M // 3)
-        found = soft_retrieve(q, k, [k, v], temperature=temperature, device=cuda, tiling=tiling)
-        for value, out in zip((k, v), found, strict=True):
+        retrieved = soft_retrieve(q, k, [k, v], temperature=temperature, device=cuda, tiling=tiling)
+        for value, out in zip((k, v), retrieved, strict=True):
             expected = reference(q, k, value, temperature)
             apart = np.linalg.norm(out.double().numpy() - expected, axis=1)
             promised = FAST_ERROR[torch.float16] / min(d, value.shape[1]) ** 0.5
@@ -38,8 +38,10 @@ def test_errors_are_within_what_is_promised(name, d, rows_in, cuda):
 def test_tiny_temperatures_in_single_precision(temperature, promised, cuda):
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     precision = "fast" if temperature < MIN_FAST_TEMPERATURE else "exact"
-    (found,) = soft_retrieve(q, k, [k], temperature=temperature, device=cuda, precision=precision)
-    apart = found.double().numpy() - reference(q, k, k, temperature)
+    (retrieved,) = soft_retrieve(
+        q, k, [k], temperature=temperature, device=cuda, precision=precision
+    )
+    apart = retrieved.double().numpy() - reference(q, k, k, temperature)
     assert np.linalg.norm(apart) / N**0.5 < promised
 
 
@@ -56,8 +58,8 @@ def test_keys_that_weigh_next_to_nothing_beside_a_dominating_one(octaves, lost, 
     v = np.tile([[0.0, 1.0]], (m, 1))
     v[0] = [1.0, 0.0]
     q, k, v = (rows.astype(np.float32) for rows in (k[:1], k, v))
-    (found,) = soft_retrieve(q, k, [v], temperature=1 / 100, device=cuda)
-    share = float(found[0, 1])
+    (row_s,) = soft_retrieve(q, k, [v], temperature=1 / 100, device=cuda)
+    share = float(row_s[0, 1])
     expected = m * 2.0**-octaves
     assert share == (0.0 if lost else pytest.approx(expected, rel=0.3))
     assert abs(share - expected) < m * 2.0**-29

@@ -23,13 +23,15 @@ def in_tiles(q, k, values, *, share=1e-3, tile=400, block=25, scale=SCALE):
         rows = slice(start, start + tile)
         tiles.add(start, k[rows], [value[rows] for value in values])
     exactly, again = tiles._exactly, []
-    tiles._exactly = lambda which, index: again.append(len(which)) or exactly(which, index)
+    tiles._exactly = lambda uncertain, index: (
+        again.append(len(uncertain)) or exactly(uncertain, index)
+    )
     means = tiles.means()
     return [torch.nn.functional.normalize(mean).double().numpy() for mean in means], sum(again)
 
 
-def errors(found, expected):
-    rows = np.linalg.norm(found - expected, axis=1)
+def errors(retrieved, expected):
+    rows = np.linalg.norm(retrieved - expected, axis=1)
     return np.linalg.norm(rows) / len(rows) ** 0.5, rows.max()
 
 
@@ -41,8 +43,8 @@ def test_errors_are_within_the_bounds_whatever_the_data(name, d):
     for temperature in (1 / 20, 1 / 100, 1 / 200):
         for share in (2.0**-10, 2.0**-16):
             scale = SCALE / 100 / temperature
-            found, _ = in_tiles(q, k, [k, v], share=share, scale=scale)
-            for value, out in zip((k, v), found, strict=True):
+            retrieved, _ = in_tiles(q, k, [k, v], share=share, scale=scale)
+            for value, out in zip((k, v), retrieved, strict=True):
                 column, row = errors(out, reference(q, k, value, temperature))
                 assert column < COLUMN_ERROR
                 assert row < 3 * ROW_ERROR  # three times what is expected
@@ -51,9 +53,9 @@ def test_errors_are_within_the_bounds_whatever_the_data(name, d):
 def test_a_threshold_that_is_too_high_is_found_out(monkeypatch):
     monkeypatch.setattr(retrieval_sampled, "_MOST", 1.0)
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
-    (found,), again = in_tiles(q, k, [k], share=0.2)
+    (retrieved,), again = in_tiles(q, k, [k], share=0.2)
     assert again == len(q)
-    assert errors(found, reference(q, k, k, 1 / 100))[0] < 1e-5
+    assert errors(retrieved, reference(q, k, k, 1 / 100))[0] < 1e-5
 
 
 def test_what_is_drawn_is_right_on_average(monkeypatch):
@@ -65,9 +67,9 @@ def test_what_is_drawn_is_right_on_average(monkeypatch):
     draws = []
     for seed in range(64):
         monkeypatch.setattr(retrieval_sampled, "_SEED", seed)
-        ((found,), again) = in_tiles(q, k, [k], share=0.01, scale=SCALE / 5)
+        ((retrieved,), again) = in_tiles(q, k, [k], share=0.01, scale=SCALE / 5)
         assert again == 0
-        draws.append(found)
+        draws.append(retrieved)
     single = np.mean([errors(draw, expected)[0] for draw in draws])
     # Errors that are independent from draw to draw shrink by the root of their number.
     assert errors(unit(np.mean(draws, axis=0)), expected)[0] < single / 5
@@ -75,56 +77,56 @@ def test_what_is_drawn_is_right_on_average(monkeypatch):
 
 
 def test_the_estimate_of_the_error_is_one(monkeypatch):
-    seen = []
+    estimates = []
 
     class Sums(SampledTiles):
         def means(self):
-            seen.append((self._variance.sqrt() / self.total).square().mean().sqrt())
+            estimates.append((self._variance.sqrt() / self.total).square().mean().sqrt())
             return super().means()
 
     monkeypatch.setattr(retrieval_sampled, "COLUMN_ERROR", 1.0)
     monkeypatch.setattr(retrieval_sampled, "ROW_ERROR", 1.0)
     monkeypatch.setitem(globals(), "SampledTiles", Sums)
     q, k = (rows.astype(np.float32) for rows in hard("duplicates", 64))
-    ((found,), _) = in_tiles(q, k, [k], share=0.003, scale=SCALE / 5)
-    measured = errors(found, reference(q, k, k, 1 / 20))[0]
+    ((retrieved,), _) = in_tiles(q, k, [k], share=0.003, scale=SCALE / 5)
+    measured = errors(retrieved, reference(q, k, k, 1 / 20))[0]
     # A bound: rows in a cone have less to lose, as what is off along their mean does not count.
-    assert 0.1 * float(seen[0]) < measured < 1.5 * float(seen[0])
+    assert 0.1 * float(estimates[0]) < measured < 1.5 * float(estimates[0])
 
 
 def test_lanes_merge_the_estimate_of_the_error():
     q, k = (torch.from_numpy(rows).float() for rows in hard("near duplicates", 64))
     tiling = Tiling(query_rows=len(q), block_rows=25, key_rows=M // 2)
-    one = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
-    other = one.another()
-    for first, lane in [(0, one), (M // 2, other)]:
+    sums = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
+    other = sums.another()
+    for first, lane in [(0, sums), (M // 2, other)]:
         rows = slice(first, first + M // 2)
         lane.add(first, k[rows], [k[rows]])
     other.move(slice(None), other.unit + 3)
     expected = (
-        one._variance / 4**3 + other._variance,
-        torch.maximum(one._largest / 2**3, other._largest),
+        sums._variance / 4**3 + other._variance,
+        torch.maximum(sums._largest / 2**3, other._largest),
     )
-    assert all(lane._variance.max() > 0 for lane in (one, other))
-    one.merge(other)
-    for found, value in zip((one._variance, one._largest), expected, strict=True):
-        torch.testing.assert_close(found, value, rtol=1e-5, atol=0)
+    assert all(lane._variance.max() > 0 for lane in (sums, other))
+    sums.merge(other)
+    for actual, value in zip((sums._variance, sums._largest), expected, strict=True):
+        torch.testing.assert_close(actual, value, rtol=1e-5, atol=0)
     # Where nothing else is known, the lane with the higher thresholds has the say.
-    third = one.another()
-    third._largest += 2 * one._largest.max()
-    one.merge(third)
-    assert torch.equal(one._largest, third._largest)
+    third = sums.another()
+    third._largest += 2 * sums._largest.max()
+    sums.merge(third)
+    assert torch.equal(sums._largest, third._largest)
 
 
 def test_each_key_has_a_random_number_of_its_own():
     q, k = (torch.from_numpy(rows).float() for rows in hard("near duplicates", 64))
     tiling = Tiling(query_rows=len(q), block_rows=25, key_rows=M // 2)
-    one = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
-    same, other = one.another(), one.another()
-    for first, lane in [(0, one), (0, same), (M // 2, other)]:
+    sums = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
+    same, other = sums.another(), sums.another()
+    for first, lane in [(0, sums), (0, same), (M // 2, other)]:
         lane.add(first, k[: M // 2], [k[: M // 2]])
-    assert torch.equal(one.total, same.total)
-    assert not torch.equal(one.total, other.total)
+    assert torch.equal(sums.total, same.total)
+    assert not torch.equal(sums.total, other.total)
 
 
 @pytest.mark.parametrize("name", ["near duplicates", "opposite", "isotropic noise"])
@@ -155,10 +157,10 @@ def test_rows_of_no_norm_and_of_no_number_come_out_as_in_full_products(of, row):
     if of != "neither":
         k, v = k.copy(), np.ones((M, 40), np.float32)
         (k if of == "keys" else v)[row] = np.nan
-    found, _ = in_tiles(q, k, [v, k])
+    retrieved, _ = in_tiles(q, k, [v, k])
     expected = soft_retrieve(q, k, [v, k], temperature=1 / 100, precision="exact")
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other.numpy(), atol=2e-2)
+    for approximate, other in zip(retrieved, expected, strict=True):
+        np.testing.assert_allclose(approximate, other.numpy(), atol=2e-2)
 
 
 @pytest.mark.parametrize("tile", [16, 400])
@@ -175,8 +177,8 @@ def test_a_key_that_weighs_much_is_never_lost(tile):
     for first, other in [(0, place) for place in range(1, 16)] + [(0, 900), (900, 0), (899, 900)]:
         keys = k.copy()
         keys[first], keys[other] = q[0], second
-        (found,), again = in_tiles(q, keys, [v], tile=tile)
-        assert errors(found, reference(q, keys, v, 1 / 100))[0] < COLUMN_ERROR
+        (retrieved,), again = in_tiles(q, keys, [v], tile=tile)
+        assert errors(retrieved, reference(q, keys, v, 1 / 100))[0] < COLUMN_ERROR
         assert again == 0
 
 
@@ -187,8 +189,8 @@ def test_keys_in_the_order_of_their_classes_need_no_second_pass(order):
     k = unit(centres[np.arange(M) // 40] + 0.7 * rng.normal(size=(M, 64))).astype(np.float32)
     of = {"first": 0, "last": 29, "between": 11}[order]
     q = unit(centres[of] + 0.3 * rng.normal(size=(50, 64))).astype(np.float32)
-    (found,), again = in_tiles(q, k, [k], share=2.0**-14, tile=32)
-    assert errors(found, reference(q, k, k, 1 / 100))[0] < COLUMN_ERROR
+    (retrieved,), again = in_tiles(q, k, [k], share=2.0**-14, tile=32)
+    assert errors(retrieved, reference(q, k, k, 1 / 100))[0] < COLUMN_ERROR
     assert again == 0
 
 
@@ -197,8 +199,8 @@ def test_a_key_far_above_all_others_overflows_nothing():
     rng = np.random.default_rng(0)
     k = unit(rng.normal(size=(3 * M, 256))).astype(np.float32)
     places = rng.integers(0, len(k), 50)
-    (found,), again = in_tiles(k[places], k, [k], tile=64)
-    assert errors(found, k[places])[0] < 1e-4
+    (retrieved,), again = in_tiles(k[places], k, [k], tile=64)
+    assert errors(retrieved, k[places])[0] < 1e-4
     assert again == 0
 
 
@@ -227,13 +229,13 @@ def shares(monkeypatch):
 
 def test_fast_draws_where_that_pays(shares):
     q, k, v = clustered(256, 300, 1), clustered(6000, 300, 2), clustered(6000, 48, 3)
-    found = soft_retrieve(q, k, [k, v], temperature=1 / 100)
+    retrieved = soft_retrieve(q, k, [k, v], temperature=1 / 100)
     assert shares.pop() is not None
-    for value, out in zip((k, v), found, strict=True):
+    for value, out in zip((k, v), retrieved, strict=True):
         column, _ = errors(out.double().numpy(), reference(q, k, value, 1 / 100))
         assert 1e-5 < column < COLUMN_ERROR
     (alone,) = soft_retrieve(q, k, [v], temperature=1 / 100)
-    assert torch.equal(alone, found[1])
+    assert torch.equal(alone, retrieved[1])
 
 
 def test_short_means_take_finer_thresholds():
@@ -254,10 +256,10 @@ def test_short_means_take_finer_thresholds():
 )
 def test_fast_is_exact_where_drawing_does_not_pay(shares, n, m, d, temperature, why):
     q, k, v = clustered(n, d, 1), clustered(m, d, 2), clustered(m, 20, 3)
-    (found,) = soft_retrieve(q, k, [v], temperature=temperature)
+    (retrieved,) = soft_retrieve(q, k, [v], temperature=temperature)
     (exact,) = soft_retrieve(q, k, [v], temperature=temperature, precision="exact")
     assert shares == [None], why
-    assert torch.equal(found, exact)
+    assert torch.equal(retrieved, exact)
 
 
 def test_exact_never_draws_and_neither_do_tiny_temperatures(shares):

@@ -91,8 +91,8 @@ def exact(q, rows=4):
 def test_lanes_are_no_more_than_tiles():
     """One without a tile would hold its rows relative to 1: of e^-10,000 nothing would be left."""
     k = unit(np.random.default_rng(0).normal(size=(30, 8)) + 4).astype(np.float32)
-    (found,) = soft_retrieve(-k, k, [k], temperature=1e-4, tiling=Tiling(30, 30, 16, 192))
-    np.testing.assert_allclose(found, reference(-k, k, k, 1e-4), atol=1e-3)
+    (retrieved,) = soft_retrieve(-k, k, [k], temperature=1e-4, tiling=Tiling(30, 30, 16, 192))
+    np.testing.assert_allclose(retrieved, reference(-k, k, k, 1e-4), atol=1e-3)
 
 
 def test_lanes_of_units_far_apart_lose_nothing():
@@ -108,32 +108,32 @@ def test_lanes_of_units_far_apart_lose_nothing():
 
 
 def test_lanes_share_the_threads_of_torch(four_threads, monkeypatch):
-    seen = set()
+    lanes = set()
 
     def add(self, first, keys, values):
-        seen.add((threading.get_ident(), torch.get_num_threads()))
+        lanes.add((threading.get_ident(), torch.get_num_threads()))
 
     monkeypatch.setattr(ExactTiles, "add", add)
     k = np.ones((400, 8), np.float32)
     sum_up(exact(k), [k, k], Tiling(40, 40, 1, 2), torch.device("cpu"))
-    assert len(seen) == 2
-    assert {threads for _, threads in seen} == {2}
+    assert len(lanes) == 2
+    assert {threads for _, threads in lanes} == {2}
 
 
 def test_threads_that_torch_sees_first_amid_a_retrieval_keep_its_setting(four_threads):
     k = np.ones((40, 8), np.float32)
-    seen = []
+    threads_of_torch = []
 
     def progress(rows):
         with ThreadPoolExecutor(1) as first_seen:
-            seen.append(first_seen.submit(torch.get_num_threads).result())
+            threads_of_torch.append(first_seen.submit(torch.get_num_threads).result())
             tiling = Tiling(4, 4, 10, 2)
             first_seen.submit(soft_retrieve, k, k, [k], temperature=1, tiling=tiling).result()
-            seen.append(first_seen.submit(torch.get_num_threads).result())
+            threads_of_torch.append(first_seen.submit(torch.get_num_threads).result())
 
     sum_up(exact(k), [k, k], Tiling(40, 40, 10, 4), torch.device("cpu"), progress)
     progress(40)
-    assert set(seen) == {4}
+    assert set(threads_of_torch) == {4}
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
@@ -143,9 +143,9 @@ def test_lanes_take_over_the_mode_of_autograd(mode, precision, four_threads):
     (expected,) = soft_retrieve(q, k, [k], **options)
     with mode():
         k.requires_grad_()
-        (found,) = soft_retrieve(q, k, [k], **options)
-    assert torch.equal(found, expected)
-    assert not found.requires_grad
+        (retrieved,) = soft_retrieve(q, k, [k], **options)
+    assert torch.equal(retrieved, expected)
+    assert not retrieved.requires_grad
 
 
 @pytest.mark.parametrize("failing", [0, 3, "progress"])
@@ -171,8 +171,8 @@ def test_an_error_of_a_lane_is_raised_and_ends_the_others(failing, four_threads,
 
 def test_progress_counts_the_tiles_of_all_lanes(four_threads):
     k = np.ones((40, 8), np.float32)
-    seen = []
-    sum_up(exact(k), [k, k], Tiling(40, 40, 3, 4), torch.device("cpu"), seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 40
-    assert len(seen) == 14  # tiles
+    reports = []
+    sum_up(exact(k), [k, k], Tiling(40, 40, 3, 4), torch.device("cpu"), reports.append)
+    assert reports == sorted(reports)
+    assert reports[-1] == 40
+    assert len(reports) == 14  # tiles

@@ -37,10 +37,10 @@ def test_tiles_fit_the_budget(n, m, dim, widths, memory, cuda, cached, threads):
     if cached and not cuda:
         assert tiling.block_rows * tiling.key_rows * 4 <= 4 << 20
     # fp32 logits and the 16-bit weights made of them; sums and queries; the tile of keys.
-    held = tiling.block_rows * tiling.key_rows * 6 + tiling.query_rows * 4 * sum(widths)
-    held += tiling.key_rows * (dim + sum(widths)) * (4 + 4 + 4)
-    held = tiling.lanes * held + tiling.query_rows * 6 * dim
-    assert held <= memory
+    needed = tiling.block_rows * tiling.key_rows * 6 + tiling.query_rows * 4 * sum(widths)
+    needed += tiling.key_rows * (dim + sum(widths)) * (4 + 4 + 4)
+    needed = tiling.lanes * needed + tiling.query_rows * 6 * dim
+    assert needed <= memory
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_matrix_named_twice_is_read_once():
     tiles = list(stream_tiles([matrix, matrix], 4, torch.device("cpu")))
     assert [start for start, _ in tiles] == [0, 4, 8]
     assert [len(rows) for _, (rows, _) in tiles] == [4, 4, 2]
-    assert all(one is other for _, (one, other) in tiles)
+    assert all(first is other for _, (first, other) in tiles)
     assert len(reads) == 3
 
 
@@ -99,8 +99,8 @@ def test_lanes_read_each_tile_once(make):
         for tile in stream_tiles([make(rows)], 2, torch.device("cpu"), first=lane, every=3)
     ]
     assert [start for start, _ in tiles] == [0, 6, 2, 8, 4, 10]
-    whole = torch.cat([part for _, (part,) in sorted(tiles, key=lambda tile: tile[0])])
-    assert torch.equal(whole, torch.from_numpy(rows))
+    joined = torch.cat([part for _, (part,) in sorted(tiles, key=lambda tile: tile[0])])
+    assert torch.equal(joined, torch.from_numpy(rows))
     assert not list(stream_tiles([make(rows)], 20, torch.device("cpu"), first=1, every=2))
 
 

@@ -57,9 +57,9 @@ def by_autograd(
     return loss.item(), {name: module.layers.get_parameter(name).grad for name in TRAINED}
 
 
-def distance(found: Tensor, expected: Tensor) -> float:
+def distance(actual: Tensor, expected: Tensor) -> float:
     """Relative error in norm."""
-    return float((found.double() - expected).norm() / expected.norm().clamp_min(1e-12))
+    return float((actual.double() - expected).norm() / expected.norm().clamp_min(1e-12))
 
 
 @given(
@@ -129,9 +129,9 @@ def test_running_statistics_are_those_of_batch_norm():
         trainer = trainer or trainer_of(projector, x, y)
         trainer.backward(x, y)
         module(x.flatten(0, 1))  # the rows of all modalities together
-    found, expected = projector.state(), module.state()
+    statistics, expected = projector.state(), module.state()
     for name in STATISTICS:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(statistics[name], expected[name], rtol=1e-5, atol=1e-6)
     # Nothing was updated, so at inference both are the same function; and statistics matter:
     rows = batch(3, 2, 40, 16, 24, 9)[0].flatten(0, 1)
     torch.testing.assert_close(projector.eval()(rows), module.eval()(rows), rtol=0, atol=1e-5)
@@ -145,10 +145,10 @@ def test_bfloat16_keeps_statistics_in_float32():
     trainer_of(projector, x, y, dtype=torch.bfloat16).backward(x.bfloat16(), y.bfloat16())
     module(x.flatten(0, 1))
     for name in STATISTICS:
-        found = projector.state()[name]
-        assert found.dtype == torch.float32
+        statistics = projector.state()[name]
+        assert statistics.dtype == torch.float32
         # The rows were rounded to 8 bits, their mean and variance were not.
-        torch.testing.assert_close(found, module.state()[name], rtol=1e-2, atol=1e-3)
+        torch.testing.assert_close(statistics, module.state()[name], rtol=1e-2, atol=1e-3)
 
 
 def test_steps_are_adams():

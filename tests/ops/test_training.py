@@ -94,22 +94,22 @@ def test_learns_a_linear_map():
     assert (nearest == np.arange(100)).mean() > 0.8
 
 
-@pytest.mark.parametrize("wanted", ["exact", "fast"])
-def test_same_seed_same_projector_other_seed_another(bfloat16, wanted):
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_same_seed_same_projector_other_seed_another(bfloat16, precision):
     sets = rotation_sets((200,))
-    runs = [fit(sets, replace(SETTINGS, seed=s), precision=wanted)[0].state() for s in (0, 0, 1)]
+    runs = [fit(sets, replace(SETTINGS, seed=s), precision=precision)[0].state() for s in (0, 0, 1)]
     first, again, other = runs
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not torch.equal(first["0.weight"], other["0.weight"])
 
 
-@pytest.mark.parametrize("wanted", ["exact", "fast"])
-def test_streaming_windows_give_the_resident_result(bfloat16, monkeypatch, wanted):
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_streaming_windows_give_the_resident_result(bfloat16, monkeypatch, precision):
     monkeypatch.setattr(pairs, "BLOCK_ROWS", 16)
     monkeypatch.setattr(pairs, "WINDOW_ROWS", 64)
     sets = rotation_sets((150, 90))
-    resident, history = fit(sets, SETTINGS, precision=wanted)
-    streamed, other = fit(sets, SETTINGS, precision=wanted, resident=False)
+    resident, history = fit(sets, SETTINGS, precision=precision)
+    streamed, other = fit(sets, SETTINGS, precision=precision, resident=False)
     assert history == other
     assert all(torch.equal(resident.state()[k], v) for k, v in streamed.state().items())
 
@@ -143,8 +143,8 @@ def test_fast_has_the_loss_curve_and_the_retrieval_score_of_exact(bfloat16):
         hidden_dim=64, temperature=1 / 50, batch_size=128, epochs=12, seed=3
     )
     scores, curves = [], []
-    for wanted in ("exact", "fast"):
-        projector, history = fit(sets, settings, precision=wanted)
+    for precision_name in ("exact", "fast"):
+        projector, history = fit(sets, settings, precision=precision_name)
         curves.append(history)
         scores.append(recall_at_1(projector, source[:, 768:], target[:, 768:]))
     exact, fast = np.array(curves)
@@ -183,31 +183,35 @@ def test_each_epochs_loss_is_reported_and_in_long_epochs_that_of_every_few_steps
     settings = replace(SETTINGS, batch_size=20, epochs=2)
 
     def points(n: int) -> tuple[list[tuple[str, float, int]], list[float]]:
-        seen: list[tuple[str, float, int]] = []
-        _, history = fit(rotation_sets((n,)), settings, measure=lambda *point: seen.append(point))
-        return seen, history
+        measured: list[tuple[str, float, int]] = []
+        _, history = fit(
+            rotation_sets((n,)), settings, measure=lambda *point: measured.append(point)
+        )
+        return measured, history
 
-    seen, history = points(140)
-    assert seen == [("loss", history[0], 1), ("loss", history[1], 2)]
+    measured, history = points(140)
+    assert measured == [("loss", history[0], 1), ("loss", history[1], 2)]
     monkeypatch.setattr("reactions.ops.fit.LOSS_EVERY_STEPS", 3)
-    seen, again = points(140)  # 7 steps: two of 3, and one that counts in the epoch's alone
+    measured, again = points(140)  # 7 steps: two of 3, and one that counts in the epoch's alone
     assert again == history
-    assert [(name, at) for name, _, at in seen] == [
+    assert [(name, at) for name, _, at in measured] == [
         *[("loss by step", 3), ("loss by step", 6), ("loss", 1)],
         *[("loss by step", 10), ("loss by step", 13), ("loss", 2)],
     ]
-    assert seen[0][1] > seen[1][1] > seen[3][1]  # the loss falls
-    seen, history = points(120)
-    assert np.mean([value for name, value, at in seen if at in (3, 6)]) == pytest.approx(history[0])
+    assert measured[0][1] > measured[1][1] > measured[3][1]  # the loss falls
+    measured, history = points(120)
+    assert np.mean([value for name, value, at in measured if at in (3, 6)]) == pytest.approx(
+        history[0]
+    )
     assert [name for name, _, _ in points(100)[0]] == ["loss", "loss"]  # 5 steps: a short epoch
 
 
-@pytest.mark.parametrize("wanted", ["exact", "fast"])
-def test_divergence_is_an_error_not_a_result(bfloat16, wanted):
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_divergence_is_an_error_not_a_result(bfloat16, precision):
     sets = rotation_sets((80,))
     bad = PseudoSet([np.full((80, 8), np.nan, np.float32)] * 3, sets[0].target)
     with pytest.raises(DataError, match="not finite"):
-        fit([bad], SETTINGS, precision=wanted)
+        fit([bad], SETTINGS, precision=precision)
 
 
 def test_stopping_a_streamed_run_stops_its_thread(monkeypatch):
@@ -222,8 +226,8 @@ def test_stopping_a_streamed_run_stops_its_thread(monkeypatch):
     assert not [t for t in threading.enumerate() if t.name.startswith("window")]
 
 
-@pytest.mark.parametrize(("least", "seen"), [(0.0, 2), (1e30, 1)])
-def test_small_steps_are_left_to_one_thread(monkeypatch, least, seen):
+@pytest.mark.parametrize(("least", "threads_used"), [(0.0, 2), (1e30, 1)])
+def test_small_steps_are_left_to_one_thread(monkeypatch, least, threads_used):
     threads = []
     monkeypatch.setattr("reactions.ops.threads.LEAST_FLOPS_FOR_THREADS", least)
     before = torch.get_num_threads()
@@ -234,7 +238,7 @@ def test_small_steps_are_left_to_one_thread(monkeypatch, least, seen):
             SETTINGS,
             progress=lambda done, total: threads.append(torch.get_num_threads()),
         )
-        assert set(threads) == {seen}
+        assert set(threads) == {threads_used}
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -83,32 +83,32 @@ def test_few_pairs_are_looked_at_closely(monkeypatch):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(300, 32))
     near = [rows + 0.2 * rng.normal(size=rows.shape) for _ in range(2)]
-    made = [torch.from_numpy(x / np.linalg.norm(x, axis=1)[:, None]).float() for x in near]
+    stored = [torch.from_numpy(x / np.linalg.norm(x, axis=1)[:, None]).float() for x in near]
     weights = np.array([[1 - t, t] for t in np.linspace(0, 1, 11)])
-    norms = np.sqrt(np.einsum("va,nab,vb->vn", weights, gram(made), weights))
-    one = WeightedRows(made, weights, norms)
+    norms = np.sqrt(np.einsum("va,nab,vb->vn", weights, gram(stored), weights))
+    weighted = WeightedRows(stored, weights, norms)
     cells = np.array([(i, j) for i in range(11) for j in range(11)])
-    count_above(one, one, cells, (np.arange(300),) * 2, margin=-1e-6, rounding=3e-7)
+    count_above(weighted, weighted, cells, (np.arange(300),) * 2, margin=-1e-6, rounding=3e-7)
     assert sum(looked) < 300 * 300 / 20
 
 
-@pytest.mark.parametrize("asked", ["medium", "highest"])
-def test_products_are_float32_whatever_the_process_asked_for(asked, monkeypatch):
-    seen = []
+@pytest.mark.parametrize("precision", ["medium", "highest"])
+def test_products_are_float32_whatever_the_process_asked_for(precision, monkeypatch):
+    precisions = []
     values = module._Scores.values
 
     def looked(self, answers, products):
-        seen.append(torch.get_float32_matmul_precision())
+        precisions.append(torch.get_float32_matmul_precision())
         return values(self, answers, products)
 
     monkeypatch.setattr(module._Scores, "values", looked)
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(asked)
+    torch.set_float32_matmul_precision(precision)
     try:
         queries = side(40, 6, 2, 3, seed=1)
         pairs = np.arange(40), np.arange(40)
         count_above(queries, queries, np.array([(0, 0)]), pairs, margin=-1e-6, rounding=3e-7)
-        assert torch.get_float32_matmul_precision() == asked
+        assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision(before)
-    assert set(seen) == {"highest"}
+    assert set(precisions) == {"highest"}

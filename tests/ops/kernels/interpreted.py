@@ -27,9 +27,9 @@ CASES = [
 def agrees(operation, *arguments):
     """Try Triton's way, as a GPU does, within the tolerance that it is held to there."""
 
-    def eager(*given):
+    def eager(*values):
         # Sums of 16-bit weights come out in 16 bits on a CPU, in float32 on a GPU.
-        out = operation.eager(*given)
+        out = operation.eager(*values)
         return out if operation is WEIGHTS else tuple(x.float() for x in out)
 
     alone = replace(operation, eager=eager, others={"triton": operation.others["triton"]})
@@ -73,8 +73,8 @@ def test_gradients(sources, rows, t, n, first, dtype):
     weights = logits_of(sources, rows, t, n, dtype).exp2_()
     draw = torch.Generator().manual_seed(2)
     # Slices of larger tensors, as in training.
-    whole = torch.rand(sources, n + 1, t, generator=draw).to(dtype)
-    per_row, match = whole[:, :rows], whole.transpose(1, 2)[:, :, :rows]
+    joint = torch.rand(sources, n + 1, t, generator=draw).to(dtype)
+    per_row, match = joint[:, :rows], joint.transpose(1, 2)[:, :, :rows]
     per_column = torch.rand(sources, t, n, generator=draw).to(dtype)
     scratch = torch.empty_like(weights)
     agrees(LOGIT_GRADIENTS, weights, per_row, per_column, match, first, scratch)

@@ -25,10 +25,10 @@ def python(*arguments, **variables):
 
 def test_they_give_what_the_eager_code_gives():
     cases = str(Path(__file__).with_name("interpreted.py"))
-    done = python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", cases, TRITON_INTERPRET="1")
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    run = python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", cases, TRITON_INTERPRET="1")
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert " passed" in run.stdout
+    assert "skipped" not in run.stdout
 
 
 COMPILES = """
@@ -70,6 +70,6 @@ for kernel, pointers, constants in kinds:
 
 def test_kernels_compile_for_two_generations_of_gpus(tmp_path):
     """Ahead of time, with the assembler that Triton brings: no GPU is asked."""
-    done = python("-c", COMPILES, TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.splitlines()) == 6
+    run = python("-c", COMPILES, TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert len(run.stdout.splitlines()) == 6

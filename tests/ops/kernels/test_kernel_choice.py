@@ -113,9 +113,9 @@ def test_what_16_bits_may_be_apart_float32_may_not(watch, place):
     rounding = watch.prepare("fast", lambda x: (2 * x * (1 + 2.0**-12),))
     operation = Operation("doubling", watch.way("eager", doubled), {"fast": rounding}, apart=1e-3)
     for dtype, left_out in ((torch.float16, set()), (torch.float32, {"fast"})):
-        trial, made = tried(operation, [X.to(dtype)], place.seconds)
+        trial, timed = tried(operation, [X.to(dtype)], place.seconds)
         assert set(trial.left_out) == left_out
-        assert set(made) == {"eager", "fast"} - left_out
+        assert set(timed) == {"eager", "fast"} - left_out
         chosen(operation, [X.to(dtype)], place)
     names = [name for name in place.choices.all() if "doubling" in name]
     assert sorted(name.split(", ")[1] for name in names) == ["float16", "float32"]
@@ -155,12 +155,12 @@ def test_a_damaged_file_of_choices_is_made_anew(operation, place, text):
     assert json.loads(place.choices.path.read_text())["format"] == 1
 
 
-@pytest.mark.parametrize("kept", ["of a later version", "broken", 3, None])
-def test_a_kept_way_that_does_not_run_is_tried_again(operation, place, watch, kept):
+@pytest.mark.parametrize("fastest", ["of a later version", "broken", 3, None])
+def test_a_kept_way_that_does_not_run_is_tried_again(operation, place, watch, fastest):
     chosen(operation, [X], place)
     text = json.dumps(json.loads(place.choices.path.read_text()))
     place.choices.path.write_text(
-        text.replace('"fastest": "fast"', f'"fastest": {json.dumps(kept)}')
+        text.replace('"fastest": "fast"', f'"fastest": {json.dumps(fastest)}')
     )
     watch.calls.clear()
     chosen(operation, [X], place)(X)
@@ -254,6 +254,6 @@ def test_retrieval_and_training_compute_in_the_chosen_ways(monkeypatch):
         x = torch.randn(16, 16, device="cuda:0")
         engine.gradient(x, torch.nn.functional.normalize(x, dim=1).bfloat16().view(2, 8, 16))
     assert all(counted.values())
-    kept = json.loads(kind(seconds).choices.path.read_text())["choices"]
-    assert {entry["fastest"] for entry in kept.values()} == {"torch.compile"}
-    assert len(kept) == len(OPERATIONS)
+    choices = json.loads(kind(seconds).choices.path.read_text())["choices"]
+    assert {entry["fastest"] for entry in choices.values()} == {"torch.compile"}
+    assert len(choices) == len(OPERATIONS)
