@@ -36,14 +36,21 @@ def test_esc50(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["1-1-A-0.wav,1,0,cat,x,1,A", "1-1-A-0.wav,one,0,dog,x,1,A", "1-1-A-0.wav,1,,dog,x,1,A"]
+    ("row", "why"),
+    [
+        ("1,0,cat", "target 0 is 'dog' and 'cat'"),
+        ("one,0,dog", "target or fold of '1-1-A-0.wav' is not a number"),
+        ("1,,dog", "target or fold of '1-1-A-0.wav' is not a number"),
+        ("6,0,dog", "there is a fold 6, and they are 1 to 5"),
+    ],
 )
-def test_esc50_with_labels_that_contradict(line: str, tmp_path: Path) -> None:
+def test_esc50_with_labels_that_contradict(row: str, why: str, tmp_path: Path) -> None:
     published.esc50(tmp_path / "esc50")
     path = tmp_path / "esc50/meta/esc50.csv"
-    put(path, path.read_text() + line + "\n")
-    with pytest.raises(DataError, match="cannot use"):
+    put(path, path.read_text() + f"1-1-A-0.wav,{row},x,1,A\n")
+    with pytest.raises(DataError, match="cannot use") as caught:
         read("esc50", tmp_path)
+    assert why in caught.value.why
 
 
 @pytest.mark.parametrize(
