@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -307,13 +308,20 @@ def wait_for(condition, what):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(here, how):
-    with LanguageServer(usual=stall(0.05)) as server:
+    is_stopped = threading.Event()
+
+    def answer_when_it_is(handler, request):
+        assert is_stopped.wait(120)
+        good(handler, request)
+
+    with LanguageServer([good] * 4, usual=answer_when_it_is) as server:
         arguments = build(server, "--concurrency", "1")
         started = subprocess.Popen(
             program(*arguments), env=ENVIRONMENT, cwd=here, stderr=subprocess.PIPE, text=True
         )
         wait_for(lambda: len(server.requests) >= 5, "nothing was asked")
         started.send_signal(how)
+        is_stopped.set()
         _, err = started.communicate(timeout=120)
         n_before = len(server.requests)
         if how == signal.SIGINT:

@@ -67,34 +67,60 @@ def test_work_is_done_in_other_threads_at_once_unless_there_are_none():
     assert list(run(lambda _: [threading.current_thread().name], [0], workers=0)) == [[here]]
 
 
-def spend(seconds):
-    until = time.thread_time() + seconds
-    while time.thread_time() < until:
-        pass
+class Watches:
+    """Each thread's own time, and how much of it the thread computed: as much as work says."""
+
+    def __init__(self):
+        self._own = threading.local()
+
+    def spend(self, clock_s, core_s):
+        self._own.clock_s = self.perf_counter() + clock_s
+        self._own.core_s = self.thread_time() + core_s
+
+    def perf_counter(self):
+        return getattr(self._own, "clock_s", 0.0)
+
+    def thread_time(self):
+        return getattr(self._own, "core_s", 0.0)
+
+
+@pytest.fixture
+def watches(monkeypatch):
+    monkeypatch.setattr(module, "time", pretended := Watches())
+    return pretended
 
 
 @pytest.mark.parametrize(
-    ("make", "brief_s", "together"),
+    ("clock_s", "core_s", "brief_s", "together"),
     [
-        (lambda: None, 10, False),
-        (lambda: time.sleep(0.003), 0.1, False),
-        (lambda: time.sleep(0.003), 0.0001, True),
-        (lambda: spend(0.003), 0.001, True),
+        (0, 0, 0.001, False),
+        (0.003, 0, 0.1, False),
+        (0.003, 0, 0.0004, False),  # not ten times as long
+        (0.003, 0, 0.0002, True),
+        (0.003, 0.003, 0.001, True),
+        (0.003, 0.003, 0.004, False),
     ],
 )
-def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, together):
+def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(
+    watches, clock_s, core_s, brief_s, together
+):
     busy, most = 0, 0
     lock = threading.Lock()
+    others = threading.Event()
 
     def work(task):
         nonlocal busy, most
         with lock:
             busy += 1
             most = max(most, busy)
-        spend(0.002)  # fetching what all results need is not what they take
+            if busy > 1:
+                others.set()
+        watches.spend(1.0, 1.0)  # fetching what all results need is not what they take
         for _ in range(8):
-            make()
+            watches.spend(clock_s, core_s)
             yield task
+        if together and task == 0:
+            assert others.wait(60)
         with lock:
             busy -= 1
 
@@ -103,10 +129,10 @@ def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(make, brief_s, to
     assert (most > 1) == together
 
 
-def test_a_single_slow_result_may_be_an_accident():
+def test_a_single_slow_result_may_be_an_accident(watches):
     def work(task):
         yield task
-        spend(0.02)
+        watches.spend(0.02, 0.02)
         for _ in range(20):
             yield task
 
@@ -124,13 +150,13 @@ def test_a_single_slow_result_may_be_an_accident():
             assert turnstile.pop().is_open == is_open
 
 
-def test_one_slow_result_lets_the_others_in():
+def test_one_slow_result_lets_the_others_in(watches):
     others = threading.Event()
 
     def work(task):
         yield task
         if task == 0:
-            spend(0.01)
+            watches.spend(0.01, 0.01)
             yield task
             assert others.wait(30)  # in the middle of the first task
         others.set()
@@ -221,19 +247,24 @@ def test_an_error_is_told_at_once_and_the_others_stop():
     assert helpers() == []
 
 
-def test_an_error_is_told_even_if_results_are_ready():
-    failed = threading.Event()
+def test_an_error_is_told_even_if_results_are_ready(monkeypatch):
+    failed, report = threading.Event(), module._report
+
+    def reported(outcomes, number, done):
+        report(outcomes, number, done)
+        if number == 2:
+            failed.set()
+
+    monkeypatch.setattr(module, "_report", reported)
 
     def work(task):
         if task == 2:
-            failed.set()
             raise KeyError("two")
         yield task
 
     with closing(run(work, range(3), workers=1, depth=3)) as found:
         assert next(found) == [0]
-        assert failed.wait(30)
-        time.sleep(0.05)  # from the raise to the report
+        assert failed.wait(60)
         with pytest.raises(KeyError):
             next(found)
 
@@ -290,7 +321,7 @@ def test_ctrl_c_stops_the_threads(monkeypatch, ctrl_c):
     with pytest.raises(KeyboardInterrupt):
         next(run(work, range(9)))
     # It may hit while a thread is started; that one ends by itself.
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while helpers() and time.monotonic() < deadline:
         time.sleep(0.001)
     assert helpers() == []

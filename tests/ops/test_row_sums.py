@@ -150,16 +150,21 @@ def test_lanes_take_over_the_mode_of_autograd(mode, precision, four_threads):
 
 @pytest.mark.parametrize("failing", [0, 3, "progress"])
 def test_an_error_of_a_lane_is_raised_and_ends_the_others(failing, four_threads, monkeypatch):
-    added = []
+    added, fails = [], threading.Event()
 
     def add(self, first, keys, values):
         if first == failing:
+            fails.set()
             raise ValueError(f"tile {first}")
-        added.append(first)
-        threading.Event().wait(1e-3)
+        if failing != "progress":
+            assert fails.wait(60)
+        if fails.is_set():
+            added.append(first)
+            threading.Event().wait(1e-3)
 
     def progress(rows):
         if failing == "progress":
+            fails.set()
             raise ValueError("tile progress")
 
     monkeypatch.setattr(ExactTiles, "add", add)

@@ -199,11 +199,11 @@ def test_a_waiting_thread_takes_the_others_result(store):
 
     def hook(start):
         inside.set()
-        go.wait(10)
+        go.wait(120)
 
     maker = threading.Thread(target=executor(store).run, args=([by_rows(ran, 4, 4, hook=hook)],))
     maker.start()
-    inside.wait(10)
+    assert inside.wait(120)
 
     def release(event):
         seen.append(event)

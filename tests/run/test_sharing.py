@@ -49,9 +49,13 @@ def start(store):
     """Start processes that all begin to work at the same time, and end when the test does."""
     processes = []
 
-    def begin(n, make="time.sleep(0.1)"):
+    def begin(n, make="pass"):
         gate = f"""
-        def make(start): {make}
+        def make(start):
+            note(f"works{{os.getpid()}}")
+            while len({{word for word in log.read_text().split() if "works" in word}}) < {n}:
+                time.sleep(0.005)  # each of them makes some
+            {make}
         def is_first():
             try: Path(f"{{log}}.first").mkdir()
             except FileExistsError: return False
@@ -74,7 +78,7 @@ def shards_of(store):
 
 
 def wait_until(condition):
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
@@ -102,7 +106,7 @@ def test_three_processes_share_one_step(store, start):
 
 
 def test_the_others_finish_what_a_killed_process_began(store, start):
-    processes = start(3, "time.sleep(600 if start == 6 and is_first() else 0.1)")
+    processes = start(3, "time.sleep(600 if start == 6 and is_first() else 0)")
     shards = store.partial(by_rows([], N, SHARD), verify=False)
     wait_until(lambda: shards.missing() == [(6, 8)])
     # All but one shard are made. Its maker never ends; the others wait for it.

@@ -186,15 +186,29 @@ class TestStragglers:
         assert backend.submitted.count(("slow 0", (0, 1))) == 1
 
     def test_a_lost_one_whose_twin_is_under_way_is_not_made_a_third_time(self, store, tmp_path):
-        backend = Led(store, 2, hold=[0])
-        step = Slow(n_rows=3, log=tmp_path, seconds=0.3)
-        lost = threading.Timer(
-            1.0, lambda: backend.held[0][0].set_exception(WorkerLost("pulled the plug"))
-        )
-        lost.start()
-        run(store, step, backend, repeats=True)
-        lost.join()
-        assert backend.submitted.count(("slow 0", (0, 1))) == 2
+        backend, seen = Led(store, 2, hold=[0]), []
+        first = ("slow 0", (0, 1))
+        twin_at = 3  # of the first rows, when the others are there
+        backend.hold = [0, twin_at]
+
+        def follow(event):
+            seen.append(event)
+            if isinstance(event, ev.StoreWarning):  # the loss is known, and the twin at work
+                backend._perform(*backend.held[1])
+
+        submit = backend.submit
+
+        def lose_the_first(worker, work, report):
+            future = submit(worker, work, report)
+            if len(backend.submitted) == twin_at + 1:
+                backend.held[0][0].set_exception(WorkerLost("pulled the plug"))
+            return future
+
+        backend.submit = lose_the_first
+        step = Slow(n_rows=3, log=tmp_path)
+        Dispatcher(store, lambda n: backend, events=follow, repeats=True).run([step])
+        assert backend.submitted[twin_at] == first
+        assert backend.submitted.count(first) == 2
 
 
 def test_lost_can_be_sent():

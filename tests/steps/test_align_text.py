@@ -1,15 +1,14 @@
 """Lcl end to end on a small mini lab: planned, killed and run again, in bundles, composed."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 from aligned_lab import LCL, RUN, Texts, aligning, pictures, plan, row, session, write_lab
+from processes import DIE_ONCE_SAVED
 
 from reactions.core.errors import DataError, UsageError
 from reactions.data.corpora import IdCorpus
@@ -191,17 +190,11 @@ def test_a_knowledge_base_that_is_not_there(made):
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made, tmp_path, monkeypatch):
     _, undisturbed = made
     lab, store, out = write_lab(tmp_path), tmp_path / "store", tmp_path / "bundle"
-    child = subprocess.Popen([sys.executable, "-c", RUN, lab, store, out, LCL])
-    try:
-        deadline = time.monotonic() + 120
-        while not (saved := list(store.glob("partial/*/checkpoint.npz"))):
-            assert child.poll() is None, "it ended before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.0005)
-        os.kill(child.pid, signal.SIGKILL)
-    finally:
-        child.wait(30)
-    assert saved
+    child = subprocess.run(
+        [sys.executable, "-c", DIE_ONCE_SAVED + RUN, lab, store, out, LCL], timeout=300
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert len(list(store.glob("partial/*/checkpoint.npz"))) == 1
     assert not out.exists()
     resumed = []
     whole = LayerTrainer.restore

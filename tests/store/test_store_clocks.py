@@ -33,10 +33,10 @@ def test_a_clock_that_is_right_is_not_corrected(tmp_path, monkeypatch):
 def test_ages_are_those_of_the_file_server(tmp_path, off_s):
     file = tmp_path / "file"
     file.touch()
-    assert clocks.ahead_s(tmp_path) == pytest.approx(-off_s, abs=5)
-    assert clocks.age_s(file) == pytest.approx(0, abs=5)
-    os.utime(file, (file.stat().st_mtime - 100,) * 2)
-    assert clocks.age_s(file) == pytest.approx(100, abs=5)
+    assert clocks.ahead_s(tmp_path) == pytest.approx(-off_s, abs=300)
+    assert clocks.age_s(file) == pytest.approx(0, abs=300)
+    os.utime(file, (file.stat().st_mtime - 7000,) * 2)
+    assert clocks.age_s(file) == pytest.approx(7000, abs=300)
 
 
 def test_where_nothing_can_be_written_clocks_are_taken_to_agree(tmp_path, monkeypatch):
@@ -59,4 +59,4 @@ def test_times_of_use_are_listed_by_this_clock(store, off_s):
     store.put(step(), artifact())
     (entry,) = store.ls()
     now_s = clocks.time.time()
-    assert entry.last_used.timestamp() == pytest.approx(now_s, abs=5)
+    assert entry.last_used.timestamp() == pytest.approx(now_s, abs=300)

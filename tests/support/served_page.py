@@ -4,8 +4,6 @@ import socket
 import threading
 import time
 
-import pytest
-
 from reactions.serving.access import Access
 from reactions.serving.app import make_app
 
@@ -32,6 +30,7 @@ class Running:
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         while not self._server.started:
+            assert self._thread.is_alive(), f"nothing is served at {self.address}"
             time.sleep(0.01)
 
     def stop(self):
@@ -44,11 +43,10 @@ CLAP_M = "\u03c3 of CLAP_m, text"
 
 def until(page, expression, arg=None):
     """Wait until a script says yes; the page's own policy keeps playwright from doing so."""
-    for _ in range(400):
-        if page.evaluate(expression, arg):
-            return
+    end_s = time.monotonic() + 120
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end_s, f"never: {expression}"
         page.wait_for_timeout(25)
-    pytest.fail(f"never: {expression}")
 
 
 def search(page, text):
