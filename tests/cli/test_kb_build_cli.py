@@ -1,70 +1,27 @@
 """``molspace kb build`` and ``describe`` as a person or a script calls them."""
 
-from __future__ import annotations
-
-import fcntl
 import json
-import os
-import pty
-import re
-import select
-import signal
-import struct
-import subprocess
-import sys
-import termios
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from language_server import LanguageServer, good, good_text, html, stall, status
+from in_process import runner
+from kb_builds import build, categories_in
+from language_server import LanguageServer, good, good_text, html, status
 
-from molspace_cli.__main__ import main
 from reactions.knowledge.files import open_knowledge
 
 pytest.importorskip("openai")
 pytest.importorskip("pyarrow")
 
-ROOT = Path(__file__).parents[2]
-CLASSES = "cat\ndog\nwater snake\n"
-
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MOLSPACE_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "animals.txt").write_text(CLASSES)
-    return tmp_path
+    return categories_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def run(here, monkeypatch, capsys):
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["molspace", "kb", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def build(server, *more, **options):
-    return (
-        *("build", "--classes", "animals.txt", "--per-class", "12", "--batch", "4"),
-        *("--generator", server.spec(seed=1, **options), *more),
-    )
-
-
-def program(*arguments):
-    return [sys.executable, "-m", "molspace_cli", "kb", *arguments]
-
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return runner(monkeypatch, capsys, "kb")
 
 
 def test_the_path_is_all_that_is_printed_on_stdout(run):
@@ -294,115 +251,3 @@ def test_nothing_is_asked_where_nobody_answers(run):
     assert "http://127.0.0.1:1 gives no usable answers" in err
     assert "3 of 3 failed; the last: no connection" in err
     assert not Path("animals.parquet.journal").exists()
-
-
-# --- killed, interrupted, watched ------------------------------------------------------------
-
-
-def wait_for(condition, what):
-    end_s = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end_s, what
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(here, how):
-    is_stopped = threading.Event()
-
-    def answer_when_it_is(handler, request):
-        assert is_stopped.wait(120)
-        good(handler, request)
-
-    with LanguageServer([good] * 4, usual=answer_when_it_is) as server:
-        arguments = build(server, "--concurrency", "1")
-        started = subprocess.Popen(
-            program(*arguments), env=ENVIRONMENT, cwd=here, stderr=subprocess.PIPE, text=True
-        )
-        wait_for(lambda: len(server.requests) >= 5, "nothing was asked")
-        started.send_signal(how)
-        is_stopped.set()
-        _, err = started.communicate(timeout=120)
-        n_before = len(server.requests)
-        if how == signal.SIGINT:
-            assert started.returncode == 130
-            assert "answers are kept in animals.parquet.journal; the same command goes on" in err
-        assert not Path("animals.parquet").exists()
-        lines = Path("animals.parquet.journal").read_bytes().splitlines()
-        n_kept = len(lines) - 1
-        assert n_before - 1 <= n_kept <= n_before
-        server.usual = good_text
-        done = subprocess.run(
-            program(*arguments), env=ENVIRONMENT, cwd=here, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert f"{n_kept} answered before" in done.stderr
-        assert len(server.requests) - n_before == 9 - n_kept
-        again = Path("animals.parquet").read_bytes()
-        Path("animals.parquet").unlink()
-        arguments = build(server)
-        subprocess.run(program(*arguments), env=ENVIRONMENT, cwd=here, check=True)
-        assert Path("animals.parquet").read_bytes() == again
-
-
-@pytest.fixture
-def terminal(here):
-    """Return what starts a command on a terminal of 80 columns, and its other end."""
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-
-    def start(arguments):
-        streams = {"stdin": child, "stdout": child, "stderr": child}
-        environment = {**ENVIRONMENT, "TERM": "xterm"}
-        environment.pop("COLUMNS", None)
-        return subprocess.Popen(program(*arguments), env=environment, cwd=here, **streams), parent
-
-    yield start
-    os.close(child)
-    os.close(parent)
-
-
-def many(server):
-    """Return a command with 120 requests: so many of this machine's are not sent unasked."""
-    return (
-        *("build", "--classes", "animals.txt", "--per-class", "40", "--batch", "1"),
-        *("--generator", server.spec(seed=1)),
-    )
-
-
-def test_a_person_may_say_no(terminal):
-    with LanguageServer() as server:
-        process, end = terminal(many(server))
-        text = read_until(end, "go on?")
-        assert "120 requests to http://127.0.0.1" in " ".join(text.split())
-        os.write(end, b"n\n")
-        read_until(end, "nothing was asked")
-        assert process.wait(120) == 130
-    assert not server.requests
-    assert not Path("animals.parquet.journal").exists()
-
-
-def test_a_terminal_shows_a_bar_no_wider_than_it_is(terminal):
-    with LanguageServer(usual=stall(0.01)) as server:
-        process, end = terminal(many(server))
-        read_until(end, "go on?")
-        os.write(end, b"y\n")
-        text = read_until(end, "animals.parquet\r\n")
-        assert process.wait(120) == 0, text
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    assert "\u2501" in plain
-    assert "120 rows (120 LLM) of 3 categories" in plain
-    assert max(map(len, re.split(r"[\r\n]", plain))) <= 80
-
-
-def read_until(handle, words):
-    text = ""
-    end_s = time.monotonic() + 120
-    while words not in text:
-        assert time.monotonic() < end_s, text
-        if select.select([handle], [], [], 0.1)[0]:
-            try:
-                text += os.read(handle, 1 << 16).decode()
-            except OSError:
-                break
-    return text
