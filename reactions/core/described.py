@@ -31,9 +31,11 @@ class DescribedItems:
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]]) -> Self:
         """Return the texts of items, in order."""
-        counts = [len(own) for own in texts]
+        counts = [len(item_texts) for item_texts in texts]
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(starts, np.array([text for own in texts for text in own], np.int64))
+        return cls(
+            starts, np.array([text for item_texts in texts for text in item_texts], np.int64)
+        )
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -83,9 +83,9 @@ def mistyped_variables() -> dict[str, str]:
 
     What begins as ours and is like none of them may belong to an installed package.
     """
-    own = [name.removeprefix(_PREFIX) for name in VARIABLES if name.startswith(_PREFIX)]
+    known_names = [name.removeprefix(_PREFIX) for name in VARIABLES if name.startswith(_PREFIX)]
     near = {
-        name: did_you_mean(name[len(_PREFIX) :], own, limit=1)
+        name: did_you_mean(name[len(_PREFIX) :], known_names, limit=1)
         for name in os.environ
         if name.upper().startswith(_PREFIX) and name not in VARIABLES
     }

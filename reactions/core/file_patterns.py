@@ -42,7 +42,7 @@ def _below(folder: str, parts: tuple[str, ...], above: frozenset[tuple[int, int]
         return
     try:
         stat = Path(folder).stat()
-        if (own := (stat.st_dev, stat.st_ino)) in above:
+        if (identity := (stat.st_dev, stat.st_ino)) in above:
             return
         with os.scandir(folder) as entries:
             children = [child for child in entries if part[0] == "." or child.name[0] != "."]
@@ -52,10 +52,10 @@ def _below(folder: str, parts: tuple[str, ...], above: frozenset[tuple[int, int]
         yield from _below(folder, rest, above)  # no folder at all is one of any folders
         for child in children:
             if leads_to_folder(child):
-                yield from _below(child.path, parts, above | {own})
+                yield from _below(child.path, parts, above | {identity})
             elif not rest:
                 yield child.path
         return
     for child in children:
         if fnmatch.fnmatchcase(child.name, part) and (not rest or leads_to_folder(child)):
-            yield from _below(child.path, rest, above | {own}) if rest else (child.path,)
+            yield from _below(child.path, rest, above | {identity}) if rest else (child.path,)

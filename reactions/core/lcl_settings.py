@@ -86,8 +86,8 @@ PUBLISHED: Mapping[str, Any] = {
 
 
 def _preset(batch_size: int, learning_rate: float, epochs: int) -> dict[str, Any]:
-    own = {"batch_size": batch_size, "learning_rate": learning_rate, "epochs": epochs}
-    return {**PUBLISHED, **own}
+    settings = {"batch_size": batch_size, "learning_rate": learning_rate, "epochs": epochs}
+    return {**PUBLISHED, **settings}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

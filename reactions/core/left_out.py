@@ -188,10 +188,10 @@ class Tally:
             limits: of the encoder; see ``limits_of``.
             notes: of each item.
         """
-        per_item = [tuple(each) for each in notes]
-        noted = Counter(own for each in per_item for own in each)
+        per_item = [tuple(item_notes) for item_notes in notes]
+        noted = Counter(note for item_notes in per_item for note in item_notes)
         for space in {
-            *(s for s, own in limits.items() if own is not None),
+            *(s for s, clauses in limits.items() if clauses is not None),
             *(n.space for n in noted),
         }:
             key = (space, modality)
@@ -211,8 +211,8 @@ class Tally:
 
     def of(self, space: str, modality: Modality, n: int) -> LeftOut:
         """Return the counts of one space and modality, of n items: they may not be counted."""
-        own = [part for part in self.all() if (part.space, part.modality) == (space, modality)]
-        return own[0] if own else LeftOut(space, modality, 0, {}, n)
+        counted = [part for part in self.all() if (part.space, part.modality) == (space, modality)]
+        return counted[0] if counted else LeftOut(space, modality, 0, {}, n)
 
 
 def limits_of(encoder: object, modality: Modality) -> Limits:

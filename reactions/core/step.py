@@ -324,7 +324,8 @@ class Step(ABC):
             One artifact a step, in order.
         """
         return [
-            step.run(context, own, start, stop) for step, own in zip(steps, inputs, strict=True)
+            step.run(context, step_inputs, start, stop)
+            for step, step_inputs in zip(steps, inputs, strict=True)
         ]
 
 
@@ -367,12 +368,12 @@ def parameters(record: Any, step: Step | None = None) -> dict[str, Any]:
         ):
             continue
         name = role.get("name", None)
-        own = _plain(value, step)
+        plain = _plain(value, step)
         if name != "":
-            own = {entry.name if name is None else name: own}
-        if repeated := own.keys() & params.keys():
+            plain = {entry.name if name is None else name: plain}
+        if repeated := plain.keys() & params.keys():
             raise TypeError(f"{type(record).__name__} has two parameters '{min(repeated)}'")
-        params |= own
+        params |= plain
     return params
 
 

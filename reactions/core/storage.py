@@ -262,14 +262,14 @@ def _stored_pattern(pattern: str) -> str:
 def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:
     stat = Path(folder).stat()
     # Ancestors only: a folder that is linked twice is listed twice, a circle once.
-    if (own := (stat.st_dev, stat.st_ino)) in above:
+    if (identity := (stat.st_dev, stat.st_ino)) in above:
         return
     with os.scandir(folder) as children:
         for child in children:
             if child.name.startswith("."):
                 continue
             if leads_to_folder(child):
-                yield from _walk(child.path, f"{prefix}{child.name}/", above | {own})
+                yield from _walk(child.path, f"{prefix}{child.name}/", above | {identity})
             elif leads_nowhere(Path(child.path)):  # a file that cannot be read, for now
                 yield Entry(prefix + child.name, child.path, 0, "")
             elif child.is_file():

@@ -146,13 +146,13 @@ class SpaceSpec:
         """
         tower = "image" if modality in dict(self.derived) else modality
         digest = dict(self.tower_digests).get(tower, self.weights_digest)
-        own = {
+        facts = {
             "adapter": self.adapter,
             "weights": digest or f"{self.source}@{self.revision}",
             "preprocessing": dict(self.preprocessing).get(modality, ""),
             "dim": self.dim,
         }
-        return {**own, "tuned": self.tuned} if self.tuned else own
+        return {**facts, "tuned": self.tuned} if self.tuned else facts
 
 
 class Encoder(Protocol):

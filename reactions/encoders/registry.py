@@ -172,8 +172,8 @@ def _resolved(
 def _without_derived(adapter: Adapter[Any], uri: str) -> tuple[str, dict[Modality, str]]:
     """Return a URI as its adapter is to read it, and what an image tower is to embed besides."""
     # A package's function may have options of these names.
-    own = isinstance(adapter, plugins.FunctionAdapter) or set(adapter.options) & set(OPTIONS)
-    return (uri, {}) if own else split_derived(uri)
+    reads_them = isinstance(adapter, plugins.FunctionAdapter) or set(adapter.options) & set(OPTIONS)
+    return (uri, {}) if reads_them else split_derived(uri)
 
 
 def _uri_adapter(scheme: str) -> Adapter[Any] | None:

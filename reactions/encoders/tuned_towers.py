@@ -108,10 +108,10 @@ def give_weights(
     _check_fit(tower, weights, rank, _described(encoder, modality))
     if rank is not None:
         _add_factors(tower, rank, 0, _described(encoder, modality))
-    own = {name.replace(f".{_ADAPTER}.", "."): p for name, p in tower.named_parameters()}
+    parameters = {name.replace(f".{_ADAPTER}.", "."): p for name, p in tower.named_parameters()}
     with torch.no_grad():
         for name, tensor in weights.items():
-            own[name].copy_(tensor)
+            parameters[name].copy_(tensor)
 
 
 def _check_fit(
@@ -119,19 +119,19 @@ def _check_fit(
 ) -> None:
     """Raise BundleError unless a tower has such weights, or would have such factors of LoRA."""
     if rank is None:
-        own = {name: tuple(parameter.shape) for name, parameter in tower.named_parameters()}
+        shapes = {name: tuple(parameter.shape) for name, parameter in tower.named_parameters()}
     else:
-        own = _factor_shapes(tower, rank)
+        shapes = _factor_shapes(tower, rank)
     fix = "get the bundle again, or run the reaction again"
     for name, tensor in weights.items():
-        if own.get(name) != tuple(tensor.shape):
-            shape = list(own[name]) if name in own else "absent"
+        if shapes.get(name) != tuple(tensor.shape):
+            shape = list(shapes[name]) if name in shapes else "absent"
             raise BundleError(
                 f"tuned weights do not fit {what}",
                 why=f"{name!r:.80} is {list(tensor.shape)}; the encoder's is {shape}",
                 fix=fix,
             )
-    lacking = [name for name in own if rank is not None and name not in weights]
+    lacking = [name for name in shapes if rank is not None and name not in weights]
     if lacking:
         raise BundleError(
             f"tuned weights do not fit {what}",

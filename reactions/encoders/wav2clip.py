@@ -221,8 +221,8 @@ class Wav2ClipAdapter(Adapter[JoinedFiles]):
         request = self.request(uri)
         clip_uri = request.options.get("clip", CLIP)
         file = PUBLISHED.get(request.rest or _DEFAULT)
-        own = () if file is None else (file,)
-        return (*own, *_describer(clip_uri).requirements(clip_uri))
+        checkpoints = () if file is None else (file,)
+        return (*checkpoints, *_describer(clip_uri).requirements(clip_uri))
 
     def open(self, spec: SpaceSpec, files: JoinedFiles, device: str) -> TowerEncoder:
         """Load the audio encoder, and take CLIP's towers for images and texts."""

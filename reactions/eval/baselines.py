@@ -82,13 +82,13 @@ class Baseline:
             return {"name": self.name, "lacks": missing.reason, "fix": missing.fix}
         record = self.results[task].record
         keys = ("further", "weights", "factors", *(("prompts",) if self.name in CLASS_ROWS else ()))
-        own = {key: record[key] for key in keys if record.get(key)}
+        optional = {key: record[key] for key in keys if record.get(key)}
         return {
             "name": self.name,
             "space": record["space"],
             "main": record["main"],
             "metrics": dict(record["metrics"]),
-            **own,
+            **optional,
         }
 
 
@@ -145,13 +145,13 @@ def beaten(record: Mapping[str, Any], baselines: Sequence[Baseline]) -> str:
         "" where none does.
     """
     task, main = record["task"], record["main"]
-    own = record["metrics"][main]
+    product_score = record["metrics"][main]
     scores = {
         baseline.name: (baseline.results[task].record["metrics"][main], baseline)
         for baseline in baselines
         if task in baseline.results
     }
-    if not scores or max(value for value, _ in scores.values()) <= own:
+    if not scores or max(value for value, _ in scores.values()) <= product_score:
         return ""
     best, baseline = max(scores.values(), key=lambda pair: pair[0])
     subject = {
@@ -160,7 +160,7 @@ def beaten(record: Mapping[str, Any], baselines: Sequence[Baseline]) -> str:
         CENTRED_SUM: "the centred sum of cosines, which trains nothing, scores",
         PROCRUSTES: "the same reaction by recipe=procrustes, which trains nothing, scores",
     }[baseline.name]
-    sentence = f"{subject} higher: {main} {best:.2f} against {own:.2f}"
+    sentence = f"{subject} higher: {main} {best:.2f} against {product_score:.2f}"
     if baseline.name == CENTRED_SUM and best > scores.get(SUM, (best, baseline))[0]:
         sentence += (
             "; centre = true under [spaces.NAME] in the lab file, or Cr(NAME, centre=true), takes "

@@ -152,12 +152,12 @@ def class_texts(
     spans: dict[str, tuple[int, int]] = {}
     empty: list[str] = []
     for category in dict.fromkeys(categories):
-        own = texts_of(category)
-        spans[category] = (len(texts), len(texts) + len(own))
-        texts += own
+        category_texts = texts_of(category)
+        spans[category] = (len(texts), len(texts) + len(category_texts))
+        texts += category_texts
         # Of the text, not of its place: what is embedded is found again when rows were added.
-        ids += _distinct_ids(category, own)
-        if not own:
+        ids += _distinct_ids(category, category_texts)
+        if not category_texts:
             empty.append(category)
     if empty:
         raise DataError(
@@ -209,9 +209,9 @@ def _distinct_ids(category: str, texts: Sequence[str]) -> list[str]:
     seen: dict[str, int] = {}
     ids = []
     for text in texts:
-        own = digest("description", [category, text])[:16]
-        seen[own] = seen.get(own, 0) + 1
-        ids.append(own if seen[own] == 1 else f"{own}#{seen[own]}")
+        text_id = digest("description", [category, text])[:16]
+        seen[text_id] = seen.get(text_id, 0) + 1
+        ids.append(text_id if seen[text_id] == 1 else f"{text_id}#{seen[text_id]}")
     return ids
 
 

@@ -79,16 +79,16 @@ def of_several(
         scores = tile @ answers.T  # (t, m)
         stop = start + len(scores)
         most = int(counts[start:stop].max())
-        # own: (t, most) scores of a query's right answers, best first; -inf where it has fewer
-        own = np.full((len(scores), most), -np.inf, np.float32)
+        # correct: (t, most) scores of a query's right answers, best first; -inf where it has fewer
+        correct = np.full((len(scores), most), -np.inf, np.float32)
         mine = by_owner[starts[start] : starts[stop]]
         rows = owner[mine] - start
         place = np.arange(len(mine)) - (starts[rows + start] - starts[start])
-        own[rows, place] = scores[rows, mine]
-        own = -np.sort(-own, axis=1)
+        correct[rows, place] = scores[rows, mine]
+        correct = -np.sort(-correct, axis=1)
         for j in range(most):
-            held = own[:, j, None] + margin
-            ahead = (scores > held).sum(axis=1) - (own > held).sum(axis=1)  # wrong answers
+            answer = correct[:, j, None] + margin
+            ahead = (scores > answer).sum(axis=1) - (correct > answer).sum(axis=1)  # wrong answers
             rank = ahead + j + 1.0
             has = counts[start:stop] > j
             gain = np.where(rank <= NDCG_CUTOFF, 1.0 / np.log2(1.0 + rank), 0.0)
@@ -130,17 +130,17 @@ def with_means(further: Mapping[str, float], directions: Sequence[str]) -> dict[
 
 def names_of(task: Task) -> tuple[dict[str, float], dict[str, float]]:
     """Return the names of a task's own metrics and of the others, before it is scored."""
-    own = dict.fromkeys(task.metrics, 0.0)
+    task_metrics = dict.fromkeys(task.metrics, 0.0)
     if task.kind == "retrieval":
         kinds = ["MRR", MEDIAN]
         if task.hit == "pair":
             kinds += [f"nDCG@{NDCG_CUTOFF}", "mAP"]
         both = {f"{direction} {kind}": 0.0 for direction in task.directions for kind in kinds}
-        return own, with_means(both, task.directions)
+        return task_metrics, with_means(both, task.directions)
     if task.kind == "classification":
         folds = {f"fold_{i}": 0.0 for i in range(100)}
-        return {**own, **folds}, {f"top-{TOP}": 0.0, "mean per class": 0.0}
-    return own, {}
+        return {**task_metrics, **folds}, {f"top-{TOP}": 0.0, "mean per class": 0.0}
+    return task_metrics, {}
 
 
 def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]) -> list[str]:

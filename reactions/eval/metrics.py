@@ -138,9 +138,9 @@ def ranks_by_scores(
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
         scores = scores_of(_tile(queries, start, step))  # (t, c)
-        own = np.take_along_axis(scores, labels[rows, None], axis=1)
-        strict[rows] = (scores > own - TIE).sum(axis=1)
-        lenient[rows] = (scores > own + TIE).sum(axis=1) + 1
+        label_scores = np.take_along_axis(scores, labels[rows, None], axis=1)
+        strict[rows] = (scores > label_scores - TIE).sum(axis=1)
+        lenient[rows] = (scores > label_scores + TIE).sum(axis=1) + 1
     return Ranks(strict, lenient)
 
 
@@ -184,10 +184,10 @@ def ranks_of_owner(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
     for start in range(0, len(right), step):
         rows = slice(start, start + step)
         scores = _tile(right, start, step) @ answers.T  # (t, n)
-        own = np.take_along_axis(scores, owner[rows, None], axis=1)
+        owner_scores = np.take_along_axis(scores, owner[rows, None], axis=1)
         # The owner is within TIE of itself, so it is counted among its ties.
-        strict[rows] = (scores > own - TIE).sum(axis=1)
-        lenient[rows] = (scores > own + TIE).sum(axis=1) + 1
+        strict[rows] = (scores > owner_scores - TIE).sum(axis=1)
+        lenient[rows] = (scores > owner_scores + TIE).sum(axis=1) + 1
     return Ranks(strict, lenient)
 
 
@@ -214,12 +214,12 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
         stop = start + len(scores)
         mine = by_owner[starts[start] : starts[stop]]
         rows = owner[mine] - start
-        own = scores[rows, mine]
+        positive_scores = scores[rows, mine]
         # reduceat gives nonsense for empty groups; here every left row owns a right one.
-        best = np.maximum.reduceat(own, starts[start:stop] - starts[start])  # (t,)
+        best = np.maximum.reduceat(positive_scores, starts[start:stop] - starts[start])  # (t,)
         ahead = (scores > best[:, None] - TIE).sum(axis=1)
         # A query's own positives do not compete with its best one.
-        ahead -= np.bincount(rows[own > best[rows] - TIE], minlength=len(scores))
+        ahead -= np.bincount(rows[positive_scores > best[rows] - TIE], minlength=len(scores))
         strict[start:stop] = ahead + 1
         # None of a query's positives scores above the best of them.
         lenient[start:stop] = (scores > best[:, None] + TIE).sum(axis=1) + 1

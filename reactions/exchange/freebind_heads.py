@@ -171,18 +171,18 @@ def check_tuning(tuning: PublishedTuning, base: SpaceSpec, dim: int) -> None:
             path=str(tuning.path),
         )
     kinds = read(locate(Path(base.source), base.name), space=base.name).kinds
-    there = {name: shape for name, (shape, _) in kinds.items() if f".{_AUDIO}." in name}
-    own = {name: array.shape for name, array in tuning.tower.items()}
-    for name in sorted(there.keys() | own.keys()):
-        if there.get(name) != own.get(name):
+    tower_shapes = {name: shape for name, (shape, _) in kinds.items() if f".{_AUDIO}." in name}
+    tuned_shapes = {name: array.shape for name, array in tuning.tower.items()}
+    for name in sorted(tower_shapes.keys() | tuned_shapes.keys()):
+        if tower_shapes.get(name) != tuned_shapes.get(name):
             raise DimensionMismatch(
                 f"'{tuning.path}' does not fit space '{base.name}'",
-                why=f"{name} is {own.get(name, 'absent')} there, and {there.get(name, 'absent')} "
-                f"in '{base.source}'",
+                why=f"{name} is {tuned_shapes.get(name, 'absent')} there, and "
+                f"{tower_shapes.get(name, 'absent')} in '{base.source}'",
                 fix=fix,
                 path=str(tuning.path),
-                found=list(own.get(name, ())),
-                expected=list(there.get(name, ())),
+                found=list(tuned_shapes.get(name, ())),
+                expected=list(tower_shapes.get(name, ())),
             )
     if tuning.widths["out"] != dim:
         raise DimensionMismatch(

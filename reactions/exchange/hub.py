@@ -258,15 +258,15 @@ def _download(repo: str, revision: str) -> tuple[Path, list[str], str, list[str]
                 fix="unset it, or copy the bundle's folder here",
             )
         names = [path.relative_to(snapshot).as_posix() for path in _files(snapshot)]
-        own = _bundle_files(repo, names)
-        return snapshot, own, snapshot.name, _others(names, own)
+        bundle_files = _bundle_files(repo, names)
+        return snapshot, bundle_files, snapshot.name, _others(names, bundle_files)
     library = hub_library(f"cannot pull {repo}")
     with _explained(f"cannot pull {repo}"):
         info = library.HfApi().model_info(repo, revision=revision or None)
         names = [str(entry.rfilename) for entry in info.siblings or ()]
     commit = check_commit(info.sha, repo)
-    own = _bundle_files(repo, names)
-    ignored = _others(names, own)
+    bundle_files = _bundle_files(repo, names)
+    ignored = _others(names, bundle_files)
     with _explained(f"cannot pull {repo}"), checked_answers(repo):
         # By commit: a branch could move between the look at the files and the download. Only a
         # bundle's files are downloaded, whatever else is there.
@@ -275,13 +275,13 @@ def _download(repo: str, revision: str) -> tuple[Path, list[str], str, list[str]
             revision=commit,
             cache_dir=hub_cache(),
             # config.json is asked for to be counted as a download.
-            allow_patterns=[*own, *({CONFIG} & set(names))],
+            allow_patterns=[*bundle_files, *({CONFIG} & set(names))],
         )
-    return Path(folder), own, commit, ignored
+    return Path(folder), bundle_files, commit, ignored
 
 
-def _others(names: Sequence[str], own: Sequence[str]) -> list[str]:
-    usual = {*own, CARD, CONFIG, ".gitattributes"}
+def _others(names: Sequence[str], bundle_files: Sequence[str]) -> list[str]:
+    usual = {*bundle_files, CARD, CONFIG, ".gitattributes"}
     return sorted(name for name in names if name not in usual)
 
 

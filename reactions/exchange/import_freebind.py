@@ -104,8 +104,8 @@ def import_freebind(
                 f"{path.name} holds weights tuned from ImageBind's: its licence (CC-BY-NC-SA-4.0) "
                 "binds them, too"
             )
-        own = tuning if product.tuned else None
-        made.append((product, *_assemble(product, heads, own, lab, folder)))
+        product_tuning = tuning if product.tuned else None
+        made.append((product, *_assemble(product, heads, product_tuning, lab, folder)))
     used = [str(spec["name"]) for _, record, _ in made for spec in record["spaces"]]
     lab.refuse_unused_weights(used)
     ready = []
@@ -153,9 +153,9 @@ def _assemble(
         path, node = next(tuned_nodes(checked.space))
         check_tuning(tuning, path_of(node).leaf.spec, node.dim)
         files[tuning.path.relative_to(folder).as_posix()] = tuning.sha256
-        own = tuned_tensors(tuning)
-        parts.append({"kind": FT, "node": path, "about": _about(node, own)})
-        tensors |= {f"part.0.{name}": array for name, array in own.items()}
+        tuned = tuned_tensors(tuning)
+        parts.append({"kind": FT, "node": path, "about": _about(node, tuned)})
+        tensors |= {f"part.0.{name}": array for name, array in tuned.items()}
     hidden = {head.widths["hidden"] for part in product.folders for head in heads[part].values()}
     record = describe(
         checked.expression,

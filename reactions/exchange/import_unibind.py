@@ -70,13 +70,13 @@ def import_centres(path: Path, out: Path, *, overwrite: bool = False) -> Importe
         raise UsageError(f"'{out}' is there", fix="--overwrite   or another --out")
     tensors = read_pickled_tensors(path)
     rows = {name: _rows(path, name, tensor) for name, tensor in tensors.items()}
-    widths = Counter(own.shape[1] for own in rows.values())
+    widths = Counter(category_rows.shape[1] for category_rows in rows.values())
     if len(widths) > 1:
         listed = ", ".join(f"{n} of {width}" for width, n in widths.most_common())
         raise _wrong(path, f"its categories differ in width: {listed} dimensions")
     stacked = np.concatenate(list(rows.values()))
     norms = np.linalg.norm(stacked.astype(np.float64), axis=1)
-    categories = [CentreCategory(name, len(own)) for name, own in rows.items()]
+    categories = [CentreCategory(name, len(category_rows)) for name, category_rows in rows.items()]
     unit = (stacked / norms[:, None]).astype(np.float32)
     write_centre_file(out, unit, categories, space=SPACE, source=f"UniBind, {path.name}")
     return ImportedCentres(open_centre_file(out), tuple(_notices(categories, norms)))

@@ -149,9 +149,11 @@ def _read(path: Path) -> tuple[Modality, PublishedHead]:
         MissingError, DataError: see ``import_layers``.
     """
     stored = read_file(path)
-    own = {name: tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
-    others = [name for name in stored if name not in own and not name.startswith(BACKBONE)]
-    modalities = sorted({name.removeprefix(PREFIX).partition(".")[0] for name in own})
+    layer_tensors = {name: tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
+    others = [
+        name for name in stored if name not in layer_tensors and not name.startswith(BACKBONE)
+    ]
+    modalities = sorted({name.removeprefix(PREFIX).partition(".")[0] for name in layer_tensors})
     if len(modalities) != 1 or others:
         shown = ", ".join(sorted(stored)[:3]) or "nothing"
         raise DataError(
@@ -166,7 +168,7 @@ def _read(path: Path) -> tuple[Modality, PublishedHead]:
         )
     (modality,) = modalities
     layout = linear(f"{PREFIX}{modality}", "dim", "dim")
-    return modality, checked_head(path, own, layout, "layer of UniBind")
+    return modality, checked_head(path, layer_tensors, layout, "layer of UniBind")
 
 
 def _tensors(heads: dict[Modality, PublishedHead]) -> dict[str, NDArray[np.float32]]:

@@ -159,7 +159,7 @@ class ImageBindAdapter(CheckpointAdapter):
 
     def require(self, spec: SpaceSpec, files: Checkpoint) -> None:
         """Check that ImageBind has the modalities, and that texts can be cleaned."""
-        _require_known(_own(spec.modalities))
+        _require_known(_of_imagebind(spec.modalities))
         if "point" in spec.modalities and not is_file(self.tower_path(files, "point")):
             raise MissingError(
                 f"no weights for the points of space '{spec.name}'",
@@ -179,19 +179,19 @@ class ImageBindAdapter(CheckpointAdapter):
         from reactions.encoders.tower import TowerEncoder
 
         checkpoint = read(files.path, space=spec.name)
-        own = _own(spec.modalities)
-        sizes = sizes_of(checkpoint, own, self._heads, space=spec.name)
+        modalities = _of_imagebind(spec.modalities)
+        sizes = sizes_of(checkpoint, modalities, self._heads, space=spec.name)
         if sizes.dim != spec.dim:
             why = f"they embed in {sizes.dim} dimensions, not {spec.dim}"
             raise misfit(spec, files.path, why)
         dtype = getattr(torch, self.dtype)
         lazy = LazyTowers(checkpoint, sizes, device=device, dtype=dtype)
-        towers = imagebind_towers(own, lazy, variants_of(files.options))
+        towers = imagebind_towers(modalities, lazy, variants_of(files.options))
         if "point" in spec.modalities:
             from reactions.encoders.pointbind.tower import point_tower, refuse_other_imagebind
 
             points = read(self.tower_path(files, "point"), space=spec.name)
-            refuse_other_imagebind(points, checkpoint, {PUBLISHED[TOWERS[m]] for m in own})
+            refuse_other_imagebind(points, checkpoint, {PUBLISHED[TOWERS[m]] for m in modalities})
             towers["point"] = point_tower(
                 points,
                 sizes.dim,
@@ -314,7 +314,7 @@ def _require_known(modalities: Sequence[Modality]) -> None:
         )
 
 
-def _own(modalities: Iterable[Modality]) -> tuple[Modality, ...]:
+def _of_imagebind(modalities: Iterable[Modality]) -> tuple[Modality, ...]:
     """Return the modalities that are ImageBind's own."""
     return tuple(modality for modality in modalities if modality != "point")
 
@@ -347,7 +347,7 @@ def _asked(options: Mapping[str, str]) -> tuple[tuple[Modality, ...], Variants]:
     modalities = (
         ALL if named == "all" else tuple(sorted({*named.split(",")})) if named else MODALITIES
     )
-    modalities = _own(modalities) if "point" in options else modalities
+    modalities = _of_imagebind(modalities) if "point" in options else modalities
     _require_known(modalities)
     variants = variants_of(options)
     if "sampling" in options and "point" not in options:

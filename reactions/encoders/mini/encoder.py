@@ -61,10 +61,10 @@ class MiniAdapter(CheckpointAdapter):
 
     def open(self, spec: SpaceSpec, files: Checkpoint, device: str) -> TowerEncoder:
         """Read the towers; a space may use fewer than its weights hold."""
-        own = tuple(modality for modality, _ in spec.tower_digests)
-        shared = tuple(modality for modality in spec.modalities if modality not in own)
+        separate = tuple(modality for modality, _ in spec.tower_digests)
+        shared = tuple(modality for modality in spec.modalities if modality not in separate)
         networks = _networks(spec, files.path, shared)
-        for modality in own:
+        for modality in separate:
             networks |= _networks(spec, tower_file(files.path, modality), (modality,))
         return TowerEncoder(
             spec, {m: _tower(m, networks[m].to(device), device) for m in spec.modalities}

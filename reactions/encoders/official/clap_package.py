@@ -120,7 +120,9 @@ def built(
     roberta = transformers.RobertaModel(
         transformers.RobertaConfig(**{name: getattr(words, name) for name in _ROBERTA_SIZES})
     )
-    own = transformers.RobertaTokenizer.from_pretrained(str(tokenizer), local_files_only=True)
+    roberta_tokenizer = transformers.RobertaTokenizer.from_pretrained(
+        str(tokenizer), local_files_only=True
+    )
     config = deepcopy(package.factory._MODEL_CONFIGS[_BASE])
     config["embed_dim"] = sizes.audio_config.hidden_size
     config["audio_cfg"]["class_num"] = len(tensors["audio_branch.tscam_conv.weight"])
@@ -132,7 +134,11 @@ def built(
         stack.enter_context(patch.dict(package.factory._MODEL_CONFIGS, {_SIZED: config}))
         enter(package.model, "RobertaModel", SimpleNamespace(from_pretrained=lambda _: roberta))
         enter(package.model, "create_htsat_model", partial(htsat, package, sizes.audio_config))
-        enter(package.hook, "RobertaTokenizer", SimpleNamespace(from_pretrained=lambda _: own))
+        enter(
+            package.hook,
+            "RobertaTokenizer",
+            SimpleNamespace(from_pretrained=lambda _: roberta_tokenizer),
+        )
         module = package.hook.CLAP_Module(
             enable_fusion=bool(sizes.audio_config.enable_fusion), device=device, amodel=_SIZED
         )

@@ -114,16 +114,16 @@ def compare(
             compared.
     """
     package.require()
-    own = native(spec)
-    trials = {modality: list(probes.get(modality, ())) for modality in own.modalities}
-    alone_on = {m: list(package.network_inputs(m)) for m in own.modalities}
+    native_spec = native(spec)
+    trials = {modality: list(probes.get(modality, ())) for modality in native_spec.modalities}
+    alone_on = {m: list(package.network_inputs(m)) for m in native_spec.modalities}
     left_out: list[str] = []
     began(f"loading {spec.name}")
-    ours = _by_space(own, trials, alone_on, device, left_out, began)
+    ours = _by_space(native_spec, trials, alone_on, device, left_out, began)
     _free(device)
     began(f"loading its weights into {package.name}")
     with alone(), torch.inference_mode():
-        model = package.open(own, device)
+        model = package.open(native_spec, device)
         agreements = []
         for modality in spec.modalities:
             if modality not in ours:
@@ -134,7 +134,7 @@ def compare(
             for setting, embed in _settings(model, modality, network=not trials[modality]):
                 items = trials[modality] or alone_on[modality]
                 theirs = _embedded(embed, items, package.name, left_out)
-                bound = 0.0 if setting == "as published" else BOUNDS[precision_of(own)]
+                bound = 0.0 if setting == "as published" else BOUNDS[precision_of(native_spec)]
                 agreements.append(_agreement(modality, setting, ours[modality], theirs, bound))
     if all(agreement.verdict == "not compared" for agreement in agreements):
         raise DataError(

@@ -101,8 +101,8 @@ class ImageBindPackage(OfficialPackage):
         adapter = _ADAPTERS[spec.adapter]()
         files = adapter.locate_again(spec)
         checkpoint = read(files.path, space=spec.name)
-        own = [modality for modality in spec.modalities if modality in TOWERS]
-        sizes = sizes_of(checkpoint, own, space=spec.name)
+        modalities = [modality for modality in spec.modalities if modality in TOWERS]
+        sizes = sizes_of(checkpoint, modalities, space=spec.name)
         loaders = self.data()
         with package_errors(spec.name, files.path):
             network = built(self.models(), sizes)
@@ -216,11 +216,11 @@ def load(network: torch.nn.Module, checkpoint: ImageBindCheckpoint, *, space: st
     Raises:
         DataError: weights are missing.
     """
-    own = network.state_dict()
-    if gone := [key for key in own if key not in checkpoint.kinds and key not in OPTIONAL]:
+    state = network.state_dict()
+    if gone := [key for key in state if key not in checkpoint.kinds and key not in OPTIONAL]:
         raise unfit(space, checkpoint.path, missing=gone)
-    for key in own.keys() & checkpoint.kinds.keys():
-        own[key].copy_(checkpoint.tensor(key))
+    for key in state.keys() & checkpoint.kinds.keys():
+        state[key].copy_(checkpoint.tensor(key))
 
 
 def _embedding(loaders: ModuleType, network: torch.nn.Module) -> OfficialModel:

@@ -134,8 +134,8 @@ def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> OpenClipMod
             )
         preprocess = known.get(like, {})
         config = _activated(config, preprocess)
-        own = f"{ADAPTER}:{arch}/{path.absolute()}"
-        return OpenClipModel(own, f"{arch}-{path.stem}", config, preprocess, path=path)
+        file_uri = f"{ADAPTER}:{arch}/{path.absolute()}"
+        return OpenClipModel(file_uri, f"{arch}-{path.stem}", config, preprocess, path=path)
     tag = tag.lower().replace("-", "_")
     repo, _, filename = published["hf_hub"].rpartition("/")
     names = (f"{filename.rpartition('.')[0]}.safetensors", filename) if filename else WEIGHTS

@@ -158,10 +158,10 @@ def read_network(checkpoint: ImageBindCheckpoint, dim: int, *, space: str) -> Po
             path=str(checkpoint.path),
         )
     network = PointNetwork(kinds[width](), dim)
-    own = [k for k in checkpoint.kinds if k.startswith((_ENCODER, _PROJECTION, _HEAD))]
+    keys = [k for k in checkpoint.kinds if k.startswith((_ENCODER, _PROJECTION, _HEAD))]
     state = {
         key.replace(_HEAD, "head."): checkpoint.tensor(key)
-        for key in own
+        for key in keys
         # Counters of training.
         if not key.endswith("num_batches_tracked")
     }
@@ -210,8 +210,10 @@ def refuse_other_imagebind(
 
 def n_imagebind_keys(points: ImageBindCheckpoint) -> int:
     """Return how many weights of an ImageBind a checkpoint of PointBind holds."""
-    own = (_HEAD, *_UNUSED)
-    return sum(k.startswith(_IMAGEBIND) and not k.startswith(own) for k in points.kinds)
+    pointbind_prefixes = (_HEAD, *_UNUSED)
+    return sum(
+        k.startswith(_IMAGEBIND) and not k.startswith(pointbind_prefixes) for k in points.kinds
+    )
 
 
 def path_of_points(text: str) -> Path:

@@ -49,7 +49,7 @@ def id_files(folder: Path, modality: Modality) -> list[Path]:
     ``MODALITY.ids.txt``, also with ``id``, ``key`` or ``keys``, ``_`` or ``-``, as ``.json``,
     ``.npy`` or ``.parquet``, in any case; without the modality the file is for all of them.
     """
-    own: list[Path] = []
+    of_modality: list[Path] = []
     shared: list[Path] = []
     for path in _files(folder):
         named = is_id_file(path)
@@ -58,8 +58,8 @@ def id_files(folder: Path, modality: Modality) -> list[Path]:
         if not named:
             shared.append(path)
         elif nfc(named) == nfc(modality).casefold():
-            own.append(path)
-    return own or shared
+            of_modality.append(path)
+    return of_modality or shared
 
 
 def is_id_file(path: Path) -> Modality | None:

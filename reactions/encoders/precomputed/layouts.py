@@ -82,10 +82,10 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
     tables = [p for p in (folder, *sorted(folder.iterdir())) if p.suffix == SUFFIX and is_lance(p)]
     written = outputs([*files, *tables])
-    own: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in written]
-    taken = {path for _, part in own for path in part.paths}
+    written_sets: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in written]
+    taken = {path for _, part in written_sets for path in part.paths}
     plain = _plain([path for path in files if path not in taken])
-    for modality, part in (*own, *plain, *_numbered(folder), *tar_sets(folder)):
+    for modality, part in (*written_sets, *plain, *_numbered(folder), *tar_sets(folder)):
         if not modality.isprintable():
             raise DataError(
                 f"cannot tell the modality of {part.paths[0].name!a} in '{folder}'",

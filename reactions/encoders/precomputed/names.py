@@ -82,9 +82,11 @@ def id_name(names: Sequence[str], modality: Modality, where: str) -> str:
     folded: dict[str, str] = {}
     for name in names:
         folded.setdefault(name.casefold(), name)
-    own = [f"{modality}{end}" for end in ("_id", "_ids", "_key", "_keys")] if modality else []
+    modality_names = (
+        [f"{modality}{end}" for end in ("_id", "_ids", "_key", "_keys")] if modality else []
+    )
     # Plain 'id' and 'ids', the first two, count before 'image_id' and the like.
-    for name in (*NAMES[:2], *own, *NAMES[2:]):
+    for name in (*NAMES[:2], *modality_names, *NAMES[2:]):
         if name in folded:
             return folded[name]
     likely = [name for name in names if looks_like_ids(name)]

@@ -39,11 +39,11 @@ def first_sample(path: Path) -> list[str]:
         with path.open("rb") as stream:
             members = tar_members(stream, str(path), path.stat().st_size)
             for member, _ in zip(members, range(_FIRST_MEMBERS), strict=False):
-                own, rest = split_member(member.name)
-                if key and own != key:
+                member_key, rest = split_member(member.name)
+                if key and member_key != key:
                     break
-                if own:
-                    key = own
+                if member_key:
+                    key = member_key
                     endings.append(rest)
     except OSError as error:
         raise DataError(
@@ -176,8 +176,8 @@ class _Tars:
     def _is_vector(self, rest: str) -> bool:
         """Return whether a member, by the rest of its name, is of this modality."""
         name, _, suffix = rest.rpartition(".")
-        own = modality_of(name) if self.named else name
-        return suffix == "npy" and own == (self.modality if self.named else "")
+        member_modality = modality_of(name) if self.named else name
+        return suffix == "npy" and member_modality == (self.modality if self.named else "")
 
 
 def tar_sets(folder: Path) -> list[tuple[Modality, _Tars]]:
@@ -189,9 +189,9 @@ def tar_sets(folder: Path) -> list[tuple[Modality, _Tars]]:
     groups: dict[tuple[Modality, bool], list[Path]] = {}
     for path in sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")]):
         # image/0000.tar and image-0000.tar are both of images.
-        own = path.parent.name if path.parent != folder else re.split(r"[-_.\d]", path.stem)[0]
+        name = path.parent.name if path.parent != folder else re.split(r"[-_.\d]", path.stem)[0]
         inside = _named_inside(path)
-        for modality in inside or [modality_of(own)]:
+        for modality in inside or [modality_of(name)]:
             if not modality or modality in NO_MODALITIES:
                 raise DataError(
                     f"cannot tell the modality of '{path}'",

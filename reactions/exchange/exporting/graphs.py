@@ -134,7 +134,7 @@ def _write_onnx(heads: Traceable, path: Path) -> Loaded:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def compute(rows: Sequence[Tensor]) -> Tensor:
-        given = {name: own.numpy() for name, own in zip(names, rows, strict=True)}
-        return torch.from_numpy(session.run(None, given)[0])
+        inputs = {name: tensor.numpy() for name, tensor in zip(names, rows, strict=True)}
+        return torch.from_numpy(session.run(None, inputs)[0])
 
     return compute

@@ -78,8 +78,12 @@ def _is_export(out: Path, names: list[str]) -> bool:
         record = RECORD if RECORD in names else CONFIG
         config = json.loads(read_small_file(out / record, _MAX_BYTES))
         files = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
-        own = set(config.get("files", ()))  # exports of earlier versions do not list them
-        own |= {record, "README.md", *(each.get("file") for each in config["modalities"].values())}
-        return config["format"] == FORMAT and files <= own
+        exported = set(config.get("files", ()))  # exports of earlier versions do not list them
+        exported |= {
+            record,
+            "README.md",
+            *(entry.get("file") for entry in config["modalities"].values()),
+        }
+        return config["format"] == FORMAT and files <= exported
     except (MolspaceError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return False

@@ -127,7 +127,7 @@ def _save(paths: Mapping[Modality, SinglePath], folder: Path) -> None:
     by_leaf: dict[Leaf, list[Modality]] = {}
     for modality, path in paths.items():
         by_leaf.setdefault(path.leaf, []).append(modality)
-    encoders = {leaf: module_of(leaf.spec, own) for leaf, own in by_leaf.items()}
+    encoders = {leaf: module_of(leaf.spec, modalities) for leaf, modalities in by_leaf.items()}
     routes = {
         modality: [encoders[path.leaf], *_layers(path, modules)] for modality, path in paths.items()
     }
@@ -198,12 +198,12 @@ def _differences(
     gaps = {}
     for modality in paths:
         items, given = _examples(modality)
-        own = embedder.embed(modality, items)
+        expected = embedder.embed(modality, items)
         with guarded(_not_saved), quiet():
             made: NDArray[np.float32] = model.encode(
                 given, batch_size=2, show_progress_bar=False, convert_to_numpy=True
             )
-        gap = float(np.abs(made - own).max()) if made.shape == own.shape else float("inf")
+        gap = float(np.abs(made - expected).max()) if made.shape == expected.shape else float("inf")
         if not gap <= TOLERANCE:  # also where it is not a number
             raise StepError(
                 f"the exported {modality} differs by {gap:.1e}",

@@ -75,11 +75,11 @@ def single_path(
         UsageError: it takes more than that; the reason names what stands in the way.
     """
     if isinstance(space, Leaf):
-        own = SinglePath(space, ())
+        path = SinglePath(space, ())
         part = parts.get((space, None))
         if part is None and space.spec.centre:
             part = Centring(space.label, {})
-        return own if part is None else _behind(own, part, modality, space.label)
+        return path if part is None else _behind(path, part, modality, space.label)
     if isinstance(space, Tuned):
         return _tuned(space, modality, parts, adjustment)
     return _fused(space, modality, parts, adjustment)

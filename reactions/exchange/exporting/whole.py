@@ -49,7 +49,7 @@ class WholeModality:
 
     def example(self, n: int, seed: int = 0) -> tuple[Tensor, ...]:
         """Return the tensors of n items; the seed is not used, for the items are the same."""
-        return tuple(own[:n] for own in self.prepared)
+        return tuple(tensor[:n] for tensor in self.prepared)
 
     def expected(self, given: Sequence[Tensor]) -> Tensor:
         """Return what the product makes of the items of ``example``."""
@@ -61,12 +61,12 @@ class WholeModality:
             "inputs": [
                 {
                     "name": leaf.label,
-                    "shape": ["n", *own.shape[1:]],
-                    "dtype": str(own.dtype).removeprefix("torch."),
+                    "shape": ["n", *tensor.shape[1:]],
+                    "dtype": str(tensor.dtype).removeprefix("torch."),
                     **program.about,
                     "files": [f"{folder}/{path.name}" for path in program.files],
                 }
-                for leaf, folder, program, own in zip(
+                for leaf, folder, program, tensor in zip(
                     self.inputs, self._folders(), self.programs, self.prepared, strict=True
                 )
             ]
@@ -165,9 +165,9 @@ def _module(
     class Whole(nn.Module):
         def forward(self, *inputs: Tensor) -> Tensor:
             rows: dict[Space, Tensor] = {}
-            for (leaf, program), given in zip(programs.items(), inputs, strict=True):
-                own = program.network(given)
-                rows[leaf] = own.float() if leaf in raw else unit_rows(own)
+            for (leaf, program), prepared in zip(programs.items(), inputs, strict=True):
+                embedded = program.network(prepared)
+                rows[leaf] = embedded.float() if leaf in raw else unit_rows(embedded)
             return fuse(space, modality, rows, parts, adjustment)
 
     return Whole().eval()
