@@ -58,13 +58,15 @@ def notes_of(table: PaperTable, session: Session, lab: str) -> tuple[str, ...]:
     if table.number in (3, 4, 6, 7):
         notes += [f"{line}." for line in SETTINGS]
     published = PAPER_SETTINGS.to_json()
-    own = [
+    changed_settings = [
         f"{name} {'by rows' if value is None else value} ({published[name]})"
         for name, value in session.lab.settings.to_json().items()
         if name != "shard_rows" and value != published[name]
     ]
-    if own:
-        notes.append(f"settings other than the paper's (in brackets): {', '.join(own)}.")
+    if changed_settings:
+        notes.append(
+            f"settings other than the paper's (in brackets): {', '.join(changed_settings)}."
+        )
     if any("&" in row.reaction for row in table.rows):
         notes.append(mean_note(session))
     if any("R@" in column.metric for column in table.columns):

@@ -213,24 +213,24 @@ class PreparedFigure:
         self, session: Session, started: Callable[[SpaceRow], None]
     ) -> tuple[list[Surface], list[dict[str, Any]], tuple[str, ...]]:
         figure = self.figure
-        tasks = [task for own in self.tasks.values() for task in own]
+        tasks = [task for family_tasks in self.tasks.values() for task in family_tasks]
         reference = self._scores(session, figure.reference, tasks, started)
         plane = reference
         if figure.plane != figure.reference:
-            own = self.tasks[figure.plane_family]
-            plane = self._scores(session, figure.plane, own, started)
+            family_tasks = self.tasks[figure.plane_family]
+            plane = self._scores(session, figure.plane, family_tasks, started)
         started(figure.product)
         target = session.target(self.training[figure.product.reaction])
         text = ",".join(f"{modality}={self.grid}" for modality in (figure.x, figure.y))
         option = "lambda_" if figure.factor == "lambda" else "sigma"
         table = sweep(session, target, tasks, make_grid(target.space, **{option: text}))
         surfaces = []
-        for family, own in self.tasks.items():
-            if not own:
+        for family, family_tasks in self.tasks.items():
+            if not family_tasks:
                 continue
-            base = _mean(reference, own)
-            grey = _mean(plane, own) - base if family == figure.plane_family else None
-            x, y, scores = _mean_surface(table, own, figure.axes)
+            base = _mean(reference, family_tasks)
+            grey = _mean(plane, family_tasks) - base if family == figure.plane_family else None
+            x, y, scores = _mean_surface(table, family_tasks, figure.axes)
             surfaces.append(Surface(family, x, y, scores - base, base, grey))
         # What the reference is tuned with, the product is.
         tuned = tuning_notes([target.bundle.record] if target.bundle else [])
@@ -253,7 +253,11 @@ class PreparedFigure:
         return {task.name: float(result.record["metrics"][METRIC]) for task, result in pairs}
 
     def _rows(self, table: SweepTable, reference: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-        families = {task.name: family for family, own in self.tasks.items() for task in own}
+        families = {
+            task.name: family
+            for family, family_tasks in self.tasks.items()
+            for task in family_tasks
+        }
         for row in table.rows:
             base = reference[row["task"]]
             yield {
@@ -342,13 +346,13 @@ def prepare_figure(
         lacks[""] = lack_of(error)
     items: list[TaskItems] = []
     for family, names in FAMILIES.items():
-        own = [items_of(session, get_task(name)) for name in names]
-        items += own
+        entries = [items_of(session, get_task(name)) for name in names]
+        items += entries
         # The mean over one set alone would be another figure.
-        if lost := [entry.lack for entry in own if entry.lack]:
+        if lost := [entry.lack for entry in entries if entry.lack]:
             lacks[family] = lost[0]
         elif "" not in lacks:
-            tasks[family] = tuple(entry.task for entry in own)
+            tasks[family] = tuple(entry.task for entry in entries)
     if not any(tasks.values()):
         plans = {}  # nothing is trained for nothing
     return PreparedFigure(figure, session, tuple(items), tasks, plans, lacks, grid)

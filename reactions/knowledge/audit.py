@@ -146,12 +146,12 @@ def _matched(
     classes: Sequence[str], categories: Sequence[str]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the categories of classes, each once, and the classes that have none."""
-    own = set(categories)
+    exact = set(categories)
     folded = {" ".join(words_of(category)): category for category in reversed(categories)}
     matched: dict[str, None] = {}
     missing: dict[str, None] = {}
     for name in classes:
-        category = name if name in own else folded.get(" ".join(words_of(name)))
+        category = name if name in exact else folded.get(" ".join(words_of(name)))
         if category is None:
             missing[name] = None
         else:

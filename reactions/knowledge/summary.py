@@ -82,13 +82,13 @@ def summarise(
         n_blank += not row.description.strip()
         for key, counter in counts.items():
             counter[getattr(row, key)] += 1
-        own = categories.setdefault(row.category, CategoryCounts(row.category))
+        category_counts = categories.setdefault(row.category, CategoryCounts(row.category))
         if row.modality:
-            own.items[row.modality] = own.items.get(row.modality, 0) + 1
+            category_counts.items[row.modality] = category_counts.items.get(row.modality, 0) + 1
         elif row.source == LABEL:
-            own.names += 1
+            category_counts.names += 1
         else:
-            own.descriptions += 1
+            category_counts.descriptions += 1
         if row.category == category:
             kind = examples.setdefault(row.modality or row.source, [])
             if len(kind) < n_examples:

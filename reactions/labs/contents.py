@@ -45,14 +45,14 @@ def _spaces(lab: Lab) -> Iterator[Holding]:
 
 
 def _senses(spec: SpaceSpec) -> str:
-    own, derived = dict(spec.tower_digests), dict(spec.derived)
-    plain = [m for m in spec.modalities if m not in own and m not in derived]
+    separate, derived = dict(spec.tower_digests), dict(spec.derived)
+    plain = [m for m in spec.modalities if m not in separate and m not in derived]
     parts = [", ".join(plain)] if plain else []
-    if own:
-        parts.append(f"{', '.join(own)} (files of their own)")
+    if separate:
+        parts.append(f"{', '.join(separate)} (files of their own)")
     if derived:
-        made = ", ".join(f"{modality}={how}" for modality, how in derived.items())
-        parts.append(f"by its images: {made}")
+        recipes = ", ".join(f"{modality}={how}" for modality, how in derived.items())
+        parts.append(f"by its images: {recipes}")
     return f"{spec.dim}-d: " + "; ".join(parts)
 
 
@@ -73,8 +73,10 @@ def _media(lab: Lab) -> Iterator[Holding]:
 
 
 def _tasks(lab: Lab) -> Iterator[Holding]:
-    for each in loadable_sets()[0]:
-        if lab.may_have(each.task.name):
-            yield Holding("task", each.task.name, f"{each.task.kind} of {each.task.query}")
-    for name, own in lab.own_tasks.items():
-        yield Holding("task", name, f"{own.task.kind} of {own.task.query}")
+    for published in loadable_sets()[0]:
+        if lab.may_have(published.task.name):
+            yield Holding(
+                "task", published.task.name, f"{published.task.kind} of {published.task.query}"
+            )
+    for name, own_set in lab.own_tasks.items():
+        yield Holding("task", name, f"{own_set.task.kind} of {own_set.task.query}")

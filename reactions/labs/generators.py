@@ -183,8 +183,8 @@ def classes_of(lab: Lab, text: str) -> tuple[str, tuple[str, ...]]:
     except UsageError as error:
         if "," in text or reserved(text):
             raise
-        sets = [each.task for each in loadable_sets()[0]]
-        tasks = [*sets, *(own.task for own in lab.own_tasks.values())]
+        sets = [published.task for published in loadable_sets()[0]]
+        tasks = [*sets, *(own_set.task for own_set in lab.own_tasks.values())]
         known = [task.name for task in tasks if task.kind != "retrieval"]
         raise UsageError(
             f"'{text}' is neither a file nor a task",

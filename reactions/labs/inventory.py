@@ -93,8 +93,10 @@ def inventory(lab: Lab) -> list[InventoryEntry]:
     entries += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
     entries += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
     sets, broken = loadable_sets()
-    entries += [_task(lab, each.task) for each in sets if lab.may_have(each.task.name)]
-    entries += [_task(lab, own.task) for own in lab.own_tasks.values()]
+    entries += [
+        _task(lab, published.task) for published in sets if lab.may_have(published.task.name)
+    ]
+    entries += [_task(lab, own_set.task) for own_set in lab.own_tasks.values()]
     return entries + [
         InventoryEntry("task", name, "", problem=described(error), fix=error.fix)
         for name, error in broken.items()

@@ -293,18 +293,18 @@ class Lab:
             MissingError: the lab has no data for it, or they are not where it says.
             DataError: they cannot be used.
         """
-        places, own = self.data.of(task), self.own_tasks.get(task)
-        key = ("set", task, own, places, self.world_tasks, self.seed, self.digests.folder)
+        places, own_set = self.data.of(task), self.own_tasks.get(task)
+        key = ("set", task, own_set, places, self.world_tasks, self.seed, self.digests.folder)
         if key not in self.opened:
             self.opened[key] = self._open_set(task)
         data: BenchmarkData = self.opened[key]
         return data
 
     def _open_set(self, task: str) -> BenchmarkData:
-        if (own := self.own_tasks.get(task)) is not None:
+        if (own_set := self.own_tasks.get(task)) is not None:
             from reactions.eval.own_data import read_own
 
-            return read_own(own, self.data, tables=self.tables, on_progress=self.on_progress)
+            return read_own(own_set, self.data, tables=self.tables, on_progress=self.on_progress)
         if self.data.of(task):
             return find_set(
                 task, self.data, tables=self.tables, on_progress=self.on_progress
@@ -344,10 +344,10 @@ class Lab:
         return data
 
     def _open_split(self, task: str, name: str) -> ClassificationData:
-        if (own := self.own_tasks.get(task)) is not None:
+        if (own_set := self.own_tasks.get(task)) is not None:
             from reactions.eval.published import no_split
 
-            raise no_split(own.task, name, ())
+            raise no_split(own_set.task, name, ())
         if self.data.of(task):
             return find_set(
                 task, self.data, tables=self.tables, on_progress=self.on_progress
@@ -365,10 +365,10 @@ class Lab:
             MissingError: the lab has no data for it.
             DataError: its captions cannot be read.
         """
-        if (own := self.own_tasks.get(task)) is not None:
+        if (own_set := self.own_tasks.get(task)) is not None:
             from reactions.eval.own_data import own_captions
 
-            return list(own_captions(own, self.data))
+            return list(own_captions(own_set, self.data))
         if self.data.of(task):
             return list(find_set(task, self.data).captions())
         return list(captions_in_data(self.benchmark(task)))
@@ -388,7 +388,7 @@ class Lab:
             UsageError: a name is unknown, or the list is empty.
             MissingError: a package that provides one cannot be imported.
         """
-        return parse_tasks(text, [own.task for own in self.own_tasks.values()])
+        return parse_tasks(text, [own_set.task for own_set in self.own_tasks.values()])
 
     def sample_items(self) -> list[Item]:
         """Return the lab's few items to try inference on; empty if it has none."""

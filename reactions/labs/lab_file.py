@@ -62,9 +62,9 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
         except MissingError as error:
             raise environment.from_variable(error, environment.LAB) from None
     if name is None:
-        own = Path(OWN_LAB)
+        local = Path(OWN_LAB)
         # A folder, or a link that leads nowhere, is meant to be a lab: never use another instead.
-        return Path(os.path.realpath(own)) if os.path.lexists(own) else _BUILT_IN / "mini.toml"
+        return Path(os.path.realpath(local)) if os.path.lexists(local) else _BUILT_IN / "mini.toml"
     if is_file(_BUILT_IN / f"{name}.toml"):
         return _BUILT_IN / f"{name}.toml"
     path = (folder or Path()) / expand_user(name)
@@ -183,10 +183,14 @@ def _read(files: Sequence[TomlFile], opened: _Opened) -> Lab:
     if name is None:
         name = path.parent.name if path.name == OWN_LAB else path.stem
     specs = dict(base.catalogue.items()) if base else {}
-    own = read_spaces(file.spaces, path, opened.digests, opened.locator)
-    specs.update(own)
-    uris = {name: uri for name, uri in (base.uris if base else {}).items() if name not in own}
-    uris.update({name: space.uri for name, space in own.items() if isinstance(space, SpaceFromUri)})
+    new_spaces = read_spaces(file.spaces, path, opened.digests, opened.locator)
+    specs.update(new_spaces)
+    uris = {
+        name: uri for name, uri in (base.uris if base else {}).items() if name not in new_spaces
+    }
+    uris.update(
+        {name: space.uri for name, space in new_spaces.items() if isinstance(space, SpaceFromUri)}
+    )
     corpora = {**(base.corpora if base else {}), **read_corpora(file.corpora, path, opened.root)}
     pairs = read_pairs(file.pairs, base.pairs if base else {}, path, opened.root)
     knowledge = {

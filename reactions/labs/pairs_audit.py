@@ -52,7 +52,10 @@ def _leaks(lab: Lab, pairs: SourcePairs) -> list[DataFinding]:
     absent: list[str] = []
     findings: list[DataFinding] = []
     sets, broken = loadable_sets()
-    tasks = [*(each.task for each in sets), *(own.task for own in lab.own_tasks.values())]
+    tasks = [
+        *(published.task for published in sets),
+        *(own_set.task for own_set in lab.own_tasks.values()),
+    ]
     for task in tasks:
         if not {task.query, task.other} & set(pairs.modalities):
             continue

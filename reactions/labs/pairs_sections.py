@@ -69,9 +69,9 @@ def read_pairs(
         UsageError: several are the default for the same modalities, or an address is one that is
             never opened.
     """
-    own = {name: _source(name, section, path, root) for name, section in pairs.items()}
-    for source in own.values():
-        for other in own.values():
+    new_sources = {name: _source(name, section, path, root) for name, section in pairs.items()}
+    for source in new_sources.values():
+        for other in new_sources.values():
             if source is other or not (source.default and other.default):
                 continue
             if other.joins(*source.modalities) or source.joins(*other.modalities):
@@ -79,16 +79,17 @@ def read_pairs(
                     f"{path}: pairs.{source.name} and pairs.{other.name} are both the default",
                     fix="leave default = true with one of them",
                 )
-    kept = {
-        name: replace(source, default=source.default and not _rivalled(source, own))
+    inherited = {
+        name: replace(source, default=source.default and not _rivalled(source, new_sources))
         for name, source in base.items()
     }
-    return {**kept, **own}
+    return {**inherited, **new_sources}
 
 
-def _rivalled(source: PairsSource, own: Mapping[str, PairsSource]) -> bool:
+def _rivalled(source: PairsSource, new_sources: Mapping[str, PairsSource]) -> bool:
     return any(
-        other.joins(*source.modalities) or source.joins(*other.modalities) for other in own.values()
+        other.joins(*source.modalities) or source.joins(*other.modalities)
+        for other in new_sources.values()
     )
 
 

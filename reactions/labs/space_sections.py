@@ -72,8 +72,8 @@ def _space(
             name, uri, space.hub, path, digests, locator, space.centre, _derived(space)
         )
     if isinstance(space, FolderSpace):
-        own = path.parent / expand_user(space.path)
-        folder = locator.overrides.get(name, own).resolve()
+        default_folder = path.parent / expand_user(space.path)
+        folder = locator.overrides.get(name, default_folder).resolve()
         spec = resolve_uri(str(folder), digest_cache=digests)
         hub = spec.hub if space.hub is None else space.hub
         spec = replace(spec, name=name, hub=hub, centre=space.centre)

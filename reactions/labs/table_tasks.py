@@ -126,9 +126,9 @@ def table_task(
         section["id"] = id_column
     name = _name(table, lab)
     file = checked(LabFile, {"tasks": {name: section}}, table)
-    (own,) = read_tasks(file.tasks, table, table.parent).values()
-    added = replace(lab, own_tasks={**lab.own_tasks, name: own})
-    return TableTask(added, own.task, section, tuple(notices))
+    (own_set,) = read_tasks(file.tasks, table, table.parent).values()
+    added = replace(lab, own_tasks={**lab.own_tasks, name: own_set})
+    return TableTask(added, own_set.task, section, tuple(notices))
 
 
 def _header(table: Path) -> list[str]:

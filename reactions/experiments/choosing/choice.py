@@ -89,9 +89,9 @@ class FoldScores:
     def _allowed(self, folds: NDArray[np.bool_]) -> NDArray[np.bool_]:
         allowed = np.ones(len(self.objective), np.bool_)
         for values in self.kept:
-            own = values[:, folds]
-            error = own.std(axis=1, ddof=1) / own.shape[1] ** 0.5
-            allowed &= own.mean(axis=1) - error >= -1e-9
+            fold_values = values[:, folds]
+            error = fold_values.std(axis=1, ddof=1) / fold_values.shape[1] ** 0.5
+            allowed &= fold_values.mean(axis=1) - error >= -1e-9
         return allowed
 
     def _best(self, folds: NDArray[np.bool_]) -> int | None:

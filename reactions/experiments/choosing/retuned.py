@@ -55,9 +55,9 @@ def write_retuned(
     names = {leaf.label for leaf in leaves(space)}
     tensors = {}
     for file in bundle.files:
-        own = load_file(bundle.path / file)
+        arrays = load_file(bundle.path / file)
         prefix = "" if file == bundle.files[-1] else f"part.{file.split('-')[1].split('.')[0]}."
-        for name, array in own.items():
+        for name, array in arrays.items():
             first, _, rest = name.partition(".")
             if prefix:
                 tensors[prefix + name] = array
@@ -121,11 +121,11 @@ def with_factors(space: Space, adjustment: Adjustment) -> Space:
 def _check_factors(space: Space, scored: Space, adjustment: Adjustment) -> None:
     """Refuse a product whose factors are not those that act where it was scored."""
     # By position, for an expert that is a product may have another label without its experts.
-    own = list(effective_factors(space).values())
-    if own != list(effective_factors(scored, adjustment).values()):
+    bundle_factors = list(effective_factors(space).values())
+    if bundle_factors != list(effective_factors(scored, adjustment).values()):
         raise BundleError(
             "the bundle is not written: its factors are not those that were scored",
-            why=f"it would have {own}",
+            why=f"it would have {bundle_factors}",
             fix="eval with --sigma, --lambda and --experts gives the scores without a bundle",
         )
 

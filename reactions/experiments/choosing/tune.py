@@ -197,9 +197,9 @@ def read_goal(
 
 def _tasks(session: Session, target: Target) -> list[Task]:
     """Return the tasks that a product can do and the lab has data of."""
-    own = [each.task for each in session.lab.own_tasks.values()]
+    lab_tasks = [own_set.task for own_set in session.lab.own_tasks.values()]
     tasks = []
-    for task in (*all_tasks(), *own):
+    for task in (*all_tasks(), *lab_tasks):
         if {task.query, task.other} <= set(target.space.modalities):
             try:
                 session.lab.benchmark(task.name)
@@ -281,8 +281,8 @@ def _refuse_gaps(folds: Mapping[str, NDArray[np.float64]], n: int) -> None:
 def _nothing_kept(board: FoldScores, limits: Sequence[Keep]) -> UsageError:
     lines = []
     for keep, values in zip(limits, board.kept, strict=True):
-        own = values[list(board.choices)]
-        nearest = Figure.of(own[int(np.argmax(own.mean(axis=1)))])
+        margins = values[list(board.choices)]
+        nearest = Figure.of(margins[int(np.argmax(margins.mean(axis=1)))])
         short = f"falls short by {-nearest.mean:.2f}" if nearest.mean < 0 else "is barely met"
         lines.append(f"at best '{keep.text}' {short} ± {nearest.error:.2f} points")
     return UsageError(

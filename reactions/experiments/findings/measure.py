@@ -138,14 +138,14 @@ def _with_own_space(session: Session) -> Session:
     """Return a session whose lab also knows ``OWN_SPACE``, with the paper's factors and mean."""
     lab = session.lab
     base = lab.catalogue.by_name("ImageBind")
-    own = replace(
+    spec = replace(
         base,
         name=OWN_SPACE,
         modalities=_OWN_MODALITIES,
         preprocessing=tuple((m, tag) for m, tag in base.preprocessing if m in _OWN_MODALITIES),
         flops_per_item=tuple((m, n) for m, n in base.flops_per_item if m in _OWN_MODALITIES),
     )
-    catalogue = lab.catalogue.extended({OWN_SPACE: own})
+    catalogue = lab.catalogue.extended({OWN_SPACE: spec})
     factors = replace(FACTORS, mean="eq10")
     return replace(session, lab=replace(lab, catalogue=catalogue, factors=factors))
 

@@ -83,8 +83,10 @@ def _scores(report: ProductReport) -> dict[str, Any]:
     return {
         "baseline_names": names,
         "mark_paths": MARKS,
-        "n_compared": sum(len(own) for _, own in compared),
-        "n_above": sum(row.value > main for main, own in compared for row in own.values()),
+        "n_compared": sum(len(baselines) for _, baselines in compared),
+        "n_above": sum(
+            row.value > main for main, baselines in compared for row in baselines.values()
+        ),
     }
 
 

@@ -89,14 +89,14 @@ def by_kind(costs: Sequence[StepCost]) -> list[KindCost]:
     """Return totals a kind, in the order in which kinds first appear."""
     totals = []
     for kind in dict.fromkeys(cost.kind for cost in costs):
-        own = [cost for cost in costs if cost.kind == kind]
-        times = [cost.seconds for cost in own if cost.seconds is not None]
+        kind_costs = [cost for cost in costs if cost.kind == kind]
+        times = [cost.seconds for cost in kind_costs if cost.seconds is not None]
         totals.append(
             KindCost(
                 kind,
-                len(own),
-                sum(cost.flops for cost in own),
-                sum(cost.size_bytes for cost in own),
+                len(kind_costs),
+                sum(cost.flops for cost in kind_costs),
+                sum(cost.size_bytes for cost in kind_costs),
                 sum(times) if times else None,
                 len(times),
             )

@@ -75,7 +75,7 @@ def map_figure(report: ProductReport, method: Method) -> dict[str, Any] | None:
         ]
         if not shown:
             continue
-        rows = np.concatenate([own for _, own in shown if own is not None])
+        rows = np.concatenate([sample_rows for _, sample_rows in shown if sample_rows is not None])
         if len(rows) < 3:
             continue
         places, shares = flatten(rows, method)

@@ -117,10 +117,10 @@ def map_samples(sets: Sequence[tuple[Task, BenchmarkData]]) -> list[Sample]:
         for index, name in enumerate(data.classes):
             if folded(name) not in chosen:
                 continue
-            own = np.flatnonzero(data.labels == index)
-            own = own[choose_rows(len(own), ITEMS_A_CLASS)]
-            rows += own.tolist()
-            labels += [chosen[folded(name)]] * len(own)
+            class_rows = np.flatnonzero(data.labels == index)
+            class_rows = class_rows[choose_rows(len(class_rows), ITEMS_A_CLASS)]
+            rows += class_rows.tolist()
+            labels += [chosen[folded(name)]] * len(class_rows)
             prompts.append(index * len(task.templates))  # the first template of the class
             prompted.append(chosen[folded(name)])
         order = np.argsort(rows, kind="stable")

@@ -157,7 +157,11 @@ class PaperProduct:
 
     def of(self, task: str) -> dict[str, float]:
         """Return the figures of a task, by metric."""
-        return {metric: value for (own, metric), value in self.figures.items() if own == task}
+        return {
+            metric: value
+            for (scored_task, metric), value in self.figures.items()
+            if scored_task == task
+        }
 
 
 def paper_product(space: Space) -> tuple[PaperProduct | None, str]:
@@ -208,7 +212,10 @@ def _remarks(row: SpaceRow, space: Space) -> tuple[str, ...]:
 
 
 def _rounded(factors: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return {name: {m: round(v, 6) for m, v in own.items()} for name, own in factors.items()}
+    return {
+        name: {m: round(v, 6) for m, v in by_modality.items()}
+        for name, by_modality in factors.items()
+    }
 
 
 def _shape(space: Space) -> Any:

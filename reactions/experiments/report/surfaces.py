@@ -82,8 +82,10 @@ class ScoreSurface:
                 for axis in self.axes
             ],
             "tables": {
-                task: {metric: [round(v, 2) for v in values] for metric, values in own.items()}
-                for task, own in self.tables.items()
+                task: {
+                    metric: [round(v, 2) for v in values] for metric, values in by_metric.items()
+                }
+                for task, by_metric in self.tables.items()
             },
         }
 
@@ -145,7 +147,7 @@ def measure_surfaces(
     surfaces, start = [], 0
     for option, grid in zip(options, grids, strict=True):
         stop = start + len(grid.cells)
-        rows = [row for own in by_task.values() for row in own[start:stop]]
+        rows = [row for task_rows in by_task.values() for row in task_rows[start:stop]]
         surfaces.append(surface(target.space, option, grid.axes, rows, metrics))
         start = stop
     return surfaces
@@ -167,23 +169,30 @@ def surface(
         rows: of the sweep: ``task``, the value of each axis, and metrics in per cent.
         metrics: task to the metrics that are kept.
     """
-    own = {f"{option} {modality}": modality for modality in swept_modalities(space, option)}
-    named = {name: tuple(sorted(axes[name])) for name in own}
+    axis_modalities = {
+        f"{option} {modality}": modality for modality in swept_modalities(space, option)
+    }
+    axis_values = {name: tuple(sorted(axes[name])) for name in axis_modalities}
     factors = effective_factors(space)
     prefix = f"{option} "
     shown = tuple(
-        FactorAxis(name, modality, named[name], _default(factors, prefix, modality, named[name]))
-        for name, modality in own.items()
+        FactorAxis(
+            name,
+            modality,
+            axis_values[name],
+            _default(factors, prefix, modality, axis_values[name]),
+        )
+        for name, modality in axis_modalities.items()
     )
     cells: dict[tuple[str, tuple[float | None, ...]], Mapping[str, Any]] = {}
     for row in rows:
         # A factor that does not act in a cell is not in its row: the cell stands for all values.
-        values = [row.get(name) for name in named]
+        values = [row.get(name) for name in axis_values]
         place = tuple(None if value is None else round(float(value), 9) for value in values)
         cells[row["task"], place] = row
     tables: dict[str, dict[str, tuple[float, ...]]] = {}
     for task, kept in metrics.items():
-        places = itertools.product(*named.values())
+        places = itertools.product(*axis_values.values())
         scored = [_cell(cells, task, tuple(round(v, 9) for v in place)) for place in places]
         tables[task] = {metric: tuple(float(row[metric]) for row in scored) for metric in kept}
     fixed = {name: values for name, values in factors.items() if not name.startswith(prefix)}
@@ -216,10 +225,10 @@ def _default(
     values: Sequence[float],
 ) -> float | None:
     """Return the value that all experts have, as it was measured if it was; None if they differ."""
-    own = {
+    expert_values = {
         by[modality] for name, by in factors.items() if name.startswith(prefix) and modality in by
     }
-    if len(own) != 1:
+    if len(expert_values) != 1:
         return None
-    (value,) = own
+    (value,) = expert_values
     return next((measured for measured in values if abs(measured - value) < 1e-9), value)

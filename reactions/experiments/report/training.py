@@ -44,8 +44,8 @@ def own_plan(session: Session, bundle: Bundle) -> ReactionPlan | NotPlanned:
     lab = session.lab.with_seed(record["lab"]["seed"])
     lab = lab.with_precision(record["settings"].get("precision"))
     try:
-        own = replace(session, lab=lab, events=ignore)
-        planned = own.plan(own.check(bundle.expression))
+        training_session = replace(session, lab=lab, events=ignore)
+        planned = training_session.plan(training_session.check(bundle.expression))
     except StoreError:
         raise
     except MolspaceError as error:

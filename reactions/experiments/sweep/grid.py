@@ -103,17 +103,17 @@ class GridPlan:
         return Grid(tuple(cells.values()), columns)
 
     def _cell(self, subset: frozenset[str] | None, values: Sequence[float]) -> Cell:
-        own: dict[Op, dict[str, dict[Modality, float]]] = {"cr": {}, "dr": {}}
+        factors: dict[Op, dict[str, dict[Modality, float]]] = {"cr": {}, "dr": {}}
         for fusion, i in mixtures(self.space):
             expert = fusion.experts[i]
-            own[fusion.op].setdefault(expert.label, dict(expert.factors))
+            factors[fusion.op].setdefault(expert.label, dict(expert.factors))
         for axis, value in zip(self.axes, values, strict=True):
             for label, modality in axis.places:
-                own[axis.op][label][modality] = value
+                factors[axis.op][label][modality] = value
         touched = {(axis.op, label) for axis in self.axes for label, _ in axis.places}
         chosen = Adjustment(
-            sigma={label: own["cr"][label] for op, label in touched if op == "cr"},
-            lambda_={label: own["dr"][label] for op, label in touched if op == "dr"},
+            sigma={label: factors["cr"][label] for op, label in touched if op == "cr"},
+            lambda_={label: factors["dr"][label] for op, label in touched if op == "dr"},
             experts=subset,
         )
         adjustment = fit_adjustment(self.space, chosen)
@@ -168,13 +168,13 @@ def own_cell(space: Space, axes: Iterable[str]) -> Cell:
         space: the product.
         axes: names of the factors to show, where all experts that share one have the same.
     """
-    own: dict[str, set[float]] = {}
+    axis_values: dict[str, set[float]] = {}
     for name, factors in effective_factors(space).items():
         word, _, label = name.partition(" ")
         for modality, value in factors.items():
             for axis in (f"{word} {modality}", f"{word} {label} {modality}"):
-                own.setdefault(axis, set()).add(value)
-    values = {axis: own[axis].pop() for axis in axes if len(own.get(axis, ())) == 1}
+                axis_values.setdefault(axis, set()).add(value)
+    values = {axis: axis_values[axis].pop() for axis in axes if len(axis_values.get(axis, ())) == 1}
     return Cell(NO_ADJUSTMENT, values)
 
 
@@ -196,9 +196,13 @@ def _axes(space: Space, op: Op, texts: Sequence[str]) -> Iterator[_Axis]:
             fix=f"leave {option} out",
         )
     read = read_factors(option, texts, list(shared))
-    own = {text.expert for text in read if text.expert}
+    named_experts = {text.expert for text in read if text.expert}
     for text in read:
-        labels = [text.expert] if text.expert else [label for label in shared if label not in own]
+        labels = (
+            [text.expert]
+            if text.expert
+            else [label for label in shared if label not in named_experts]
+        )
         yield from _axes_of(op, text, {label: shared[label] for label in labels}, word, option)
 
 
@@ -210,11 +214,13 @@ def _axes_of(
     option: str,
 ) -> Iterator[_Axis]:
     """Yield the axes of one text for the experts that it is about."""
-    modalities = sorted({m for own in shared.values() for m in own})
+    modalities = sorted({m for of_expert in shared.values() for m in of_expert})
     prefix = f"{word} {text.expert}" if text.expert else word
 
     def axis(chosen: Sequence[Modality], values: tuple[float, ...]) -> _Axis:
-        places = tuple((label, m) for label, own in shared.items() for m in own if m in chosen)
+        places = tuple(
+            (label, m) for label, of_expert in shared.items() for m in of_expert if m in chosen
+        )
         return _Axis(op, places, tuple(f"{prefix} {m}" for m in chosen), values)
 
     if not shared:
@@ -232,9 +238,9 @@ def _axes_of(
         yield axis(modalities, text.values[0])
         return
     if len(text.values) != len(modalities) or any(
-        len(own) < len(modalities) for own in shared.values()
+        len(of_expert) < len(modalities) for of_expert in shared.values()
     ):
-        names = "; ".join(f"{label}: {', '.join(own)}" for label, own in shared.items())
+        names = "; ".join(f"{label}: {', '.join(of_expert)}" for label, of_expert in shared.items())
         raise UsageError(
             f"{option}: {len(text.values)} factors do not fit the shared modalities",
             why=f"they are, in this order, of {names}",

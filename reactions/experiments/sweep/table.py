@@ -45,12 +45,12 @@ class SweepTable:
         """Return one table of several: those of other seeds, or of other tasks."""
         values: dict[str, set[float]] = {}
         for table in tables:
-            for axis, own in table.axes.items():
-                values.setdefault(axis, set()).update(own)
+            for axis, axis_values in table.axes.items():
+                values.setdefault(axis, set()).update(axis_values)
         return cls(
             tuple(row for table in tables for row in table.rows),
             tuple(row for table in tables for row in table.defaults),
-            {axis: tuple(sorted(own)) for axis, own in values.items()},
+            {axis: tuple(sorted(axis_values)) for axis, axis_values in values.items()},
             tuple(dict.fromkeys(notice for table in tables for notice in table.notices)),
         )
 

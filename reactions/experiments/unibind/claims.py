@@ -153,11 +153,11 @@ class Claim:
     @property
     def measured(self) -> tuple[tuple[str, str], ...]:
         """The arms and families that it takes."""
-        own = ((self.arm, self.family), (self.other, self.family))
+        both_arms = ((self.arm, self.family), (self.other, self.family))
         if self.beyond is None:
-            return own
+            return both_arms
         arm, other, family = self.beyond
-        return (*own, (arm, family), (other, family))
+        return (*both_arms, (arm, family), (other, family))
 
 
 def at(direction: str, k: int) -> str:

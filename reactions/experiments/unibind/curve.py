@@ -115,8 +115,8 @@ def measure_curve(
     scores: dict[tuple[str, str, str, int], list[tuple[float, float]]] = {}
     for index in follow(parts_of(sessions[0], parts), events):
         session, describer = settings[index]
-        own = _with_describer(session, describers[describer])
-        for task, template, scored in _scored(own, tasks, ks):
+        described_session = _with_describer(session, describers[describer])
+        for task, template, scored in _scored(described_session, tasks, ks):
             if describer == next(iter(describers)):
                 templates.setdefault(task, []).append(template)
             for (rule, k), accuracy in scored.items():

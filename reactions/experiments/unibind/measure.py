@@ -151,14 +151,14 @@ def _with_text(session: Session) -> Session:
     """
     lab = session.lab
     expert, partner = (lab.catalogue.by_name(name) for name in (_TEXTLESS, _TEXT_OF))
-    own = replace(
+    spec = replace(
         expert,
         name=_named(expert.name),
         modalities=(*expert.modalities, "text"),
         preprocessing=(*expert.preprocessing, *_text_alone(partner.preprocessing)),
         flops_per_item=(*expert.flops_per_item, *_text_alone(partner.flops_per_item)),
     )
-    return replace(session, lab=_extended(lab, own.name, own))
+    return replace(session, lab=_extended(lab, spec.name, spec))
 
 
 def _named(expert: str) -> str:

@@ -268,9 +268,9 @@ def _refuse_numbers_for_ids(corpus: Corpus) -> None:
 
 def _ids(corpus: Corpus) -> dict[str, int]:
     """Return the row of each id."""
-    own = getattr(corpus, "ids", None)  # where nothing has to be rendered or read for it
-    if callable(own):
-        ids = list(own())
+    read_ids = getattr(corpus, "ids", None)  # where nothing has to be rendered or read for it
+    if callable(read_ids):
+        ids = list(read_ids())
     else:
         ids = [
             item.id
@@ -322,11 +322,13 @@ def _of_the_same(
     corpus: Corpus, rows: Mapping[str, int], pictures: Corpus
 ) -> dict[str, int] | None:
     """Return ids to the rows of pictures of the same; None where the corpora do not know it."""
-    own, others = (getattr(each, "subjects", None) for each in (corpus, pictures))
-    if not (callable(own) and callable(others)):
+    item_subjects, picture_subjects = (
+        getattr(side, "subjects", None) for side in (corpus, pictures)
+    )
+    if not (callable(item_subjects) and callable(picture_subjects)):
         return None
-    shown = {subject: row for row, subject in enumerate(others())}
-    of_row = list(own())
+    shown = {subject: row for row, subject in enumerate(picture_subjects())}
+    of_row = list(item_subjects())
     if len(shown) < len(pictures):  # several pictures of one thing: none is the item's own
         return None
     return {id: shown[of_row[row]] for id, row in rows.items() if of_row[row] in shown}

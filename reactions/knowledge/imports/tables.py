@@ -228,8 +228,8 @@ def _row(row: _TableRecord, defaults: Defaults, numbered: dict[str, int]) -> Des
     seed = values.pop("seed", "").strip()
     if seed and not (_SEED.fullmatch(seed) and abs(int(seed)) < MAX_SEED):
         raise DataError(f"the seed is '{seed[:20]}', not a whole number")
-    own = values.get("source", "").strip()
-    source = defaults.source or own
+    row_source = values.get("source", "").strip()
+    source = defaults.source or row_source
     if not source:
         raise DataError(
             "it has no source", fix="say it for all rows: --source LLM or --source MLLM"
@@ -241,8 +241,8 @@ def _row(row: _TableRecord, defaults: Defaults, numbered: dict[str, int]) -> Des
             "or --source MLLM (of items)",
         )
     model = values.get("model", "") or defaults.model
-    if defaults.source and own and own not in PROVENANCES and not model:
-        model = own  # the paper's table names who wrote a row
+    if defaults.source and row_source and row_source not in PROVENANCES and not model:
+        model = row_source  # the paper's table names who wrote a row
     modality = values.get("modality", "").strip()
     if not modality and source not in (LLM,):
         modality = defaults.modality if source == MLLM or defaults.source else modality

@@ -43,8 +43,8 @@ def unibind_files(places: Sequence[Path]) -> list[Path]:
         if not is_dir(place):
             files.append(place)
             continue
-        own = [place / name for name in NAMES if exists(place / name)]
-        if not own:
+        data_files = [place / name for name in NAMES if exists(place / name)]
+        if not data_files:
             below = sorted({path.parent.name for name in NAMES for path in place.glob(f"*/{name}")})
             raise MissingError(
                 f"'{place}' holds none of {', '.join(NAMES)}",
@@ -53,7 +53,7 @@ def unibind_files(places: Sequence[Path]) -> list[Path]:
                 else "the folder of one data set, such as datasets/caltech101",
                 path=str(place),
             )
-        files += own
+        files += data_files
     return list(dict.fromkeys(files))
 
 

@@ -107,11 +107,11 @@ class Describer:
         heard = self._draw("heard", identity, 100) < _HEARD_PERCENT
         style = replace(_STYLE, omit_percent=self.silent, fillers=_CATEGORY_FILLERS)
         # What is always so is what the class is about: a sentence on it says so.
-        own = tuple(name for name, _ in subject.fixed)
+        fixed_slots = tuple(name for name, _ in subject.fixed)
         texts = np.empty(len(number), object)
         for rows, lexicon, always in (
             (stray, self._lexicon(), ()),
-            (~stray, self._lexicon(subject), own),
+            (~stray, self._lexicon(subject), fixed_slots),
         ):
             for sense, of_sense in _by_sense(heard):
                 chosen = np.flatnonzero(rows & of_sense)
@@ -170,8 +170,8 @@ class Describer:
         if not self.synonyms:
             slots["noun"] = tuple(words[:1] for words in slots["noun"])
         for slot in ("noun", "verb"):
-            if subject is not None and (own := getattr(subject, f"{slot}s")):
-                slots[slot] = (own,) * len(CLASSES)
+            if subject is not None and (subject_words := getattr(subject, f"{slot}s")):
+                slots[slot] = (subject_words,) * len(CLASSES)
         return replace(lexicon, slots=slots)
 
     def _draw(self, name: str, identity: NDArray[np.uint64], n: int) -> NDArray[np.int64]:

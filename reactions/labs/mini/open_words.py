@@ -82,7 +82,7 @@ def open_words() -> Lexicon:
     known = known_words()
     nouns = tuple(_NOUNS[name] for name in CLASSES)
     verbs = (_VERBS,) * len(CLASSES)
-    others = {
+    new_words = {
         "noun": nouns,
         "verb": verbs,
         "colour": _COLOURS,
@@ -94,7 +94,8 @@ def open_words() -> Lexicon:
     }
     slots = {
         slot: tuple(
-            _halved(own, tuple(new.split())) for own, new in zip(words, others[slot], strict=True)
+            _halved(old, tuple(new.split()))
+            for old, new in zip(words, new_words[slot], strict=True)
         )
         for slot, words in known.slots.items()
     }
