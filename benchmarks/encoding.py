@@ -253,9 +253,9 @@ def load_of_others() -> tuple[float, float] | None:
     except OSError:
         return None
     user, nice, system, _idle, _wait, irq, softirq = (int(field) for field in fields[:7])
-    own = os.times()
+    used = os.times()
     total_s = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-    return time.perf_counter(), total_s - own.user - own.system
+    return time.perf_counter(), total_s - used.user - used.system
 
 
 def others_took(before: tuple[float, float] | None, after: tuple[float, float] | None) -> str:

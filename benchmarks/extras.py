@@ -43,15 +43,15 @@ def needed(texts: Iterable[str]) -> dict[str, Distribution | None]:
     """Return what requirements bring, with all that this needs in turn; None is not installed."""
     packages: dict[str, Distribution | None] = {}
     seen: set[tuple[str, str]] = set()
-    left = [pair for text in texts for pair in asked(text, "")]
-    while left:
-        name, extra = left.pop()
+    pending = [pair for text in texts for pair in asked(text, "")]
+    while pending:
+        name, extra = pending.pop()
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
         if name == PROJECT["name"]:
-            own = PROJECT["optional-dependencies"].get(extra, PROJECT["dependencies"])
-            left += [pair for text in own for pair in asked(text, extra)]
+            requirements = PROJECT["optional-dependencies"].get(extra, PROJECT["dependencies"])
+            pending += [pair for text in requirements for pair in asked(text, extra)]
             continue
         if name not in packages:
             try:
@@ -59,7 +59,7 @@ def needed(texts: Iterable[str]) -> dict[str, Distribution | None]:
             except PackageNotFoundError:
                 packages[name] = None
         if package := packages[name]:
-            left += [pair for text in package.requires or () for pair in asked(text, extra)]
+            pending += [pair for text in package.requires or () for pair in asked(text, extra)]
     return packages
 
 

@@ -144,9 +144,9 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     index = flat_index(problem)
     for k in (64, 256) if index else ():
         contenders[f"FAISS flat top-{k}, softmax over them"] = top_k(problem, index, k)
-    own = ours_on(problem.device)
-    contenders |= {label: ours(problem, precision) for precision, label in own.items()}
-    best = next(iter(own.values()))
+    our_labels = ours_on(problem.device)
+    contenders |= {label: ours(problem, precision) for precision, label in our_labels.items()}
+    best = next(iter(our_labels.values()))
     bounds: dict[str, Call] = {"the products alone, fp32": products(problem, torch.float32)}
     if problem.device.type == "cpu":
         small = "the products alone, fp32, in small tiles"
@@ -166,7 +166,7 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     rows = []
     top = square.flops / timings.seconds(peak)
     fastest = min(in_fp32, key=timings.seconds)
-    bound_of = dict.fromkeys(own.values(), fastest)
+    bound_of = dict.fromkeys(our_labels.values(), fastest)
     if half:
         bound_of[FAST] = f"the products alone, {name}"
     for label in contenders | bounds:

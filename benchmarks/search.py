@@ -136,19 +136,19 @@ def compared(index: SearchIndex, n_queries: int, build_s: float) -> Table:
         flat = faiss.IndexFlatIP(mixed.shape[1])
         flat.add(mixed)
         lists = max(1, min(round(4 * n**0.5), n // 39))
-        own = faiss.IndexIVFPQ(
+        ivf_pq = faiss.IndexIVFPQ(
             faiss.IndexFlatIP(mixed.shape[1]),
             *(mixed.shape[1], lists, mixed.shape[1] // 4, 8, faiss.METRIC_INNER_PRODUCT),
         )
-        own.train(mixed[:: max(1, n // max(64 * lists, 1 << 16))])
-        own.add(mixed)
-        own.nprobe = max(32, lists // 32)
+        ivf_pq.train(mixed[:: max(1, n // max(64 * lists, 1 << 16))])
+        ivf_pq.add(mixed)
+        ivf_pq.nprobe = max(32, lists // 32)
         _, right = flat.search(queries, K)
         contenders: dict[str, Callable[[NDArray[np.float32]], Any]] = {
             "ours, ivf-pq": lambda q, a=adjustment: numbers(index, q, a, exact=False),
             "ours, exact": lambda q, a=adjustment: numbers(index, q, a, exact=True),
-            "FAISS flat, this setting's rows": lambda q, own=flat: own.search(q, K)[1],
-            "FAISS IVF-PQ, this setting's rows": lambda q, own=own: own.search(q, K)[1],
+            "FAISS flat, this setting's rows": lambda q, peer=flat: peer.search(q, K)[1],
+            "FAISS IVF-PQ, this setting's rows": lambda q, peer=ivf_pq: peer.search(q, K)[1],
         }
         for label, call in contenders.items():
             call(queries[:1])  # coefficients of the setting, pages of the files

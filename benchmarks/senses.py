@@ -78,9 +78,9 @@ def _shares(
 ) -> Iterator[float | None]:
     recognised = None if prompts is None else (embeddings @ prompts.T).argmax(axis=1) == kinds
     similarity = embeddings @ pictures.T
-    nearest, own = similarity.argmax(axis=1), np.arange(len(kinds))
-    back = similarity.argmax(axis=0) == own
-    for hits in (recognised, nearest == own, back, kinds[nearest] == kinds):
+    nearest, diagonal = similarity.argmax(axis=1), np.arange(len(kinds))
+    back = similarity.argmax(axis=0) == diagonal
+    for hits in (recognised, nearest == diagonal, back, kinds[nearest] == kinds):
         yield None if hits is None else round(100 * float(hits.mean()), 1)
 
 

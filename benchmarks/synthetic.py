@@ -226,8 +226,8 @@ def _basis(space: str, dim: int, seed: int, device: torch.device) -> tuple[Tenso
     """Return a random orthonormal (dim, dim) basis and the (dim,) scale of each axis."""
     basis = torch.linalg.qr(_normal((dim, dim), device, seed, "basis", space))[0]
     scales = torch.zeros(dim)
-    own = dim - 1 - len(MODALITIES)
-    scales[:own] = _spectrum(own).sqrt() * math.sqrt(1 - CONE - GAP)
+    n_content = dim - 1 - len(MODALITIES)
+    scales[:n_content] = _spectrum(n_content).sqrt() * math.sqrt(1 - CONE - GAP)
     return basis, scales.to(device)
 
 

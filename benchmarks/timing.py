@@ -37,7 +37,7 @@ class Timings:
     def speed(self, name: str, reference: str) -> float:
         """Return how many times faster ``name`` is: the median of the ratios within a round."""
         pairs = zip(self.rounds[reference], self.rounds[name], strict=True)
-        return statistics.median(other / own for other, own in pairs)
+        return statistics.median(of_reference / of_name for of_reference, of_name in pairs)
 
 
 def alternate(

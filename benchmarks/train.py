@@ -164,14 +164,14 @@ def compare(problem: Problem, rounds: int) -> tuple[Table, Timings]:
     top = square.flops / timings.seconds(peak)
     for label in contenders:
         rate = problem.flops * repeats / timings.seconds(label)
-        own = fp32 if label in (NAIVE, EXACT, fp32) else bound
+        reference = fp32 if label in (NAIVE, EXACT, fp32) else bound
         rows.append(
             (
                 label,
                 1e3 * timings.seconds(label) / repeats,
                 timings.speed(label, NAIVE),
                 rate / 1e12,
-                f"{100 * timings.speed(label, own):.0f} %",
+                f"{100 * timings.speed(label, reference):.0f} %",
                 f"{100 * rate / top:.0f} %" if label in (best, bound) else None,
             )
         )

@@ -81,11 +81,11 @@ def medoids(rows: Tensor, k: int, *, seed: int) -> Tensor:
         return torch.arange(n, device=rows.device)
     chosen = torch.tensor(sorted(_shuffled(n, seed)[:k]), device=rows.device)
     for _ in range(_MOST_ROUNDS):
-        own = (rows @ rows[chosen].T).argmax(dim=1)  # of equal ones, the first
-        own[chosen] = torch.arange(k, device=rows.device)  # so that no cluster is empty
+        cluster_of = (rows @ rows[chosen].T).argmax(dim=1)  # of equal ones, the first
+        cluster_of[chosen] = torch.arange(k, device=rows.device)  # so that no cluster is empty
         moved = chosen.clone()
         for cluster in range(k):
-            members = torch.nonzero(own == cluster)[:, 0]
+            members = torch.nonzero(cluster_of == cluster)[:, 0]
             moved[cluster] = members[nearest(rows[members], rows[members], 1)[0]]
         if bool((moved == chosen).all()):
             break
@@ -166,10 +166,10 @@ def padded(rows: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     Returns:
         (c, k, d) rows, k the most of any class, and (c,) int64 counts.
     """
-    counts = torch.tensor([len(own) for own in places], device=rows.device)
+    counts = torch.tensor([len(class_places) for class_places in places], device=rows.device)
     out = rows.new_zeros(len(places), int(counts.max()), rows.shape[1])
-    for row, own in enumerate(places):
-        out[row, : len(own)] = rows[own]
+    for row, class_places in enumerate(places):
+        out[row, : len(class_places)] = rows[class_places]
     return out, counts
 
 

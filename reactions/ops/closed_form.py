@@ -207,10 +207,12 @@ def fit_map(
     known = matrix.new_zeros(len(modalities))
     for i, modality in enumerate(sources):
         place = modalities.index(modality)
-        own = dict(shared).get(i)
+        shared_target = dict(shared).get(i)
         means[0][place] = pair_moments.source[i]
         means[1][place] = (
-            pair_moments.target.mean(dim=0) if own is None else pair_moments.target[own]
+            pair_moments.target.mean(dim=0)
+            if shared_target is None
+            else pair_moments.target[shared_target]
         )
         known[place] = 1.0
     tensors = [tensor.float() for tensor in (matrix, *means, known)]

@@ -111,8 +111,8 @@ class EpochTrainer(ABC):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that the next step depends on, as arrays of its own."""
-        own = {"done": np.array([self.done]), "losses": array_of(self.losses)}
-        return own | optimiser_arrays(self._parameters, self._optimiser)
+        progress = {"done": np.array([self.done]), "losses": array_of(self.losses)}
+        return progress | optimiser_arrays(self._parameters, self._optimiser)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``state`` returned; where that fails, nothing is changed.

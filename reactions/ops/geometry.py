@@ -44,21 +44,21 @@ def silhouette(rows: Tensor, labels: Tensor) -> Tensor:
 
     Source: Rousseeuw, Silhouettes (1987), with Euclidean distances.
     """
-    names, own = torch.unique(labels, return_inverse=True)
+    names, label_numbers = torch.unique(labels, return_inverse=True)
     if len(rows) != len(labels) or len(names) < 2:
         raise DimensionMismatch(f"{len(names)} labels of {len(labels)} for {len(rows)} rows")
     exact = rows.double()
     # The matrix product's shortcut for distances would lose half of the digits.
     distances = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist")
-    members = torch.nn.functional.one_hot(own, len(names)).double()  # (n, labels)
+    members = torch.nn.functional.one_hot(label_numbers, len(names)).double()  # (n, labels)
     sizes = members.sum(dim=0)
     sums = distances @ members  # (n, labels)
     # A row's distance to itself is 0: it is in the sum and not in the count.
-    within = sums.gather(1, own[:, None])[:, 0] / (sizes[own] - 1).clamp_min(1)
-    others = (sums / sizes).scatter(1, own[:, None], torch.inf).amin(dim=1)
+    within = sums.gather(1, label_numbers[:, None])[:, 0] / (sizes[label_numbers] - 1).clamp_min(1)
+    others = (sums / sizes).scatter(1, label_numbers[:, None], torch.inf).amin(dim=1)
     larger = torch.maximum(within, others)
     width = torch.where(larger > 0, (others - within) / larger.clamp_min(1e-300), 0.0)
-    return torch.where(sizes[own] > 1, width, torch.zeros_like(width))
+    return torch.where(sizes[label_numbers] > 1, width, torch.zeros_like(width))
 
 
 def neighbours(rows: Tensor, k: int) -> Tensor:

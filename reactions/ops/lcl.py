@@ -87,10 +87,10 @@ def description_loss(
     if same is not None:
         twins = (same[:, None] == same[None, :]).fill_diagonal_(False)
         logits = logits.masked_fill(twins, -math.inf)
-    own = logits.diagonal()
-    loss = (logits.logsumexp(dim=1) - own).mean()
+    match_logits = logits.diagonal()
+    loss = (logits.logsumexp(dim=1) - match_logits).mean()
     if symmetric:
-        loss = 0.5 * (loss + (logits.logsumexp(dim=0) - own).mean())
+        loss = 0.5 * (loss + (logits.logsumexp(dim=0) - match_logits).mean())
     return loss
 
 

@@ -73,11 +73,11 @@ def connected(sources: int, targets: int, shared: Pairs) -> list[tuple[int, int]
         targets: how many the frozen side has.
         shared: places of the modalities that both have.
     """
-    own = [i for i in range(sources) if all(i != s for s, _ in shared)]
-    foreign = [j for j in range(targets) if all(j != t for _, t in shared)]
-    if own and foreign:
-        return [*shared, *itertools.product(own, foreign)]
-    rest = (own, range(targets)) if own else (range(sources), foreign)
+    source_only = [i for i in range(sources) if all(i != s for s, _ in shared)]
+    target_only = [j for j in range(targets) if all(j != t for _, t in shared)]
+    if source_only and target_only:
+        return [*shared, *itertools.product(source_only, target_only)]
+    rest = (source_only, range(targets)) if source_only else (range(sources), target_only)
     return [*shared, *itertools.product(*rest)]
 
 

@@ -45,10 +45,10 @@ class SavedOptimiser:
         """Put it into the parameters and their optimiser."""
         entries = zip(self._parameters, self._values, self._moments, strict=True)
         with torch.no_grad():
-            for parameter, value, own in entries:
+            for parameter, value, moments in entries:
                 parameter.copy_(value)
-                if own:
-                    optimiser.state[parameter] = own
+                if moments:
+                    optimiser.state[parameter] = moments
 
 
 def _moments(

@@ -185,10 +185,10 @@ class Tuner(EpochTrainer):
         self._scaler = torch.amp.GradScaler("cuda", enabled=half is torch.float16)
         self._peaks = [rate for rate, _ in groups]
         optimiser = torch.optim.AdamW(
-            [{"params": list(own), "lr": rate} for rate, own in groups],
+            [{"params": list(group), "lr": rate} for rate, group in groups],
             weight_decay=run.weight_decay,
         )
-        parameters = [parameter for _, own in groups for parameter in own]
+        parameters = [parameter for _, group in groups for parameter in group]
         super().__init__(n, run.batch_size, run.epochs, parameters, optimiser, device)
 
     def _generator(self) -> torch.Generator:

@@ -130,11 +130,11 @@ class _Scores:
         shrink = mean / norms  # (c, m)
         self._scale = queries.norms[cells[:, 0]] * mean  # (c, n)
         self._most, self._least = shrink.max(axis=0), shrink.min(axis=0)  # (m,)
-        self._own = _dots(queries.extremes, keys.extremes, positives)  # (a * b, p)
+        self._positive_dots = _dots(queries.extremes, keys.extremes, positives)  # (a * b, p)
         q, k = positives
-        own = (weights @ self._own) * shrink[:, k]
+        positive_scores = (weights @ self._positive_dots) * shrink[:, k]
         starts = np.searchsorted(q, np.arange(queries.n))
-        self._best = np.maximum.reduceat(own, starts, axis=1)  # (c, n)
+        self._best = np.maximum.reduceat(positive_scores, starts, axis=1)  # (c, n)
         self._weights = self._tensor(weights.T)
         self._shrink = self._tensor(shrink.T)
 
@@ -176,8 +176,8 @@ class _Scores:
         scales that it has, is below it at every weighting.
         """
         q, k = self._positives
-        own, most, least = self._own, self._most, self._least
-        low = np.where(own > 0, own * least[k], own * most[k]) - _SLACK  # (a * b, p)
+        dots, most, least = self._positive_dots, self._most, self._least
+        low = np.where(dots > 0, dots * least[k], dots * most[k]) - _SLACK  # (a * b, p)
         # Of several right answers the one that is likely to exclude most.
         total = low.sum(axis=0)
         order = np.lexsort((-total, q))

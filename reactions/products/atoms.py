@@ -274,17 +274,18 @@ class Weigher:
         base_share, shares = coefficients(form.fusion, self.modality, adjustment)
         mean = acting_mean(form.fusion, shares)
         experts = [
-            (share, own)
-            for share, own in zip(shares, form.experts, strict=True)
-            if share > 0 and own is not None
+            (share, expert)
+            for share, expert in zip(shares, form.experts, strict=True)
+            if share > 0 and expert is not None
         ]
         terms = [
-            (share, self._scaled(own, adjustment, lengths, products)) for share, own in experts
+            (share, self._scaled(expert, adjustment, lengths, products))
+            for share, expert in experts
         ]
         if mean == "unit" and terms:
             longer = [
-                (share * lengths[:, own.number] if isinstance(own, Atom) else share, scaled)
-                for (share, own), (_, scaled) in zip(experts, terms, strict=True)
+                (share * lengths[:, expert.number] if isinstance(expert, Atom) else share, scaled)
+                for (share, expert), (_, scaled) in zip(experts, terms, strict=True)
             ]
             total = sum(share for share, _ in terms)
             terms = [(total, _unit(_sum(longer), products))]
@@ -300,7 +301,7 @@ class Weigher:
             UsageError: they would.
         """
         now, then = (
-            acting_shares(atom.side, self.modality, own) for own in (adjustment, self.fixed)
+            acting_shares(atom.side, self.modality, factors) for factors in (adjustment, self.fixed)
         )
         if now != then:
             names = ", ".join(factor_names(atom.side).values()) or "experts"
@@ -338,8 +339,8 @@ def _sum(terms: _Terms) -> dict[int, float | NDArray[np.float32]]:
     total: dict[int, float | NDArray[np.float32]] = {}
     for share, scaled in terms:
         for k, coefficient in scaled.items():
-            own = share * coefficient
-            total[k] = total[k] + own if k in total else own
+            term = share * coefficient
+            total[k] = total[k] + term if k in total else term
     return total
 
 

@@ -157,11 +157,11 @@ class Components:
         mean = acting_mean(fusion, shares)
         base, experts = (
             [
-                (share, self._side(("side", i, own, self._within(i, adjustment)), adjustment))
+                (share, self._side(("side", i, side_mean, self._within(i, adjustment)), adjustment))
                 for i, share in sides
                 if share > 0
             ]
-            for sides, own in (([(None, base_share)], "eq10"), (enumerate(shares), mean))
+            for sides, side_mean in (([(None, base_share)], "eq10"), (enumerate(shares), mean))
         )
         return mix_experts(base, experts, mean)
 

@@ -79,7 +79,7 @@ def fuse(
     if isinstance(space, Tuned):
         return _tuned(space, modality, rows, parts, adjustment, projected)
     if isinstance(space, Leaf):
-        own = unit(rows[space])
+        embedded = unit(rows[space])
     else:
         base_share, shares = coefficients(space, modality, adjustment)
         mean = acting_mean(space, shares)
@@ -94,11 +94,11 @@ def fuse(
             ]
             for sides in ([(None, base_share)], enumerate(shares))
         )
-        own = mix_experts(base, experts, mean)
+        embedded = mix_experts(base, experts, mean)
     part = parts.get((space, None))
     if part is None and isinstance(space, Leaf) and space.spec.centre:
         part = Centring(space.label, {})  # which says what is missing
-    return own if part is None else part.apply(modality, own)
+    return embedded if part is None else part.apply(modality, embedded)
 
 
 def _tuned(
@@ -118,10 +118,10 @@ def _tuned(
         if node.learning.takes_raw_rows:
             base = base * rows[node.base].norm(dim=-1, keepdim=True)
         return parts[node, None].apply(modality, base)
-    own, changed = tuned_inputs(node, modality, rows, parts)
+    base_rows, base_parts = tuned_inputs(node, modality, rows, parts)
     # Kept by projector: one that is not this node's own has also projected other rows.
-    kept = projected if node.tuning.heads or changed is parts else None
-    return fuse(node.base, modality, own, changed, adjustment, kept)
+    base_projected = projected if node.tuning.heads or base_parts is parts else None
+    return fuse(node.base, modality, base_rows, base_parts, adjustment, base_projected)
 
 
 def tuned_inputs(
@@ -136,12 +136,12 @@ def tuned_inputs(
     part = parts[node, None]
     assert isinstance(part, TunedPath), "parts are checked when they are loaded"
     # Rows of inner products were made without this node's projectors.
-    own: dict[Space, Tensor] = {
+    base_rows: dict[Space, Tensor] = {
         space: stored for space, stored in rows.items() if isinstance(space, Leaf)
     }
     if tunes(node, modality):
-        own[path_of(node).leaf] = rows[tuned_leaf(node)]
-    return own, {**parts, **part.heads}
+        base_rows[path_of(node).leaf] = rows[tuned_leaf(node)]
+    return base_rows, {**parts, **part.heads}
 
 
 def joined(
@@ -179,14 +179,14 @@ def joined(
     key = id(part), mean, modality, acting_shares(space, modality, adjustment)
     if projected is not None and key in projected:
         return projected[key]
-    own = fuse(space, modality, rows, parts, adjustment, projected)
+    embedded = fuse(space, modality, rows, parts, adjustment, projected)
     if mean == "unit" and isinstance(part, ProjectorMixture):
-        own = part.mean(own)
+        embedded = part.mean(embedded)
     else:
-        own = part.apply(modality, own)
+        embedded = part.apply(modality, embedded)
     if projected is not None:
-        projected[key] = own
-    return own
+        projected[key] = embedded
+    return embedded
 
 
 def embed_product(

@@ -45,7 +45,7 @@ def sweep(data_root: Path, folders: tuple[Path, ...], *, dry_run: bool) -> tuple
             restore_all(place)
     paths = [*_pointers(data_root), *_outputs(data_root)]
     for place in places:
-        paths += [*_outputs(place), *_staging(place, own=place == bundles)]
+        paths += [*_outputs(place), *_staging(place, with_earlier=place == bundles)]
     size_bytes = 0
     removed = []
     for path in dict.fromkeys(paths):
@@ -75,9 +75,11 @@ def _outputs(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _staging(folder: Path, *, own: bool) -> Iterator[Path]:
+def _staging(folder: Path, *, with_earlier: bool) -> Iterator[Path]:
     for path in _hidden(folder, "."):
-        is_ours = _STAGING.fullmatch(path.name) or (own and _EARLIER_STAGING.fullmatch(path.name))
+        is_ours = _STAGING.fullmatch(path.name) or (
+            with_earlier and _EARLIER_STAGING.fullmatch(path.name)
+        )
         if not is_ours or path.is_symlink() or not path.is_dir() or not _is_left_over(path):
             continue
         if not _is_the_only_one(path):

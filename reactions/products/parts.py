@@ -139,4 +139,4 @@ def load_centring(means: Mapping[tuple[Leaf, Modality], Tensor]) -> Parts:
     for (leaf, modality), mean in means.items():
         if leaf.spec.centre:
             by_leaf.setdefault(leaf, {})[modality] = mean
-    return {(leaf, None): Centring(leaf.label, own) for leaf, own in by_leaf.items()}
+    return {(leaf, None): Centring(leaf.label, leaf_means) for leaf, leaf_means in by_leaf.items()}

@@ -25,10 +25,10 @@ def leaf_shares(
         if isinstance(node, Leaf):
             shares[node] = shares.get(node, 0.0) + share
         elif isinstance(node, Fusion):
-            base, own = coefficients(node, modality, adjustment)
+            base, expert_shares = coefficients(node, modality, adjustment)
             if base > 0:
                 walk(node.base, share * base)
-            for expert, part in zip(node.experts, own, strict=True):
+            for expert, part in zip(node.experts, expert_shares, strict=True):
                 if part > 0:
                     walk(expert.space, share * part)
         else:

@@ -138,10 +138,10 @@ def load_tuned(node: Tuned, tensors: Mapping[str, Tensor], rank: int | None) -> 
         states.setdefault((int(hop), subset), {})[f"{layer}.{kind}"] = tensor
     heads: dict[Place, TrainedPart] = {}
     for number, (fusion, index) in enumerate(path_of(node).projected):
-        own = [state for (hop, _), state in sorted(states.items()) if hop == number]
-        if own:
-            device = str(next(iter(own[0].values())).device)
-            heads[fusion, index] = load_mixture(fusion, index, own, device)
+        hop_states = [state for (hop, _), state in sorted(states.items()) if hop == number]
+        if hop_states:
+            device = str(next(iter(hop_states[0].values())).device)
+            heads[fusion, index] = load_mixture(fusion, index, hop_states, device)
     return TunedPath(heads, encoder, rank)
 
 

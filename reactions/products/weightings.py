@@ -135,6 +135,6 @@ def _weighting(
 
 def _sum(weights: NDArray[np.float64], rows: Sequence[Tensor]) -> Tensor:
     total = rows[0] * float(weights[0])
-    for weight, own in zip(weights[1:], rows[1:], strict=True):
-        total = total + own * float(weight)
+    for weight, part in zip(weights[1:], rows[1:], strict=True):
+        total = total + part * float(weight)
     return total

@@ -84,8 +84,8 @@ def access_of(host: str, *, allowed: Collection[str] = (), with_token: bool = Fa
     if is_loopback(host):
         return Access(frozenset(hosts | {host.lower()}), token=new_token() if with_token else "")
     everywhere = host in ("", "0.0.0.0", "::")
-    own = {socket.gethostname().lower()} if everywhere else {host.lower().strip("[]")}
-    return Access(frozenset(hosts | own), any_address=everywhere, token=new_token())
+    server_names = {socket.gethostname().lower()} if everywhere else {host.lower().strip("[]")}
+    return Access(frozenset(hosts | server_names), any_address=everywhere, token=new_token())
 
 
 def new_token() -> str:

@@ -265,8 +265,13 @@ class Desk:
                 if place >= start + n:
                     break
                 if place >= start:
-                    own = {"modality": modality, "number": row, "id": item.id, "label": item.label}
-                    items.append({**own, **self._bench.media.places(number, item, row)})
+                    facts = {
+                        "modality": modality,
+                        "number": row,
+                        "id": item.id,
+                        "label": item.label,
+                    }
+                    items.append({**facts, **self._bench.media.places(number, item, row)})
             return items
 
         items = await self.reading.run(work, gone=_gone(request))

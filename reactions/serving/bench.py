@@ -121,14 +121,14 @@ class Bench:
                 {
                     "number": number,
                     "name": "the lab's sample items"
-                    if is_sample(own.directory)
-                    else str(own.directory),
-                    "directory": str(own.directory),
-                    "is_sample": is_sample(own.directory),
-                    "lab": own.record.lab,
-                    "counts": dict(own.counts),
+                    if is_sample(index.directory)
+                    else str(index.directory),
+                    "directory": str(index.directory),
+                    "is_sample": is_sample(index.directory),
+                    "lab": index.record.lab,
+                    "counts": dict(index.counts),
                 }
-                for number, own in enumerate(self.indexes)
+                for number, index in enumerate(self.indexes)
             ],
             "knowledge": list(self.knowledge),
             "limits": {

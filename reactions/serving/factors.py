@@ -63,14 +63,14 @@ def controls_of(space: Space) -> list[Control]:
     controls: dict[tuple[str, str], Control] = {}
     for fusion, i in mixtures(space):
         expert = fusion.experts[i]
-        own = dict(expert.factors) if (fusion, i) in named else {}
+        factors = dict(expert.factors) if (fusion, i) in named else {}
         key = expert.label, _OPTIONS[fusion.op]
         before = controls.get(key)
         is_free = fusion in free
         if before is not None:
-            is_free = is_free and before.free and set(own) == set(before.factors)
-            own = {**own, **before.factors}
-        controls[key] = Control(*key, own, is_free)
+            is_free = is_free and before.free and set(factors) == set(before.factors)
+            factors = {**factors, **before.factors}
+        controls[key] = Control(*key, factors, is_free)
     return list(controls.values())
 
 

@@ -84,7 +84,7 @@ class Media:
         self._digests = lab.digests
         self._lab_items = LabItems(lab)
         self._limits = limits
-        self._kept: Kept[Medium] = Kept(limits.cache_bytes, lambda own: len(own.content))
+        self._kept: Kept[Medium] = Kept(limits.cache_bytes, lambda medium: len(medium.content))
         self._outlines: Kept[list[float]] = Kept(4096)
         self._are_in_lab: Kept[tuple[bool]] = Kept(65536)
 

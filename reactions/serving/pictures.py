@@ -119,14 +119,14 @@ _INFERNO: Final = np.array(
 
 def _cloud(points: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Draw points from the front and above, nearer ones lighter, on black."""
-    own = points[:: max(1, len(points) // _POINTS), :3].astype(np.float64)
-    own = own - own.mean(axis=0)
-    own /= max(float(np.abs(own).max()), 1e-9)
+    sample = points[:: max(1, len(points) // _POINTS), :3].astype(np.float64)
+    sample = sample - sample.mean(axis=0)
+    sample /= max(float(np.abs(sample).max()), 1e-9)
     turn, tilt = np.radians(35), np.radians(25)
-    x = own[:, 0] * np.cos(turn) + own[:, 2] * np.sin(turn)
-    z = own[:, 2] * np.cos(turn) - own[:, 0] * np.sin(turn)
-    y = own[:, 1] * np.cos(tilt) - z * np.sin(tilt)
-    depth = z * np.cos(tilt) + own[:, 1] * np.sin(tilt)
+    x = sample[:, 0] * np.cos(turn) + sample[:, 2] * np.sin(turn)
+    z = sample[:, 2] * np.cos(turn) - sample[:, 0] * np.sin(turn)
+    y = sample[:, 1] * np.cos(tilt) - z * np.sin(tilt)
+    depth = z * np.cos(tilt) + sample[:, 1] * np.sin(tilt)
     side = 160
     columns = ((x + 1.5) / 3 * (side - 1)).round().astype(int).clip(0, side - 1)
     rows = ((1.5 - y) / 3 * (side - 1)).round().astype(int).clip(0, side - 1)

@@ -122,7 +122,7 @@ def names(body: dict[str, Any], name: str) -> Sequence[str] | None:
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, list) or not value or not all(isinstance(own, str) for own in value):
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
         raise UsageError(f"'{name}' is no list of names")
     return list(dict.fromkeys(value))
 

@@ -24,9 +24,9 @@ def bound(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        own = socket.socket(family, kind, protocol)
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        own.bind(address)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except OSError as error:
         elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise UsageError(
@@ -36,24 +36,24 @@ def bound(host: str, port: int) -> socket.socket:
             if port and not elsewhere
             else "--host with an address of this machine, such as 127.0.0.1",
         ) from None
-    return own
+    return listener
 
 
-def address_of(host: str, own: socket.socket, access: Access) -> str:
+def address_of(host: str, listener: socket.socket, access: Access) -> str:
     """Return the address to open in a browser, with the token if there is one."""
     name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     name = f"[{name}]" if ":" in name and not name.startswith("[") else name
-    address = f"http://{name}:{own.getsockname()[1]}/"
+    address = f"http://{name}:{listener.getsockname()[1]}/"
     return f"{address}?token={access.token}" if access.token else address
 
 
-def serve(bench: Bench, access: Access, own: socket.socket, ready: Callable[[], None]) -> None:
+def serve(bench: Bench, access: Access, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until interrupted; requests that are being answered then have two seconds.
 
     Args:
         bench: what is served.
         access: who may ask.
-        own: from ``bound``.
+        listener: from ``bound``.
         ready: called once requests are answered.
     """
     import uvicorn
@@ -76,7 +76,7 @@ def serve(bench: Bench, access: Access, own: socket.socket, ready: Callable[[], 
         limit_concurrency=256,
         proxy_headers=False,
     )
-    _Server(config).run(sockets=[own])
+    _Server(config).run(sockets=[listener])
 
 
 __all__ = ["access_of", "address_of", "bound", "serve"]

@@ -100,8 +100,8 @@ class LabItems:
                     corpora.append(self._lab.named_corpus(f"{task}:{part}"))
                 else:
                     corpora += sides_of(self._lab.benchmark(task))
-        if (own := self._lab.corpus(modality)) is not None:
-            corpora.append(own)
+        if (lab_corpus := self._lab.corpus(modality)) is not None:
+            corpora.append(lab_corpus)
         for corpus in corpora:
             if corpus.modality == modality and row < len(corpus):
                 (item,) = corpus.items(row, row + 1)
@@ -122,5 +122,5 @@ def modalities_with_samples(lab: Lab, target: Target) -> list[Modality]:
 
     if not lab.world_tasks:
         return []
-    own = {*mini.described_modalities(), TEXT.name}
-    return [modality for modality in target.space.modalities if modality in own]
+    sampled = {*mini.described_modalities(), TEXT.name}
+    return [modality for modality in target.space.modalities if modality in sampled]

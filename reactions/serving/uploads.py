@@ -62,7 +62,7 @@ class Uploads:
         self._modalities = tuple(modalities)
         self._limits = limits
         self._held: Kept[Upload] = Kept(
-            limits.held_bytes, lambda own: own.size_bytes, limits.uploads
+            limits.held_bytes, lambda upload: upload.size_bytes, limits.uploads
         )
 
     def add(self, content: bytes, name: str, modality: Modality | None = None) -> Upload:
@@ -139,7 +139,7 @@ class Uploads:
         if error is None and len(refusals) == 1:
             (error,) = refusals.values()
         if error is not None:
-            kind = next(m for m, own in refusals.items() if own is error)
+            kind = next(m for m, refusal in refusals.items() if refusal is error)
             return MediaError(
                 f"'{name}' cannot be decoded as {kind}",
                 why=error.why or error.what,
@@ -207,6 +207,9 @@ def _first(decoded: dict[Modality, Any], name: str) -> Modality:
     named = modality_of(name)
     if named in decoded:
         return named
-    own = [m for m in decoded if suffix_of(name) in registry.get(m).shared]
+    by_suffix = [m for m in decoded if suffix_of(name) in registry.get(m).shared]
     # A picture is a picture unless someone says that it shows heat.
-    return next((m for m in decoded if registry.get(m).suffixes), None) or (own or list(decoded))[0]
+    return (
+        next((m for m in decoded if registry.get(m).suffixes), None)
+        or (by_suffix or list(decoded))[0]
+    )

@@ -58,13 +58,13 @@ class Store(OpenedStore):
                 return None
             # Before the files are checked, so that gc leaves them alone.
             lease: Hold | EntryClaim | None = self._hold([key])
-            own = self._place.claim(path)
-            if own.refused:
+            claim = self._place.claim(path)
+            if claim.refused:
                 return None  # gc of an earlier version is removing it
             if lease is None:  # a store that is only read: a descriptor for each entry has to do
-                lease = own
+                lease = claim
             # Closes its descriptor, unless the entry is held by that alone.
-            del own
+            del claim
             try:
                 manifest = EntryManifest.read(path, self._place)
                 # Sizes alone: to hash every file of every hit would take long; ``verify`` does it.

@@ -161,8 +161,8 @@ class Tracking:
 
     def _turn_to(self, expression: str, seed: int) -> None:
         """Begin another board where this one is of another space; a row's board stays the row's."""
-        own = self._facts.get("expression", expression), self._facts.get("seed", seed)
-        if not self._row and own != (expression, seed):
+        current = self._facts.get("expression", expression), self._facts.get("seed", seed)
+        if not self._row and current != (expression, seed):
             self._close()
 
     def _score(self, name: str, record: Mapping[str, Any]) -> None:

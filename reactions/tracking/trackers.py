@@ -67,8 +67,8 @@ def _factory(name: str, place: str = "") -> TrackerFactory:
     refuse_namesakes(name, points, "trackers", is_built_in=name in TRACKERS)
     if name in TRACKERS:
         module, _, attribute = TRACKERS[name].partition(":")
-        own: TrackerFactory = getattr(import_module(module), attribute)
-        return own
+        factory: TrackerFactory = getattr(import_module(module), attribute)
+        return factory
     if points:
         added: TrackerFactory = load_plugin(points[0], "the tracker")
         return added

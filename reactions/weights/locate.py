@@ -283,9 +283,9 @@ def find_folder(space: str, repo: WeightsRepo, locator: WeightLocator, *, fetch:
         candidates = [chosen]
     else:
         # Only the hub's cache tells revisions apart: it keeps snapshots by commit.
-        own = [] if repo.revision else [p / folder_name(space) for p in locator.folders]
+        fetched = [] if repo.revision else [p / folder_name(space) for p in locator.folders]
         snapshot = hub_snapshot(repo.repo, repo.revision, locator.hub)
-        candidates = [*own, snapshot or repo_folder(repo.repo, locator.hub) / "snapshots"]
+        candidates = [*fetched, snapshot or repo_folder(repo.repo, locator.hub) / "snapshots"]
         if snapshot is None:
             candidates[-1] /= repo.revision or "main"
     for folder in candidates:

@@ -65,9 +65,9 @@ def exponentiate(
         inside = in_rows[:, None] & (column < n)[None, :]
         place = begin + column[None, :]
         logit = tl.load(place, mask=inside, other=float("-inf")).to(tl.float32)
-        own = column[None, :] == (first + row)[:, None]
-        match += tl.sum(tl.where(own & inside, logit, 0.0), axis=1)
-        weight = tl.where(own, 0.0, tl.exp2(logit)).to(weights.dtype.element_ty)
+        diagonal = column[None, :] == (first + row)[:, None]
+        match += tl.sum(tl.where(diagonal & inside, logit, 0.0), axis=1)
+        weight = tl.where(diagonal, 0.0, tl.exp2(logit)).to(weights.dtype.element_ty)
         tl.store(place, weight, mask=inside)
         total += tl.sum(weight.to(tl.float32), axis=1)
         part = ((source * blocks + block) * targets + target) * n
@@ -112,8 +112,8 @@ def differentiate(
         # Rounded where the eager code rounds.
         factor = (by_row[:, None].to(tl.float32) + by_column[None, :].to(tl.float32)).to(kind)
         gradient = (weight * factor.to(tl.float32)).to(kind)
-        own = column[None, :] == (first + row)[:, None]
-        tl.store(place, tl.where(own, own_gradient[:, None], gradient), mask=inside)
+        diagonal = column[None, :] == (first + row)[:, None]
+        tl.store(place, tl.where(diagonal, own_gradient[:, None], gradient), mask=inside)
 
 
 def _device_of(tensor: Tensor) -> AbstractContextManager[None]:

@@ -204,7 +204,7 @@ def write_bundle(
             _, position, own_name = name.split(".", 2)
             file = part_file(int(position))
         by_file.setdefault(file, {})[own_name] = array
-    blobs = {file: save(own) for file, own in by_file.items()}
+    blobs = {file: save(file_tensors) for file, file_tensors in by_file.items()}
     body = {
         **record,
         "files": {

@@ -82,7 +82,7 @@ def _near_bundles(reference: str) -> list[str]:
     path = Path(reference.rstrip("/"))
     try:
         beside = islice(path.absolute().parent.iterdir(), _MOST_BESIDE)
-        names = [own.name for own in beside if (own / RECORD).is_file()]
+        names = [entry.name for entry in beside if (entry / RECORD).is_file()]
         # Nearer than names in reactions have to be: what was typed may be a space's name.
         near = get_close_matches(path.name, names, cutoff=_NEAR)
         return [str(path.with_name(name)) for name in near]
