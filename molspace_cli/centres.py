@@ -144,10 +144,10 @@ def _print(
     table = [(f"{options.title} ({_source(centres)})", f"{record['metrics'][main]:.2f}", "")]
     asked = [] if metrics is None else _chosen(metrics, record)
     values = [_values(record, asked)]
-    own = [row for row in rows if row.has(task)]
-    for row in own:
+    task_rows = [row for row in rows if row.has(task)]
+    for row in task_rows:
         name = row.name
-        if name == CLIP_PROMPT and all(other.name != TASK_PROMPTS for other in own):
+        if name == CLIP_PROMPT and all(other.name != TASK_PROMPTS for other in task_rows):
             name += ", the task's"
         if task not in row.results:
             table.append((name, "-", ""))

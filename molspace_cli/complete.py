@@ -76,13 +76,13 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
     from importlib.metadata import entry_points
 
     head, comma, last = incomplete.rpartition(",")
-    named = head.split(",")
+    typed = head.split(",")
     installed = entry_points(group="molspace.tasks").names
-    own = _names_in("tasks", context.params.get("lab"))
-    names = sorted({*built_in_tasks(), *installed, *own})
+    lab_tasks = _names_in("tasks", context.params.get("lab"))
+    names = sorted({*built_in_tasks(), *installed, *lab_tasks})
     groups = ["all", "freebind", "own", "unibind"]
-    left = [name for name in ([] if comma else groups) + names if name not in named]
-    return [f"{head}{comma}{name}" for name in _starting(left, last)]
+    untyped = [name for name in ([] if comma else groups) + names if name not in typed]
+    return [f"{head}{comma}{name}" for name in _starting(untyped, last)]
 
 
 def experts(context: typer.Context, incomplete: str) -> list[str]:
@@ -142,15 +142,15 @@ def _names_in(section: str, lab: Any) -> list[str]:
     from reactions.core.local_files import expand_user, is_dir, is_file
     from reactions.labs.toml_files import read_toml
 
-    own = Path("molspace.toml")
-    name = lab or (str(own) if own.is_file() else "mini")
+    lab_file = Path("molspace.toml")
+    name = lab or (str(lab_file) if lab_file.is_file() else "mini")
     names: dict[str, None] = {}
     folder = Path()
     for _ in range(_MAX_DEPTH):
         built_in = _LABS / f"{name}.toml"
         try:
             path = built_in if is_file(built_in) else folder / expand_user(str(name))
-            path = path / own if is_dir(path) else path
+            path = path / lab_file if is_dir(path) else path
             data = read_toml(path).data
         except MolspaceError:
             break

@@ -159,11 +159,11 @@ def evaluate(
     if task is None and not tables.is_given:
         given = f"--task {space}" if space in complete.built_in_tasks() else "--task TASK"
         raise UsageError("nothing to score on", fix=f"{given}, --pairs FILE or --labels FILE")
-    session, own, messages = tables.add_to(session)
-    tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *own)
+    session, table_tasks, messages = tables.add_to(session)
+    tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *table_tasks)
     if hit is not None:
         tasks = counting_hits(tasks, hit.value)
-    is_groups = task is not None and not own and names_groups_only(task)
+    is_groups = task is not None and not table_tasks and names_groups_only(task)
     if centres is not None:
         from reactions.planning.centres import ClassCentres, open_source
 
@@ -199,7 +199,12 @@ def evaluate(
         )
         return
     scorings = plan_scores(
-        session.lab, target, tasks, chosen, ties.value, further=metrics is not None or bool(own)
+        session.lab,
+        target,
+        tasks,
+        chosen,
+        ties.value,
+        further=metrics is not None or bool(table_tasks),
     )
     results = [result.record for result in session.score(target, scorings, asked)]
     baselines: list[Baseline] = []

@@ -60,10 +60,10 @@ def remove(
         for name in (given, str(path))
     }
     missing = set(ids or ())
-    for own in index.searched(modality):
-        for number, item in index.items(own):
+    for searched in index.searched(modality):
+        for number, item in index.items(searched):
             if item.id in names or (gone and item.is_gone):
-                numbers.setdefault(own, []).append(number)
+                numbers.setdefault(searched, []).append(number)
             if item.id in names:
                 missing.discard(names[item.id])
     if missing:

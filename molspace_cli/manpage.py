@@ -56,8 +56,8 @@ def manual() -> str:
     ]
     for path, command in _leaves(root, ()):
         body, examples = split_examples(inspect.cleandoc(command.help or ""))
-        own = [param for param in command.params if not shared & set(param.opts)]
-        lines += [f".SS molspace {_text(' '.join(path))}", *_paragraphs(body), *_options(own)]
+        params = [param for param in command.params if not shared & set(param.opts)]
+        lines += [f".SS molspace {_text(' '.join(path))}", *_paragraphs(body), *_options(params)]
         if examples:
             lines += [".PP", "Examples:", ".PP", ".EX", *map(_text, examples), ".EE"]
     lines += [".SH ENVIRONMENT", *_terms(VARIABLES.items())]

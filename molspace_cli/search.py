@@ -123,8 +123,8 @@ def search(
         )
         return
     settings = "   ".join(
-        f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in own.items())
-        for name, own in acting["factors"].items()
+        f"{name}: " + ", ".join(f"{m} {value:g}" for m, value in by_modality.items())
+        for name, by_modality in acting["factors"].items()
     )
     title = "   ".join(filter(None, [f"lab: {index.record.lab}", settings]))
     if is_terminal():

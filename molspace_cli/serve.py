@@ -90,7 +90,7 @@ def serve(
     directories = index or []
     for directory in directories:
         read_record(directory)  # before anything is loaded
-    own = bound(host, port)
+    listener = bound(host, port)
     access = access_of(host, allowed=allow_host or (), with_token=token)
     session = running.open(command="serve")
     if bundle is None and directories:
@@ -102,12 +102,12 @@ def serve(
     if not indexes and (sample := sample_index(session, target, parts)) is not None:
         indexes = [sample]
     bench = Bench(session, target, indexes, parts=parts)
-    address = address_of(host, own, access)
+    address = address_of(host, listener, access)
 
     def ready() -> None:
         if not running.quiet:
             counts = "; ".join(
-                ", ".join(f"{n:,} {m}" for m, n in own.counts.items()) for own in bench.indexes
+                ", ".join(f"{n:,} {m}" for m, n in index.counts.items()) for index in bench.indexes
             )
             lab = session.label(target)
             say(f"{target.name}" + (f"   lab: {lab}" if lab else ""))
@@ -124,9 +124,9 @@ def serve(
             typer.launch(address)
 
     try:
-        run(bench, access, own, ready)
+        run(bench, access, listener, ready)
     except KeyboardInterrupt:  # how it is meant to end
         if not running.quiet:
             say("ended")
     finally:
-        own.close()
+        listener.close()

@@ -235,7 +235,9 @@ def _show(
     for seed in table.seeds:
         for task in table.tasks:
             rows = [row for row in table.rows if (row["seed"], row["task"]) == (seed, task)]
-            own = next(row for row in table.defaults if (row["seed"], row["task"]) == (seed, task))
+            default_row = next(
+                row for row in table.defaults if (row["seed"], row["task"]) == (seed, task)
+            )
             rows.sort(key=lambda row: -row["score"])
             # The last word of an axis is the modality whose factor it is.
             acting = [axis for axis in table.axes if axis.split()[-1] in modalities[task]]
@@ -247,24 +249,28 @@ def _show(
                     distinct.setdefault(tuple(row.get(a) for a in (*acting, "experts")), row)
                 shown = list(distinct.values())[:_BEST]
             print_table(
-                f"{task}   {own['space']}",
-                ("", *table.axes, "experts", own["main"]),
+                f"{task}   {default_row['space']}",
+                ("", *table.axes, "experts", default_row["main"]),
                 [
-                    _cells(table, own, "own factors"),
+                    _cells(table, default_row, "own factors"),
                     *(_cells(table, row, str(i + 1), acting) for i, row in enumerate(shown)),
                 ],
             )
-            facts = [f"lab: {own['lab']}", f"seed: {seed}", f"n: {own['n']}"]
+            facts = [f"lab: {default_row['lab']}", f"seed: {seed}", f"n: {default_row['n']}"]
             facts.append(
                 f"{len(shown)} of {len(rows)} settings" + ("" if everything else ", best first")
             )
             print_note("   ".join(facts))
             if seed == table.seeds[0]:
-                beside = baseline_cells(trivial, task, own["main"])
+                beside = baseline_cells(trivial, task, default_row["main"])
                 if beside:
                     cells = "   ".join(f"{name} {text}" for name, text in beside)
                     print_note(f"training-free, at the product's own factors: {cells}")
-                best = {"task": task, "main": own["main"], "metrics": rows[0] if rows else own}
+                best = {
+                    "task": task,
+                    "main": default_row["main"],
+                    "metrics": rows[0] if rows else default_row,
+                }
                 for line in filter(None, (beaten(best, trivial), *lacking(trivial, task))):
                     print_note(line)
     print_note(

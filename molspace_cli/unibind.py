@@ -341,7 +341,8 @@ def _print_notices(records: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
 def _print_lacks(row: ZeroShotResult) -> None:
     """Print why ways have no figure, each reason once."""
     reasons = {
-        lack: [w for w, own in row.lacks.items() if own == lack] for lack in row.lacks.values()
+        lack: [w for w, way_lack in row.lacks.items() if way_lack == lack]
+        for lack in row.lacks.values()
     }
     for lack, ways in reasons.items():
         print_note(f"{row.items.task.title}, {', '.join(ways)}:")

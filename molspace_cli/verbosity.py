@@ -260,23 +260,25 @@ def add_options(command: Any) -> None:
     Args:
         command: typer's group or command; it is changed.
     """
-    own = _own_options()
+    options = _own_options()
     below = getattr(command, "commands", {})
     taken = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
-    assert not taken & {option for param in own for option in param.opts}
-    command.params += own
-    for each in below.values():
-        add_options(each)
+    assert not taken & {option for param in options for option in param.opts}
+    command.params += options
+    for subcommand in below.values():
+        add_options(subcommand)
 
 
 @cache
 def _own_options() -> list[Any]:
     import typer.main
 
-    own = [p for p in typer.main.get_command(_typer).params if p.name in ("verbose", "log_file")]
-    for param in own:
+    options = [
+        p for p in typer.main.get_command(_typer).params if p.name in ("verbose", "log_file")
+    ]
+    for param in options:
         param.expose_value = False  # commands do not know of them
-    return own
+    return options
 
 
 def _snake(name: str) -> str:

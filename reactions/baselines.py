@@ -66,12 +66,12 @@ def run_baselines(
     baselines: list[Baseline] = []
     named = {row.name for row in rows}
     for name in (name for name in (*BASELINES, *CLASS_ROWS) if name in named):
-        own = [row for row in rows if row.name == name]
+        planned = [row for row in rows if row.name == name]
         baselines.append(
             Baseline(
                 name,
-                {row.task.name: _best(row, artifacts, result) for row in own if not row.lacks},
-                {row.task.name: row.lacks for row in own if row.lacks},
+                {row.task.name: _best(row, artifacts, result) for row in planned if not row.lacks},
+                {row.task.name: row.lacks for row in planned if row.lacks},
             )
         )
     return baselines

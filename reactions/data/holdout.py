@@ -189,8 +189,8 @@ def ids_of(corpus: Corpus) -> list[str]:
     """Return the ids of all items, in order, without opening media where that can be avoided."""
     ids = getattr(corpus, "ids", None)
     if ids is not None:
-        own: list[str] = ids()
-        return own
+        all_ids: list[str] = ids()
+        return all_ids
     return [
         item.id
         for start in range(0, len(corpus), _BLOCK_ROWS)

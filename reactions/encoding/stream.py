@@ -259,13 +259,13 @@ class Stream:
         by_modality: dict[Modality, list[PreparedItem]] = {}
         for entry in entries:
             by_modality.setdefault(entry.item.modality, []).append(entry)
-        for modality, own in by_modality.items():
+        for modality, waiting in by_modality.items():
             # Longest first: a number that fits into memory once also fits for the shorter texts.
-            own.sort(key=n_tokens, reverse=True)  # stable: others keep their order
+            waiting.sort(key=n_tokens, reverse=True)  # stable: others keep their order
             first = 0
-            while first < len(own):
+            while first < len(waiting):
                 size = self.size(modality)
-                batch = own[first : first + size.items]
+                batch = waiting[first : first + size.items]
                 rows = self._try(modality, batch, size)
                 if rows is None:
                     size.shrink(len(batch))

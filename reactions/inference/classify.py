@@ -87,6 +87,6 @@ class Classifier:
             order = scores.argsort(dim=1, descending=True, stable=True)[:, :n]
             values = scores.gather(1, order)
         return [
-            [(self.classes[place], value) for place, value in zip(places, own, strict=True)]
-            for places, own in zip(order.tolist(), values.tolist(), strict=True)
+            [(self.classes[place], value) for place, value in zip(places, item_scores, strict=True)]
+            for places, item_scores in zip(order.tolist(), values.tolist(), strict=True)
         ]

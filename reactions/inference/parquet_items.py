@@ -112,8 +112,8 @@ class ParquetItems:
         for corpus in self._corpora:
             for start in range(0, len(corpus), _BLOCK_ROWS):
                 for item in corpus.items(start, start + _BLOCK_ROWS):
-                    own = item.own_id
-                    yield item if own else replace(item, id=f"{self._called}:{item.id}")
+                    own_id = item.own_id
+                    yield item if own_id else replace(item, id=f"{self._called}:{item.id}")
             for bad in corpus.bad():
                 yield Problem(0, bad.place, bad.why)
 

@@ -69,8 +69,8 @@ def named_places(
         elif _is_pattern(text, base):
             names, holding = _matches(text, modality, base)
         else:
-            names, own = with_folders([text], modality, base)
-            holding = own[0] if own else None
+            names, of_folder = with_folders([text], modality, base)
+            holding = of_folder[0] if of_folder else None
         arguments += names
         if holding is not None:
             held.append(holding)

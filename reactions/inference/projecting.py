@@ -88,7 +88,7 @@ def project_rows(
     stored: dict[Space, NDArray[Any]] = {
         leaf: _checked(leaf.label, named[leaf], leaf.dim, modality) for leaf in needed
     }
-    counts = {leaf.label: len(own) for leaf, own in stored.items()}
+    counts = {leaf.label: len(leaf_rows) for leaf, leaf_rows in stored.items()}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{n:,} of {label}" for label, n in counts.items())
         raise DimensionMismatch(
@@ -112,7 +112,7 @@ def _by_label(target: Target, rows: Mapping[str, Any]) -> dict[Leaf, Any]:
                 why=f"it is made of {', '.join(by_label)}",
                 fix=suggestion(label, by_label),
             )
-    return {by_label[label]: own for label, own in rows.items()}
+    return {by_label[label]: leaf_rows for label, leaf_rows in rows.items()}
 
 
 def _refuse_tuned(needed: Iterable[Leaf]) -> None:
@@ -280,19 +280,21 @@ def _folders(values: Iterable[str], target: Target) -> dict[Leaf, str]:
 
     for value in values:
         # A label may be a quoted path or address with a sign of equality in it.
-        label = next((own for own in by_label if value.startswith(f"{own}=")), None)
+        label = next(
+            (leaf_label for leaf_label in by_label if value.startswith(f"{leaf_label}=")), None
+        )
         if label is not None:
             add(label, value.removeprefix(f"{label}="))
         elif is_dir(Path(value)):
-            named = [own for own in by_label if is_dir(Path(value) / own)]
-            if not named:
+            present = [leaf_label for leaf_label in by_label if is_dir(Path(value) / leaf_label)]
+            if not present:
                 raise UsageError(
                     f"'{value}' has no folder for a space of the product",
                     why=f"it is made of {', '.join(by_label)}",
                     fix=f"--embeddings {next(iter(by_label))}={value}, if they are its rows",
                 )
-            for own in named:
-                add(own, str(Path(value) / own))
+            for leaf_label in present:
+                add(leaf_label, str(Path(value) / leaf_label))
         else:
             name = value.partition("=")[0]
             raise UsageError(

@@ -153,14 +153,14 @@ class TarItems:
         """Yield the files of each sample, which lie behind one another."""
         key, group = "", list[_Member]()
         for member in tar_members(stream, self._shard.url, self._shard.size_bytes):
-            own, rest = split_member(member.name)
-            if not own:
+            member_key, rest = split_member(member.name)
+            if not member_key:
                 self._loose += not member.name.rpartition("/")[2].startswith(".")
                 continue
-            if group and (own != key or len(group) >= _MOST_FILES):
+            if group and (member_key != key or len(group) >= _MOST_FILES):
                 yield key, group
                 group = []
-            key = own
+            key = member_key
             modality = self._modality(rest)
             value = self._value(member, stream) if modality and modality != TEXT.name else None
             group.append(_Member(rest, member, modality, value))

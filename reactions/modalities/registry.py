@@ -209,8 +209,8 @@ def check_versions() -> Any:
     Returns:
         JSON-able; depends on what is installed.
     """
-    own = {name: modality.check_version for name, modality in installed().items()}
-    return [_CHECK_VERSION, own] if own else _CHECK_VERSION
+    versions = {name: modality.check_version for name, modality in installed().items()}
+    return [_CHECK_VERSION, versions] if versions else _CHECK_VERSION
 
 
 def content_digest(item: Item, digests: DigestCache) -> str:

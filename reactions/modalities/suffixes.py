@@ -85,17 +85,17 @@ def sort_out(files: Iterable[_Named], modality: Modality) -> tuple[list[_Named],
         Those of the modality, in order, and how many others there are, as ``count_others`` says.
     """
     files = list(files)
-    own = [file for file in files if may_hold(file.name, modality)]
-    plain = [file for file in own if suffix_of(file.name) not in registry.READ_AS_LISTS]
-    names = set(without_borrowed([file.name for file in plain or own], modality))
-    taken = [file for file in plain or own if file.name in names]
+    possible = [file for file in files if may_hold(file.name, modality)]
+    plain = [file for file in possible if suffix_of(file.name) not in registry.READ_AS_LISTS]
+    names = set(without_borrowed([file.name for file in plain or possible], modality))
+    of_modality = [file for file in plain or possible if file.name in names]
     others = count_others((file.name for file in files), modality)
-    if len(taken) < len(own):
-        beside = Counter(suffix_of(file.name) for file in own) - Counter(
-            suffix_of(file.name) for file in taken
+    if len(of_modality) < len(possible):
+        beside = Counter(suffix_of(file.name) for file in possible) - Counter(
+            suffix_of(file.name) for file in of_modality
         )
         others = {**others, **beside}
-    return taken, others
+    return of_modality, others
 
 
 def without_borrowed(names: Iterable[str], modality: Modality) -> list[str]:

@@ -273,11 +273,11 @@ def _descriptions(
 ) -> tuple[TextCorpus, DescribedItems]:
     """Return the distinct descriptions, and which of them describe which item."""
     numbers: dict[str, int] = {}
-    own = [[numbers.setdefault(text, len(numbers)) for _, text in item] for item in items]
+    of_items = [[numbers.setdefault(text, len(numbers)) for _, text in item] for item in items]
     name = f"{knowledge.name} {modality} descriptions"
     # Named after what they say: equal descriptions are one.
     ids = [f"{name.replace(' ', '-')}/{number}" for number in range(len(numbers))]
-    return TextCorpus(name, list(numbers), ids), DescribedItems.of(own)
+    return TextCorpus(name, list(numbers), ids), DescribedItems.of(of_items)
 
 
 def _labels(
@@ -289,7 +289,7 @@ def _labels(
         DataError: an item is described under several categories.
     """
     numbers: dict[str, int] = {}
-    own: list[list[int]] = []
+    of_items: list[list[int]] = []
     for item in items:
         categories = list(dict.fromkeys(category for category, _ in item))
         if len(categories) > 1:
@@ -299,17 +299,17 @@ def _labels(
                 why="targets=labels draws each item to the one prompt of its category",
                 fix="one category for all descriptions of an item, or targets=descriptions",
             )
-        own.append([numbers.setdefault(categories[0], len(numbers))])
-    unlabelled = own.count([numbers[UNLABELLED]]) if UNLABELLED in numbers else 0
-    if 0 < unlabelled < len(own):
+        of_items.append([numbers.setdefault(categories[0], len(numbers))])
+    unlabelled = of_items.count([numbers[UNLABELLED]]) if UNLABELLED in numbers else 0
+    if 0 < unlabelled < len(of_items):
         raise DataError(
-            f"knowledge base '{knowledge.name}': {unlabelled:,} of {len(own):,} items have no "
+            f"knowledge base '{knowledge.name}': {unlabelled:,} of {len(of_items):,} items have no "
             "class",
             why=f"their category is '{UNLABELLED}'; targets=labels draws items to their classes",
             fix="targets=descriptions, or describe items that have classes",
         )
     texts = class_prompts(f"{knowledge.name} labels", list(numbers), (LABEL_TEMPLATE,))
-    return texts, DescribedItems.of(own)
+    return texts, DescribedItems.of(of_items)
 
 
 def plan_aligned(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any) -> Step:

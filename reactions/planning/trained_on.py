@@ -208,16 +208,16 @@ def trained_items(target: Target) -> Iterator[TrainedItems]:
 
 def _scored_among(items: TrainedItems, lab: Lab, scored: Scored) -> tuple[int, str]:
     """Return how many scored items were trained on, and why that is not known, or ""."""
-    own = [corpus for corpus in scored.values() if corpus.modality == items.modality]
-    if any(corpus.digest == items.digest for corpus in own):
-        return sum(len(c) for c in own if c.digest == items.digest), ""
+    corpora = [corpus for corpus in scored.values() if corpus.modality == items.modality]
+    if any(corpus.digest == items.digest for corpus in corpora):
+        return sum(len(c) for c in corpora if c.digest == items.digest), ""
     try:
         corpus = lab.named_corpus(items.corpus)
     except MolspaceError as error:
         return 0, error.what
     if corpus.digest != items.digest:
         return 0, "it is another one here, or has changed since"
-    return sum(_in_common(lab, corpus, other) for other in own), ""
+    return sum(_in_common(lab, corpus, other) for other in corpora), ""
 
 
 def _is_of_task(items: TrainedItems, lab: Lab, task: Task, scored: Scored) -> bool:

@@ -165,7 +165,7 @@ class _Simulation:
         self._waiting: dict[Digest, dict[Rows | None, StepSeconds]] = {s.key: {} for s in steps}
         for task in todo:
             self._waiting[task.step.key][task.rows] = task.seconds
-        self._unfinished = {key: len(own) for key, own in self._waiting.items()}
+        self._unfinished = {key: len(shards) for key, shards in self._waiting.items()}
         self._position = {step.key: i for i, step in enumerate(steps)}
         self._missing = {
             step.key: {source.key for _, source in step.inputs if source.key in self._position}

@@ -161,7 +161,7 @@ def build(directory: Path, record: IndexRecord, modality: Modality, kind: Kind) 
         for segment in record.segments
         if segment.modality == modality
     ]
-    n = sum(own.segment.n for own in segments)
+    n = sum(opened.segment.n for opened in segments)
     n_atoms = segments[0].segment.n_atoms
     width = n_atoms * record.dim
     if kind == "hnsw":
@@ -261,17 +261,17 @@ def verify(directory: Path, record: IndexRecord) -> int:
 def _sample(segments: Sequence[files.OpenSegment], n: int, total: int) -> NDArray[np.float32]:
     """Return every so many-th row: (about n, K d)."""
     step = max(1, total // n)
-    chosen = []
+    sampled = []
     start = 0
-    for own in segments:
-        rows = np.arange(-start % step, own.segment.n, step)
-        chosen.append(np.asarray(own.units[rows], dtype=np.float32).reshape(len(rows), -1))
-        start += own.segment.n
-    return np.concatenate(chosen)
+    for opened in segments:
+        rows = np.arange(-start % step, opened.segment.n, step)
+        sampled.append(np.asarray(opened.units[rows], dtype=np.float32).reshape(len(rows), -1))
+        start += opened.segment.n
+    return np.concatenate(sampled)
 
 
 def _blocks(segments: Sequence[files.OpenSegment]) -> Iterator[NDArray[np.float32]]:
-    for own in segments:
-        for first in range(0, own.segment.n, _BLOCK_ROWS):
-            rows = np.asarray(own.units[first : first + _BLOCK_ROWS], dtype=np.float32)
+    for opened in segments:
+        for first in range(0, opened.segment.n, _BLOCK_ROWS):
+            rows = np.asarray(opened.units[first : first + _BLOCK_ROWS], dtype=np.float32)
             yield rows.reshape(len(rows), -1)

@@ -151,12 +151,12 @@ def add_items(
 
         def take(batch: Sequence[Item], rows: NDArray[np.float32]) -> None:
             for item, row in zip(batch, rows, strict=True):
-                own = waiting.setdefault(item.modality, _Waiting())
-                own.items.append(IndexedItem.of(item, content_digest(item, digests)))
-                own.rows.append(row)
+                pending = waiting.setdefault(item.modality, _Waiting())
+                pending.items.append(IndexedItem.of(item, content_digest(item, digests)))
+                pending.rows.append(row)
                 number = known.embedded(item)
                 if number >= 0:
-                    own.gone.append(number)
+                    pending.gone.append(number)
                     replaced[item.modality] += 1
                 else:
                     added[item.modality] += 1
@@ -168,19 +168,19 @@ def add_items(
                 due_s = time.monotonic() - segment_s
                 due = [
                     m
-                    for m, own in waiting.items()
-                    if len(own.items) >= segment_rows or own.began_s <= due_s
+                    for m, pending in waiting.items()
+                    if len(pending.items) >= segment_rows or pending.began_s <= due_s
                 ]
                 for modality in due:
                     record = _publish(directory, record, embedder, modality, waiting.pop(modality))
         except BaseException:
             # What is embedded is kept, however the run ends; the reason it ends is what counts.
             with suppress(MolspaceError):
-                for modality, own in waiting.items():
-                    record = _publish(directory, record, embedder, modality, own)
+                for modality, pending in waiting.items():
+                    record = _publish(directory, record, embedder, modality, pending)
             raise
-        for modality, own in waiting.items():
-            record = _publish(directory, record, embedder, modality, own)
+        for modality, pending in waiting.items():
+            record = _publish(directory, record, embedder, modality, pending)
         outdated = known.outdated()
         for modality, numbers in outdated.items():
             record = _without(record, modality, numbers)
@@ -261,13 +261,13 @@ def _publish(
     record: IndexRecord,
     embedder: AtomEmbedder,
     modality: Modality,
-    own: _Waiting,
+    pending: _Waiting,
 ) -> IndexRecord:
-    units, lengths = embedder.unpack(modality, np.stack(own.rows))
+    units, lengths = embedder.unpack(modality, np.stack(pending.rows))
     record = files.write_segment(
-        directory, record, own.items, units, lengths, inner_products(units)
+        directory, record, pending.items, units, lengths, inner_products(units)
     )
-    record = _without(record, modality, own.gone)
+    record = _without(record, modality, pending.gone)
     files.write_record(directory, record)
     return record
 
@@ -284,10 +284,10 @@ def remove_items(
     with files.writing(directory):
         index = SearchIndex(directory, target)
         record = index.record
-        for modality, own in numbers.items():
-            for number in own:
+        for modality, removed in numbers.items():
+            for number in removed:
                 index.item(modality, number)  # refuses what is not there
-            record = _without(record, modality, own)
+            record = _without(record, modality, removed)
         files.write_record(directory, record)
     return SearchIndex(directory, target)
 

@@ -93,10 +93,10 @@ def nearest(
             queries[waiting], spread.weights, n, widened=2**turn
         )
         unsure = []
-        for position, own, numbers in zip(waiting.tolist(), values, candidates, strict=True):
+        for position, estimates, numbers in zip(waiting.tolist(), values, candidates, strict=True):
             order = np.argsort(numbers)
             order = order[numbers[order] >= 0]
-            numbers, own = numbers[order], own[order]
+            numbers, estimates = numbers[order], estimates[order]
             cosines = exactly(numbers, position)
             cosines[np.isnan(cosines)] = -1.0
             kept = ~is_deleted(numbers)
@@ -105,8 +105,8 @@ def nearest(
                 continue  # there are no more
             best = cosines[kept]
             kth = np.partition(best, -k)[-k] if len(best) >= k else -1.0
-            margin = 3.0 * float((cosines / spread.largest - own).std())
-            if (own.min() + margin) * spread.largest > kth:
+            margin = 3.0 * float((cosines / spread.largest - estimates).std())
+            if (estimates.min() + margin) * spread.largest > kth:
                 unsure.append(position)
         waiting = np.array(unsure, dtype=np.int64)
         if not len(waiting):

@@ -230,11 +230,11 @@ def verify(directory: Path, record: IndexRecord) -> int:
         for name, (size, digest) in segment.files.items():
             path = directory / _SEGMENTS / segment.name / name
             try:
-                _, own = file_facts(path)
+                _, actual = file_facts(path)
             except OSError as error:
                 why = f"{path.name} of segment {segment.name}: {error}"
                 raise damaged(directory, why) from error
-            if own != digest:
+            if actual != digest:
                 raise damaged(directory, f"{path.name} of segment {segment.name} was changed")
             read_bytes += size
     return read_bytes
@@ -250,12 +250,12 @@ def check_directory(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise UsageError(f"'{directory}' is a file, and an index is a folder", fix="another --out")
-    own = {RECORD, f"{RECORD}.new", _SEGMENTS, "lock", "approximate"}
-    others = sorted({path.name for path in directory.iterdir()} - own)
-    if others:
+    index_names = {RECORD, f"{RECORD}.new", _SEGMENTS, "lock", "approximate"}
+    other_names = sorted({path.name for path in directory.iterdir()} - index_names)
+    if other_names:
         raise UsageError(
             f"'{directory}' holds something other than an index",
-            why=f"there is {', '.join(others[:3])}",
+            why=f"there is {', '.join(other_names[:3])}",
             fix="--out DIR, an empty or new folder",
         )
 

@@ -44,7 +44,7 @@ class _Rows:
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """Number of each segment's first row, and of the row after the last."""
-        return np.cumsum([0, *(own.segment.n for own in self.segments)])
+        return np.cumsum([0, *(opened.segment.n for opened in self.segments)])
 
     def place(self, number: int) -> tuple[OpenSegment, int]:
         """Return the segment of a row, and where it is in it."""
@@ -84,10 +84,10 @@ class SearchIndex:
         opened = [open_segment(directory, self.record, s) for s in self.record.segments]
         self._rows = {
             modality: _Rows(
-                tuple(own for own in opened if own.segment.modality == modality),
+                tuple(part for part in opened if part.segment.modality == modality),
                 np.array(self.record.deleted.get(modality, ()), dtype=np.int64),
             )
-            for modality in sorted({own.segment.modality for own in opened})
+            for modality in sorted({part.segment.modality for part in opened})
         }
         self.modalities: tuple[Modality, ...] = tuple(
             modality for modality, n in self.counts.items() if n
@@ -109,7 +109,7 @@ class SearchIndex:
     @property
     def counts(self) -> Mapping[Modality, int]:
         """How many items each modality has."""
-        return {m: int(own.starts[-1]) - len(own.deleted) for m, own in self._rows.items()}
+        return {m: int(stored.starts[-1]) - len(stored.deleted) for m, stored in self._rows.items()}
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -160,15 +160,15 @@ class SearchIndex:
                 start = covered.rows
             for first, scores in self._scores(modality, queries, adjustment, start):
                 numbers = np.arange(first, first + scores.shape[1])
-                for own, row in zip(best, scores, strict=True):
-                    own.add(row, numbers, order)
+                for ranked, row in zip(best, scores, strict=True):
+                    ranked.add(row, numbers, order)
         modalities = self.searched(into)
         return [
             [
                 Hit(rank, score, self.item(modalities[order], number), number)
-                for rank, (score, order, number) in enumerate(own.sorted(), start=1)
+                for rank, (score, order, number) in enumerate(ranked.sorted(), start=1)
             ]
-            for own in best
+            for ranked in best
         ]
 
     @property
@@ -187,12 +187,12 @@ class SearchIndex:
         adjustment: Adjustment,
     ) -> None:
         """Compare what an approximation finds, exactly."""
-        own = self._rows[modality]
+        stored = self._rows[modality]
         every = self._coefficients(modality, adjustment)
         key = (modality, acting_shares(self._space, modality, adjustment))
         spread = self._spreads.get(key)
         if spread is None:
-            known = [c for s, c in zip(own.starts, every, strict=False) if int(s) < covered.rows]
+            known = [c for s, c in zip(stored.starts, every, strict=False) if int(s) < covered.rows]
             spread = Spread.of(known, covered.n_atoms)
             with self._lock:
                 self._spreads[key] = spread
@@ -200,26 +200,26 @@ class SearchIndex:
                     self._spreads.pop(next(iter(self._spreads)))
         candidates = nearest(
             *(covered, spread, queries, k),
-            exactly=lambda numbers, i: self._exactly(own, every, numbers, queries[i]),
-            is_deleted=lambda numbers: np.isin(numbers, own.deleted),
+            exactly=lambda numbers, i: self._exactly(stored, every, numbers, queries[i]),
+            is_deleted=lambda numbers: np.isin(numbers, stored.deleted),
         )
         for (numbers, cosines), taken in zip(candidates, best, strict=True):
             taken.add(cosines, numbers, order)
 
     def _exactly(
         self,
-        own: _Rows,
+        stored: _Rows,
         every: Sequence[Coefficients],
         numbers: NDArray[np.int64],
         query: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Return the cosines of a query and some rows, by their numbers."""
         scores = np.empty(len(numbers), dtype=np.float32)
-        places = np.searchsorted(own.starts, numbers, side="right") - 1
+        places = np.searchsorted(stored.starts, numbers, side="right") - 1
         for i in np.unique(places):
             at = places == i
-            rows = numbers[at] - own.starts[i]
-            units = np.asarray(own.segments[i].units[rows], dtype=np.float32)
+            rows = numbers[at] - stored.starts[i]
+            units = np.asarray(stored.segments[i].units[rows], dtype=np.float32)
             shares = [c[rows] if isinstance(c, np.ndarray) else c for c in every[i]]
             scores[at] = mixed_rows(units, shares) @ query
         return scores
@@ -254,24 +254,28 @@ class SearchIndex:
             UsageError: a number is not that of an item, or the factors do not fit.
         """
         adjustment = fit_adjustment(self._space, adjustment)
-        own = self._rows.get(modality)
-        asked = np.asarray(numbers, dtype=np.int64)
-        if own is None:
-            raise self._no_row(modality, int(asked[0]) if len(asked) else 0)
-        gone = np.isin(asked, own.deleted) | (asked < 0) | (asked >= own.starts[-1])
+        stored = self._rows.get(modality)
+        row_numbers = np.asarray(numbers, dtype=np.int64)
+        if stored is None:
+            raise self._no_row(modality, int(row_numbers[0]) if len(row_numbers) else 0)
+        gone = (
+            np.isin(row_numbers, stored.deleted)
+            | (row_numbers < 0)
+            | (row_numbers >= stored.starts[-1])
+        )
         if gone.any():
-            raise self._no_row(modality, int(asked[gone][0]))
-        out = np.empty((len(asked), self.record.dim), dtype=np.float32)
-        places = np.searchsorted(own.starts, asked, side="right") - 1
+            raise self._no_row(modality, int(row_numbers[gone][0]))
+        out = np.empty((len(row_numbers), self.record.dim), dtype=np.float32)
+        places = np.searchsorted(stored.starts, row_numbers, side="right") - 1
         for i in np.unique(places):
-            at, opened = places == i, own.segments[i]
-            rows = asked[at] - own.starts[i]
+            at, opened = places == i, stored.segments[i]
+            rows = row_numbers[at] - stored.starts[i]
             scaled = self._weighers[modality].coefficients(
                 adjustment, opened.lengths[rows], opened.products[rows]
             )
             out[at] = mixed_rows(np.asarray(opened.units[rows], dtype=np.float32), scaled)
         if np.isnan(out).any():
-            first = int(asked[np.isnan(out).any(axis=1)][0])
+            first = int(row_numbers[np.isnan(out).any(axis=1)][0])
             raise UsageError(
                 f"{modality} '{self.item(modality, first).id}' has no embedding at these factors",
                 why="what is mixed cancels out",
@@ -286,14 +290,14 @@ class SearchIndex:
         adjustment = fit_adjustment(self._space, adjustment)
         n = 0
         for modality in self.searched(into):
-            own = self._rows[modality]
+            stored = self._rows[modality]
             for start, scaled in zip(
-                own.starts, self._coefficients(modality, adjustment), strict=False
+                stored.starts, self._coefficients(modality, adjustment), strict=False
             ):
                 arrays = [c for c in scaled if isinstance(c, np.ndarray)]
                 if arrays:
                     rows = int(start) + np.flatnonzero(np.isnan(arrays).any(axis=0))
-                    n += int((~np.isin(rows, own.deleted)).sum())
+                    n += int((~np.isin(rows, stored.deleted)).sum())
         return n
 
     def item(self, modality: Modality, number: int) -> IndexedItem:
@@ -302,25 +306,25 @@ class SearchIndex:
         Raises:
             UsageError: there is none.
         """
-        own, row = self._place(modality, number)
-        return own.item(row)
+        opened, row = self._place(modality, number)
+        return opened.item(row)
 
     def items(self, modality: Modality) -> Iterator[tuple[int, IndexedItem]]:
         """Yield the items of a modality with their numbers, deleted ones left out."""
         if modality not in self._rows:
             return
-        own = self._rows[modality]
-        gone = set(own.deleted.tolist())
-        for start, opened in zip(own.starts, own.segments, strict=False):
+        stored = self._rows[modality]
+        gone = set(stored.deleted.tolist())
+        for start, opened in zip(stored.starts, stored.segments, strict=False):
             for row, item in enumerate(opened.items()):
                 if int(start) + row not in gone:
                     yield int(start) + row, item
 
     def _place(self, modality: Modality, number: int) -> tuple[OpenSegment, int]:
-        own = self._rows.get(modality)
-        if own is None or not 0 <= number < own.starts[-1] or number in own.deleted:
+        stored = self._rows.get(modality)
+        if stored is None or not 0 <= number < stored.starts[-1] or number in stored.deleted:
             raise self._no_row(modality, number)
-        return own.place(number)
+        return stored.place(number)
 
     def _no_row(self, modality: Modality, number: int) -> UsageError:
         return UsageError(f"the index has no {modality} number {number}")
@@ -340,9 +344,9 @@ class SearchIndex:
             adjustment: factors and experts.
             begin: first row, where a segment begins.
         """
-        own = self._rows[modality]
+        stored = self._rows[modality]
         every = self._coefficients(modality, adjustment)
-        for start, opened, scaled in zip(own.starts, own.segments, every, strict=False):
+        for start, opened, scaled in zip(stored.starts, stored.segments, every, strict=False):
             if int(start) < begin:
                 continue
             n_atoms, dim = opened.units.shape[1:]
@@ -358,7 +362,9 @@ class SearchIndex:
                     part *= share[first:last] if isinstance(share, np.ndarray) else share
                     scores += part
                 number = int(start) + first
-                gone = own.deleted[(own.deleted >= number) & (own.deleted < number + last - first)]
+                gone = stored.deleted[
+                    (stored.deleted >= number) & (stored.deleted < number + last - first)
+                ]
                 scores[:, gone - number] = -np.inf
                 scores[np.isnan(scores)] = -np.inf  # what cancels out: see n_cancelled
                 yield number, scores
@@ -371,9 +377,9 @@ class SearchIndex:
                 weigher = self._weighers[modality]
                 self._kept[key] = [
                     weigher.coefficients(
-                        adjustment, np.asarray(own.lengths), np.asarray(own.products)
+                        adjustment, np.asarray(opened.lengths), np.asarray(opened.products)
                     )
-                    for own in self._rows[modality].segments
+                    for opened in self._rows[modality].segments
                 ]
                 while len(self._kept) > _KEPT_SETTINGS * len(self._rows):
                     self._kept.pop(next(iter(self._kept)))

@@ -133,11 +133,11 @@ class ChosenDescriptions(Step):
                 continue
             chosen_of[span] = index
             rows = torch.from_numpy(self.class_rows(inputs, parts, *span, device)).to(device)
-            own = None
+            class_items = None
             if items is not None:
                 of_class = items[0][items[1] == index]
-                own = torch.from_numpy(of_class).to(device)
-            kept = self._chosen(rows, own)
+                class_items = torch.from_numpy(of_class).to(device)
+            kept = self._chosen(rows, class_items)
             counts[index] = len(kept)
             places[index, : len(kept)] = kept.cpu().numpy()
             centres[index, : len(kept)] = unit(rows[kept].float()).cpu().numpy()

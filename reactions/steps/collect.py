@@ -159,7 +159,7 @@ class Collect(Step):
         columns = soft_retrieve(
             raw_rows(queries, start, stop),
             keys,
-            [own["values"].arrays["embeddings"] for own in inputs],
+            [step_inputs["values"].arrays["embeddings"] for step_inputs in inputs],
             temperature=first.temperature,
             precision=first.precision,
             device=context.device,

@@ -66,8 +66,8 @@ class EmbedAligned(Step):
 
         layers = layer_tensors({self.modality: inputs["layer"]}, context.device)
         part = load_layers(self.node, layers)
-        own = load_rows(stored_rows(inputs["rows"]), start, stop, context.device)
+        base_rows = load_rows(stored_rows(inputs["rows"]), start, stop, context.device)
         with torch.inference_mode():
-            rows = part.apply(self.modality, own if part.is_raw else unit(own))
+            rows = part.apply(self.modality, base_rows if part.is_raw else unit(base_rows))
         context.progress(stop - start, stop - start, "items")
         return Artifact({"embeddings": rows.cpu().numpy().astype(self.dtype)})

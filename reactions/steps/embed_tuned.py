@@ -61,8 +61,12 @@ class EmbedTunedLeaf(EmbedLeaf):
             part = self.file.load("cpu")
             weights, rank = part.encoder, part.rank
         else:
-            own = tensors(inputs["tune"])
-            weights = {n.removeprefix(ENCODER): t for n, t in own.items() if n.startswith(ENCODER)}
+            tuned_tensors = tensors(inputs["tune"])
+            weights = {
+                n.removeprefix(ENCODER): t
+                for n, t in tuned_tensors.items()
+                if n.startswith(ENCODER)
+            }
             rank = inputs["tune"].meta["lora"]
         give_weights(encoder, self.corpus.modality, weights, rank=rank)
 
@@ -109,7 +113,10 @@ class EmbedTuned(Step):
     @cached_property
     def cost(self) -> Cost:
         """Estimates: two operations for each parameter, of four bytes, and row."""
-        trained = [self.tune, *(step for own in self.heads for step in own.values())]
+        trained = [
+            self.tune,
+            *(step for mixture_heads in self.heads for step in mixture_heads.values()),
+        ]
         trained += self.aligned.values()
         return projecting_cost(trained, self.n_rows, self.node.dim, self.dtype, self.shard_rows)
 
@@ -132,8 +139,8 @@ class EmbedTuned(Step):
         if leaf.spec.centre:
             parts[leaf, None] = Stored()
         for number, (_, inner) in enumerate(path.aligned):
-            own = inputs.get(f"aligned.{number}")  # none where the modality has no layer
-            layers = layer_tensors({modality: own} if own else {}, context.device)
+            layer = inputs.get(f"aligned.{number}")  # none where the modality has no layer
+            layers = layer_tensors({modality: layer} if layer else {}, context.device)
             parts[inner, None] = load_layers(inner, layers)
         for hop, heads in enumerate(self.heads):
             fusion, index = path.projected[hop]

@@ -36,9 +36,14 @@ def load_planned_mixtures(
 
     return {
         (fusion, i): load_mixture(
-            fusion, i, [tensors(inputs[f"head.{index}.{subset}"]) for subset in own], device
+            fusion,
+            i,
+            [tensors(inputs[f"head.{index}.{subset}"]) for subset in mixture_heads],
+            device,
         )
-        for index, ((fusion, i), own) in enumerate(zip(mixtures(product), heads, strict=True))
+        for index, ((fusion, i), mixture_heads) in enumerate(
+            zip(mixtures(product), heads, strict=True)
+        )
     }
 
 

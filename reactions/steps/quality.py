@@ -105,9 +105,11 @@ class MeasureProduct(Step):
     @cached_property
     def cost(self) -> Cost:
         """Estimates: projecting, and some thirty rankings of all pairs."""
-        held = [step for own in self.held.values() for step in own.values()]
-        n = max((step.n_rows or 0 for step in held), default=0)
-        head_bytes = sum(step.cost.size_bytes for own in self.heads for step in own.values())
+        held_steps = [step for by_modality in self.held.values() for step in by_modality.values()]
+        n = max((step.n_rows or 0 for step in held_steps), default=0)
+        head_bytes = sum(
+            step.cost.size_bytes for mixture_heads in self.heads for step in mixture_heads.values()
+        )
         dim = self.product.dim
         return Cost(
             flops=2.0 * n * head_bytes / 2 + 60.0 * n * n * dim,
@@ -131,10 +133,10 @@ class MeasureProduct(Step):
         for leaf in [*leaves(self.product), *tuned_leaves(self.product)]:
             for modality in self.held.get(leaf.label, ()):
                 stored = stored_rows(inputs[f"held.{leaf.label}.{modality}"])
-                own = load_rows(stored, 0, len(stored), context.device)
-                rows.setdefault(modality, {})[leaf] = own
-        held = {label: list(own) for label, own in self.held.items()}
-        means = load_planned_means(leaves(self.product), held, inputs, context.device)
+                leaf_rows = load_rows(stored, 0, len(stored), context.device)
+                rows.setdefault(modality, {})[leaf] = leaf_rows
+        held_modalities = {label: list(by_modality) for label, by_modality in self.held.items()}
+        means = load_planned_means(leaves(self.product), held_modalities, inputs, context.device)
         mixed = load_planned_mixtures(self.product, self.heads, inputs, context.device)
         parts: dict[Place, TrainedPart] = {**load_centring(means), **mixed}
         for index, (_, node) in enumerate(tuned_nodes(self.product)):
@@ -235,8 +237,8 @@ class _Measure:
         from reactions.products.fuse import fuse
 
         left, right = (
-            fuse(self.space, modality, own, self.parts, adjustment)
-            for modality, own in rows.items()
+            fuse(self.space, modality, by_space, self.parts, adjustment)
+            for modality, by_space in rows.items()
         )
         return _cosines(left, right)
 
@@ -255,10 +257,10 @@ class _Measure:
             fuse(
                 centred,
                 m,
-                {centred: own[leaf]},
+                {centred: by_space[leaf]},
                 load_centring({(centred, m): self.means[leaf, m]}),
             )
-            for m, own in rows.items()
+            for m, by_space in rows.items()
         )
         return _cosines(left, right)
 
@@ -268,13 +270,13 @@ class _Measure:
         """Search factors: the last stage's experts together, then every expert by itself."""
         best, best_ranking = Adjustment(), default
         last = _LastStage(self, self.space, rows) if isinstance(self.space, Fusion) else None
-        own: list[tuple[Fusion, Expert]] = []
+        outer: list[tuple[Fusion, Expert]] = []
         inner: list[tuple[Fusion, Expert]] = []
         for fusion, i in mixtures(self.space):
             if any(modality in rows for modality, _ in fusion.experts[i].factors):
-                (own if fusion == self.space else inner).append((fusion, fusion.experts[i]))
-        groups = [own] if own else []
-        groups += [[pair] for pair in own] if len(own) > 1 else []
+                (outer if fusion == self.space else inner).append((fusion, fusion.experts[i]))
+        groups = [outer] if outer else []
+        groups += [[pair] for pair in outer] if len(outer) > 1 else []
         groups += [[pair] for pair in inner]
         within = {(fusion.op, expert.label) for fusion, expert in inner}
         # One group after the other, from the best so far: all combinations of factors would be
@@ -332,11 +334,13 @@ class _LastStage:
         places += [(i, expert.space) for i, expert in enumerate(self.space.experts)]
         self.terms = {
             modality: {
-                index: joined(self.space, index, modality, own, measure.parts, mean=self.space.mean)
+                index: joined(
+                    self.space, index, modality, by_space, measure.parts, mean=self.space.mean
+                )
                 for index, side in places
                 if modality in side.modalities
             }
-            for modality, own in rows.items()
+            for modality, by_space in rows.items()
         }
 
     def ranking(self, adjustment: Adjustment) -> Ranking:
@@ -346,7 +350,7 @@ class _LastStage:
         sides = []
         for modality, terms in self.terms.items():
             base, shares = coefficients(self.space, modality, adjustment)
-            own = [(base, terms[None])] if base > 0 else []
+            base_terms = [(base, terms[None])] if base > 0 else []
             experts = [(share, terms[i]) for i, share in enumerate(shares) if share > 0]
-            sides.append(mix_experts(own, experts, self.space.mean))
+            sides.append(mix_experts(base_terms, experts, self.space.mean))
         return Ranking.of(_cosines(*sides))

@@ -94,9 +94,9 @@ class ScaledRows:
         return len(self._rows)
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
-        own = np.asarray(self._rows[rows], np.float32)
+        values = np.asarray(self._rows[rows], np.float32)
         # Rounded to half precision, rows are a little off norm 1.
-        unit = own / np.linalg.norm(own, axis=1, keepdims=True)
+        unit = values / np.linalg.norm(values, axis=1, keepdims=True)
         scaled: NDArray[Any] = unit * self._norms[rows]
         return scaled
 

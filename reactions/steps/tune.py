@@ -93,8 +93,8 @@ class Tune(Step):
             unused.update(_OF_ENCODERS)
         if not self.tuned:
             unused.add("learning_rate")  # the projectors' own
-        own = parameters(self.settings)
-        return {name: value for name, value in own.items() if name not in unused}
+        settings = parameters(self.settings)
+        return {name: value for name, value in settings.items() if name not in unused}
 
     @cached_property
     def label(self) -> str:
@@ -114,7 +114,9 @@ class Tune(Step):
     @cached_property
     def cost(self) -> Cost:
         """Estimates: forward and backward of the projectors, and the logits of every batch."""
-        head_bytes = sum(step.cost.size_bytes for own in self.heads for step in own.values())
+        head_bytes = sum(
+            step.cost.size_bytes for mixture_heads in self.heads for step in mixture_heads.values()
+        )
         n, batch = self.pairs, min(self.settings.batch_size, max(self.pairs, 1))
         width = max((step.cost.size_bytes // max(n, 1) for step in self._tables), default=0)
         # The encoder runs forward twice and backward, which is twice as much as forward.
@@ -156,8 +158,10 @@ class Tune(Step):
         targets = table_of(inputs["targets"], self.pairs, context.device)
         groups = []
         if self.tuned:
-            own = [p for heads in hops for head in heads.values() for p in head.parameters()]
-            groups.append((settings.learning_rate, own))
+            head_parameters = [
+                p for heads in hops for head in heads.values() for p in head.parameters()
+            ]
+            groups.append((settings.learning_rate, head_parameters))
         if self.space is None or self.items is None:
             rows = table_of(inputs["rows"], self.pairs, context.device)
             source: TunedItems = EmbeddedRows(rows, way, context.device)

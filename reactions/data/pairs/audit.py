@@ -88,7 +88,9 @@ def leaked(
         on_progress("evaluation sets for pairs", number, len(evaluated))
         by_side = {m: _shared(marks[m], corpora, m) for m in marks}
         names = set[str]().union(*_names_of([c for c in corpora if c.modality in pairs.modalities]))
-        by_name = np.fromiter((not names.isdisjoint(own) for own in own_names), bool, len(pairs))
+        by_name = np.fromiter(
+            (not names.isdisjoint(row_names) for row_names in own_names), bool, len(pairs)
+        )
         every = np.logical_or.reduce([by_name, *by_side.values()])
         if not every.any():
             continue
@@ -126,11 +128,11 @@ def _names_of(corpora: Sequence[SourceCorpus]) -> list[set[str]]:
     """Return the names of each row: of corpora of equal length together, else one after another."""
     rows: list[set[str]] = []
     for corpus in corpora:
-        own = list(_names(corpus))
-        if len(own) == len(rows):
-            rows = [names | others for names, others in zip(rows, own, strict=True)]
+        corpus_names = list(_names(corpus))
+        if len(corpus_names) == len(rows):
+            rows = [names | others for names, others in zip(rows, corpus_names, strict=True)]
         else:
-            rows += own
+            rows += corpus_names
     return rows
 
 

@@ -205,9 +205,9 @@ def _dialect(file: Entry, head: str, source: Source, remarks: list[str]) -> Dial
     if source.delimiter:
         return _with_quotes(source.delimiter, head, source)
     usual = "\t" if file.name.lower().endswith(".tsv") else ","
-    own = _with_quotes(usual, head, source)
-    if _serves(own, head, source):
-        return own
+    usual_dialect = _with_quotes(usual, head, source)
+    if _serves(usual_dialect, head, source):
+        return usual_dialect
     for delimiter in DELIMITERS:
         other = _with_quotes(delimiter, head, source)
         if delimiter != usual and _serves(other, head, source):
@@ -218,7 +218,7 @@ def _dialect(file: Entry, head: str, source: Source, remarks: list[str]) -> Dial
             return other
     # No column is found: the error lists what most likely are the columns.
     likeliest = max(DELIMITERS, key=head.count)
-    return own if usual in head else _with_quotes(likeliest, head, source)
+    return usual_dialect if usual in head else _with_quotes(likeliest, head, source)
 
 
 def _with_quotes(delimiter: str, head: str, source: Source) -> Dialect:

@@ -49,10 +49,10 @@ def with_cells(table: ScanTable, cells: Sequence[ParquetCell | None]) -> ScanTab
     number = {name: i for i, name in enumerate(columns)}
 
     def joined(name: str, of_cells: Sequence[str]) -> Strings:
-        own = table.strings(name)
+        of_files = table.strings(name)
         return Strings.pack(
             of_cell if cell else of_file
-            for cell, of_cell, of_file in zip(cells, of_cells, own, strict=True)
+            for cell, of_cell, of_file in zip(cells, of_cells, of_files, strict=True)
         )
 
     sizes = table.numbers("size").tolist()

@@ -125,8 +125,8 @@ class SourceCorpus:
         items: list[Item] = []
         for i, rows in self._span(start, stop):
             values = self._parts[i].values(rows)
-            own = self._parts[i].own_ids(rows)
-            items += map(Item, self._ids(i, rows), [self.modality] * len(rows), values, own)
+            own_ids = self._parts[i].own_ids(rows)
+            items += map(Item, self._ids(i, rows), [self.modality] * len(rows), values, own_ids)
         return items
 
     def ids(self) -> list[str]:
