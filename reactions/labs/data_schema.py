@@ -38,7 +38,7 @@ class World(Section):
     world: int = Field(description="Number of items.", json_schema_extra=for_editors(ge=1))
 
 
-class _Items(Section):
+class ItemOptions(Section):
     """What is said of real items, however they are named."""
 
     skip: Texts = Field([], description="Ids to leave out.")
@@ -48,7 +48,7 @@ class _Items(Section):
     )
 
 
-class _TableFormat(Section):
+class TableFormat(Section):
     """How csv and tsv files are written."""
 
     header: bool = Field(True, description="Of csv and tsv: the first row names the columns.")
@@ -68,7 +68,7 @@ IdColumn: TypeAlias = Annotated[
 ]
 
 
-class Files(_Items):
+class Files(ItemOptions):
     """Files, folders with all below them, shards, and parquet files."""
 
     path: SomeTexts = Field(
@@ -91,7 +91,7 @@ class Files(_Items):
         return self
 
 
-class TextFiles(Files, _TableFormat):
+class TextFiles(Files, TableFormat):
     """Captions: lines, tables, and shards with captions inside."""
 
     @model_validator(mode="after")
@@ -131,7 +131,7 @@ class FromDataset(Section):
         return self
 
 
-class HubData(FromDataset, _Items):
+class HubData(FromDataset, ItemOptions):
     """A data set as Hugging Face has them."""
 
     dataset: Text = Field(
@@ -143,7 +143,7 @@ class HubData(FromDataset, _Items):
     id: IdColumn = ID
 
 
-class Manifest(_Items):
+class Manifest(ItemOptions):
     """Items that a JSON Lines file lists."""
 
     manifest: str = Field(description="The file; a relative path starts beside the lab file.")
@@ -237,7 +237,7 @@ def _any_modality(schema: JsonSchemaValue) -> None:
     schema["additionalProperties"] = False
 
 
-class NamedMedia(_Items, _TableFormat):
+class NamedMedia(ItemOptions, TableFormat):
     """Items of several modalities, each of which is a key."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)

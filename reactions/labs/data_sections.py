@@ -22,8 +22,10 @@ from reactions.labs.data_schema import (
     Files,
     FromDataset,
     HubData,
+    ItemOptions,
     Manifest,
     MediaCorpus,
+    NamedMedia,
     TextCorpus,
     TextFiles,
     World,
@@ -104,25 +106,38 @@ def _corpus(
 
 
 def _source(table: Files | HubData | Manifest, where: str, path: Path, root: Path) -> Source:
-    common: dict[str, Any] = {
-        "skip": frozenset(table.skip),
-        "max_bad": table.max_bad,
-        "check": table.check,
-    }
+    common = read_options(table)
     if isinstance(table, Manifest):
         return Source(manifest=path.parent / expand_user(rooted(table.manifest, root)), **common)
-    common |= {"columns": tuple(table.column), "id_column": "" if table.id is None else table.id}
-    if isinstance(table, TextFiles):
-        common |= {
-            "header": table.header,
-            "delimiter": table.delimiter,
-            "quoted": table.quoted,
-        }
+    common["columns"] = tuple(table.column)
     if isinstance(table, HubData):
         common["dataset"] = dataset_place(table, path, root, where)
         return Source(member=table.member.lower(), **common)
     places = (absolute_place(rooted(text, root), path, f"{where}.path") for text in table.path)
     return Source(paths=tuple(places), member=table.member.lower(), **common)
+
+
+def read_options(section: ItemOptions) -> dict[str, Any]:
+    """Return what a section says of reading its items, as arguments of ``Source``.
+
+    Args:
+        section: of the file; one that has no ``id``, or no format of tables, says nothing of it.
+    """
+    options: dict[str, Any] = {
+        "skip": frozenset(section.skip),
+        "max_bad": section.max_bad,
+        "check": section.check,
+    }
+    id_column = getattr(section, "id", None)
+    if id_column is not None:
+        options["id_column"] = id_column
+    if isinstance(section, TextFiles | NamedMedia):
+        options |= {
+            "header": section.header,
+            "delimiter": section.delimiter,
+            "quoted": section.quoted,
+        }
+    return options
 
 
 def dataset_place(section: FromDataset, path: Path, root: Path, where: str) -> DatasetPlace | None:

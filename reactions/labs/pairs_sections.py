@@ -11,7 +11,7 @@ from reactions.core.errors import DataError, MissingError, UsageError, suggestio
 from reactions.core.types import Modality
 from reactions.data.pairs.config import VIDEO, VIDEO_MODALITIES, PairPlaces
 from reactions.data.sources.config import Source
-from reactions.labs.data_sections import absolute_place, dataset_place, rooted
+from reactions.labs.data_sections import absolute_place, dataset_place, read_options, rooted
 from reactions.labs.pairs_schema import MediaPairs, Pairs, WorldScenes
 from reactions.modalities.base import CheckDepth
 from reactions.modalities.videos.choice import ClipChoice
@@ -132,13 +132,7 @@ def _places(name: str, section: MediaPairs, path: Path, root: Path) -> PairPlace
     source = Source(
         paths=tuple(absolute_place(rooted(t, root), path, f"{where}.{key}") for t in texts),
         dataset=dataset_place(section, path, root, where),
-        id_column="" if section.id is None else section.id,
-        header=section.header,
-        delimiter=section.delimiter,
-        quoted=section.quoted,
-        skip=frozenset(section.skip),
-        max_bad=section.max_bad,
-        check=section.check,
+        **read_options(section),
     )
     return PairPlaces(
         source,

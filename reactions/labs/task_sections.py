@@ -22,7 +22,7 @@ from reactions.eval.task import (
     folded,
 )
 from reactions.labs.data_schema import OwnTask
-from reactions.labs.data_sections import dataset_place, rooted
+from reactions.labs.data_sections import dataset_place, read_options, rooted
 from reactions.modalities.audio import AUDIO
 from reactions.modalities.image import IMAGE
 from reactions.modalities.text import TEXT
@@ -127,12 +127,6 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
         literal=section.literal,
         source=Source(
             dataset=dataset_place(section, path, root, where),
-            id_column="" if section.id is None else section.id,
-            header=section.header,
-            delimiter=section.delimiter,
-            quoted=section.quoted,
-            skip=frozenset(section.skip),
-            max_bad=section.max_bad,
-            check=section.check,
+            **read_options(section),
         ),
     )

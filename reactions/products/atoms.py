@@ -134,21 +134,32 @@ def atoms_of(form: Form) -> list[Atom]:
     return list(walk(form))
 
 
-def free_factors(space: Space, parts: Parts = NO_PARTS) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the factors that weights decide, and of those that atoms hold.
+def weighed_fusions(space: Space, parts: Parts = NO_PARTS) -> set[Fusion]:
+    """Return the fusions of a product whose factors decide weights alone, and can be chosen freely.
 
-    Names are those of ``tree.effective_factors``, in its order.
+    Args:
+        space: the product.
+        parts: as for ``form_of``.
     """
-    free: set[Fusion] = set()
+    fusions: set[Fusion] = set()
 
     def walk(form: Form | None) -> None:
         if isinstance(form, Mixed):
-            free.add(form.fusion)
+            fusions.add(form.fusion)
             for below in (form.base, *form.experts):
                 walk(below)
 
     for modality in space.modalities:
         walk(form_of(space, modality, parts))
+    return fusions
+
+
+def free_factors(space: Space, parts: Parts = NO_PARTS) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the factors that weights decide, and of those that atoms hold.
+
+    Names are those of ``tree.effective_factors``, in its order.
+    """
+    free = weighed_fusions(space, parts)
     names = factor_names(space)
     return (
         tuple(name for (fusion, _), name in names.items() if fusion in free),

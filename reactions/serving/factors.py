@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reactions.core.errors import UsageError, suggestion
-from reactions.core.types import Fusion, Modality, Space
-from reactions.products.atoms import Form, Mixed, form_of
+from reactions.core.types import Modality, Space
+from reactions.products.atoms import weighed_fusions
 from reactions.products.tree import Adjustment, Factors, factor_names, mixtures
 
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z ,']*")
@@ -49,16 +49,7 @@ def controls_of(space: Space) -> list[Control]:
     An expert that takes part twice has one control, for options name it once; it is fixed where
     one of its turns is, or where they share different modalities.
     """
-    free: set[Fusion] = set()
-
-    def walk(form: Form | None) -> None:
-        if isinstance(form, Mixed):
-            free.add(form.fusion)
-            for below in (form.base, *form.experts):
-                walk(below)
-
-    for modality in space.modalities:
-        walk(form_of(space, modality))
+    free = weighed_fusions(space)
     named = factor_names(space)
     controls: dict[tuple[str, str], Control] = {}
     for fusion, i in mixtures(space):
