@@ -126,16 +126,16 @@ def duplicates(corpus: Corpus) -> DataFinding | None:
     """
     marks = content_marks(corpus)
     values, first, counts = np.unique(marks, return_index=True, return_counts=True)
-    held = (counts > 1) & (values != 0)
-    count = int((counts[held] - 1).sum())
+    repeated = (counts > 1) & (values != 0)
+    count = int((counts[repeated] - 1).sum())
     if not count:
         return None
     # The contents that are there most often, the earliest first.
-    order = np.lexsort((first[held], -counts[held]))[:EXAMPLES]
+    order = np.lexsort((first[repeated], -counts[repeated]))[:EXAMPLES]
     shown = {
         int(mark): (int(row), int(n))
         for mark, row, n in zip(
-            values[held][order], first[held][order], counts[held][order], strict=True
+            values[repeated][order], first[repeated][order], counts[repeated][order], strict=True
         )
     }
     examples = []

@@ -199,7 +199,7 @@ def rows_digest(modality: Modality, rows: Iterable[tuple[str, str]]) -> Digest:
 def ids_of(corpus: Corpus) -> list[str]:
     """Return the ids of all rows of a corpus, in order, without their values where it can."""
     if callable(ids := getattr(corpus, "ids", None)):
-        known: list[str] = ids()
-        return known
+        all_ids: list[str] = ids()
+        return all_ids
     blocks = range(0, len(corpus), _BLOCK_ROWS)
     return [item.id for start in blocks for item in corpus.items(start, start + _BLOCK_ROWS)]

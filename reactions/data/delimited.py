@@ -138,27 +138,27 @@ def _quoted(
             fields, why = [], TOO_LONG if str(error) == TOO_LONG else f"not csv: {error}"
         if fields is None:
             return
-        taken = feed.taken
-        if not taken:
+        lines_read = feed.taken
+        if not lines_read:
             continue
-        if not why and len(taken) > 1 and not dialect.trusted:
-            why = _swallowed(taken, dialect, n_fields)
+        if not why and len(lines_read) > 1 and not dialect.trusted:
+            why = _swallowed(lines_read, dialect, n_fields)
         if why:
-            for number, _ in taken:
+            for number, _ in lines_read:
                 yield DelimitedRow((number,), (), why)
         else:
-            yield DelimitedRow(tuple(number for number, _ in taken), fields)
+            yield DelimitedRow(tuple(number for number, _ in lines_read), fields)
 
 
-def _swallowed(taken: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int) -> str:
+def _swallowed(numbered: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int) -> str:
     """Return why a row that spans lines is likely several; "" if it is one.
 
     Args:
-        taken: numbers and texts of the row's lines, none blank.
+        numbered: numbers and texts of the row's lines, none blank.
         dialect: how they are written.
         n_fields: of a row.
     """
-    lines = [text for _, text in taken]
+    lines = [text for _, text in numbered]
     if n_fields == 1:
         rows = len(lines) > _MOST_LINES
     else:
@@ -169,8 +169,8 @@ def _swallowed(taken: Sequence[tuple[int, str]], dialect: Dialect, n_fields: int
     if not rows:
         return ""
     return (
-        f"a quote opened in line {taken[0][0]} is closed in line {taken[-1][0]}, over what look "
-        "like rows; remove it, or say quoted = false (or true, if it is one field)"
+        f"a quote opened in line {numbered[0][0]} is closed in line {numbered[-1][0]}, over what "
+        "look like rows; remove it, or say quoted = false (or true, if it is one field)"
     )
 
 

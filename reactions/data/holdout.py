@@ -49,20 +49,20 @@ class SubsetCorpus:
 
     def __getstate__(self) -> dict[str, Any]:
         # A bit for each row of the whole, not a number for each of its own.
-        chosen = np.zeros(len(self.whole), bool)
-        chosen[self._rows] = True
-        return {**self.__dict__, "_rows": np.packbits(chosen)}
+        is_in = np.zeros(len(self.whole), bool)
+        is_in[self._rows] = True
+        return {**self.__dict__, "_rows": np.packbits(is_in)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        chosen = np.unpackbits(state["_rows"], count=len(self.whole))
-        self._rows = np.flatnonzero(chosen)
+        is_in = np.unpackbits(state["_rows"], count=len(self.whole))
+        self._rows = np.flatnonzero(is_in)
 
     @cached_property
     def digest(self) -> Digest:
         """Digest of what the corpus holds in these rows."""
-        chosen = bytes_digest(self._rows.astype("<i8").tobytes())
-        return digest("subset", [self.whole.digest, chosen])
+        rows_digest = bytes_digest(self._rows.astype("<i8").tobytes())
+        return digest("subset", [self.whole.digest, rows_digest])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -92,10 +92,10 @@ class ScannedSubset(SubsetCorpus):
 
     def tags(self) -> Iterator[tuple[str, str]]:
         """Yield id and tagged content digest of every item, in order."""
-        chosen = np.zeros(len(self.whole), bool)
-        chosen[self._rows] = True
-        for is_chosen, tag in zip(chosen.tolist(), self.whole.tags(), strict=True):
-            if is_chosen:
+        is_in = np.zeros(len(self.whole), bool)
+        is_in[self._rows] = True
+        for has_row, tag in zip(is_in.tolist(), self.whole.tags(), strict=True):
+            if has_row:
                 yield tag
 
 
@@ -130,23 +130,24 @@ def split(corpus: Corpus, share: float, seed: int) -> Split:
     if share == 0:
         return Split(corpus, corpus)
     hashes = np.array([_hash(id, seed) for id in ids_of(corpus)])
-    held = np.flatnonzero(hashes < share)
-    if not len(held):
+    held_rows = np.flatnonzero(hashes < share)
+    if not len(held_rows):
         return Split(corpus, corpus)
-    kept = np.flatnonzero(hashes >= share)
-    if len(kept) < 2:
+    training_rows = np.flatnonzero(hashes >= share)
+    if len(training_rows) < 2:
         raise DataError(
-            f"holding back {share:.0%} leaves {len(kept)} of {len(corpus)} {corpus.modality} items",
+            f"holding back {share:.0%} leaves {len(training_rows)} of {len(corpus)} "
+            f"{corpus.modality} items",
             why="a projector cannot be trained on fewer than 2",
             fix="more items, or holdout = 0 under [reaction] in the lab file",
             corpus=corpus.name,
         )
-    measured = np.sort(held[np.argsort(hashes[held], kind="stable")[:MOST_MEASURED]])
+    measured_rows = np.sort(held_rows[np.argsort(hashes[held_rows], kind="stable")[:MOST_MEASURED]])
     return Split(
         corpus,
-        subset(corpus, kept, "without those held back"),
-        len(held),
-        subset(corpus, measured, "held back"),
+        subset(corpus, training_rows, "without those held back"),
+        len(held_rows),
+        subset(corpus, measured_rows, "held back"),
     )
 
 

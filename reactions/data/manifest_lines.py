@@ -188,8 +188,8 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
             if near and near[0] != key:
                 raise _Bad(f"unknown key '{key}'; did you mean '{near[0]}'?")
     if len(keys) > 1 or (keys and "path" in record):
-        named = ", ".join([*keys, *(["path"] if "path" in record else [])])
-        raise _Bad(f"more than one modality: {named}; give each its own line")
+        keys_given = ", ".join([*keys, *(["path"] if "path" in record else [])])
+        raise _Bad(f"more than one modality: {keys_given}; give each its own line")
     modality = record.get("modality")
     if modality is None and keys:
         modality = keys[0]
@@ -216,9 +216,11 @@ def _modality(record: dict[str, Any], modalities: Collection[Modality] | None) -
 def _not_taken(modality: str, modalities: Collection[Modality], path: str = "") -> str:
     why = f"the space does not embed {modality}; it embeds {', '.join(modalities)}"
     # A video holds what the space does embed: a sound, pictures.
-    if held := next((m for m in modalities if path and may_hold(path, m)), None):
-        return f'{why}; for its {held} write {{"{held}": {_quoted(path)}}}, or --modality {held}'
-    kind = next(filter(None, (other_kind(path, held) for held in modalities)), None)
+    if inside := next((m for m in modalities if path and may_hold(path, m)), None):
+        return (
+            f'{why}; for its {inside} write {{"{inside}": {_quoted(path)}}}, or --modality {inside}'
+        )
+    kind = next(filter(None, (other_kind(path, m) for m in modalities)), None)
     return f"{why}; {kind.fix}" if kind else why
 
 

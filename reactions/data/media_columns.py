@@ -137,7 +137,7 @@ def named_classes(value: Any, names: Sequence[str]) -> Any:
     Numbers without a name become None: -1 stands for no class.
     """
     if isinstance(value, list):
-        return [named_classes(each, names) for each in value]
+        return [named_classes(part, names) for part in value]
     if isinstance(value, int) and not isinstance(value, bool):
         return names[value] if 0 <= value < len(names) else None
     return value

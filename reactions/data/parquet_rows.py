@@ -215,8 +215,10 @@ class ParquetTable:
             buffer_size=_BUFFER_BYTES,
             pre_buffer=False,
         )
-        chosen = range(metadata.num_row_groups) if groups is None else groups
-        for n_rows, alike in groupby(chosen, lambda g: self._batch_rows(g, leaves, most_rows)):
+        chosen_groups = range(metadata.num_row_groups) if groups is None else groups
+        for n_rows, alike in groupby(
+            chosen_groups, lambda g: self._batch_rows(g, leaves, most_rows)
+        ):
             for batch in packed.iter_batches(n_rows, columns=names, row_groups=list(alike)):
                 columns = []
                 for array in batch.columns:

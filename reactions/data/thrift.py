@@ -124,11 +124,11 @@ class Compact:
         return self._take(1)[0]
 
     def _take(self, n: int) -> bytes:
-        taken = self._data[self.place : self.place + n]
-        if len(taken) < n:
+        part = self._data[self.place : self.place + n]
+        if len(part) < n:
             raise CutShort("its metadata is cut short")
         self.place += n
-        return taken
+        return part
 
     def _varint(self) -> int:
         value = shift = 0

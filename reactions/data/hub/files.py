@@ -56,16 +56,16 @@ def dataset_files(
     if len(configs) > 1 and not place.config:
         remarks.append(f"'{place}': its default configuration, '{config.name}', is read")
     candidate_names = candidates(names, config)
-    if others := left_out(names, candidate_names, config):
-        remarks.append(f"'{place}': {others}")
+    if remark := left_out(names, candidate_names, config):
+        remarks.append(f"'{place}': {remark}")
     kinds = {suffix_of(name) for name in candidate_names}
     inline = all(get(modality).inline for modality in modalities)
     if kinds and (kinds <= {".parquet"} or kinds <= {".tar"} or (inline and kinds <= {*SUFFIXES})):
         by_split = split_files(candidate_names, config, place)
-        chosen = _chosen(by_split, place, remarks)
+        file_names = _chosen(by_split, place, remarks)
         if odd := len({*candidate_names} - {name for names in by_split.values() for name in names}):
             remarks.append(f"'{place}': {odd} of its files belong to no split, and are left out")
-        return repository.entries(chosen)
+        return repository.entries(file_names)
     if place.streaming:
         raise UsageError(
             f"'{place}' cannot be streamed",

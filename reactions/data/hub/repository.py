@@ -178,9 +178,9 @@ class _Hub(DatasetFiles):
             commit = self._commit_of(revision)
         if commit:
             fix = f'revision = "{commit}"   ({revision}, as of now)'
-        said = f"a revision that moves, '{revision}'" if place.revision else "no revision"
+        what = f"a revision that moves, '{revision}'" if place.revision else "no revision"
         raise UsageError(
-            f"the data set '{place.name}' has {said}", why=why, fix=fix, dataset=place.name
+            f"the data set '{place.name}' has {what}", why=why, fix=fix, dataset=place.name
         )
 
     def _commit_of(self, revision: str) -> str:
@@ -218,9 +218,9 @@ class _Hub(DatasetFiles):
                 repo_type="dataset",
                 revision=self._place.revision,
                 cache_dir=self._cache,
-                allow_patterns=[_literally(each) for each in names],
+                allow_patterns=[_literally(file_name) for file_name in names],
             )
-        gone = [each for each in names if not exists(self._snapshot / each)]
+        gone = [file_name for file_name in names if not exists(self._snapshot / file_name)]
         if gone:
             raise DataError(
                 f"the hub did not give {len(gone)} files of '{self._place}'",

@@ -87,15 +87,15 @@ def left_out(names: Sequence[str], candidate_names: Sequence[str], config: CardC
         candidate_names: from ``candidates``, of the same.
         config: likewise.
     """
-    others = [] if config.patterns else sorted({*_below(names, config)} - {*candidate_names})
-    if not others:
+    other_names = [] if config.patterns else sorted({*_below(names, config)} - {*candidate_names})
+    if not other_names:
         return ""
-    endings = [ending for ending, _ in Counter(map(_ending, others)).most_common()]
-    said = ", ".join(endings[:_MOST_ENDINGS]) + (", ..." if len(endings) > _MOST_ENDINGS else "")
-    count = "1 other file is" if len(others) == 1 else f"{len(others)} other files are"
+    endings = [ending for ending, _ in Counter(map(_ending, other_names)).most_common()]
+    listed = ", ".join(endings[:_MOST_ENDINGS]) + (", ..." if len(endings) > _MOST_ENDINGS else "")
+    count = "1 other file is" if len(other_names) == 1 else f"{len(other_names)} other files are"
     # A row of a parquet file may name a picture beside it.
     but = ", but for those that rows name" if _ending(candidate_names[0]) == ".parquet" else ""
-    return f"its {_ending(candidate_names[0])} files are read, and {count} left out ({said}){but}"
+    return f"its {_ending(candidate_names[0])} files are read, and {count} left out ({listed}){but}"
 
 
 def _below(names: Sequence[str], config: CardConfig) -> list[str]:
@@ -136,26 +136,26 @@ def choose_split(
         UsageError: a split is unknown, or several may be meant.
         DataError: they have no files, or one of several numbered files is missing.
     """
-    known = list(by_split)
+    split_names = list(by_split)
     for split in place.splits:
-        if split not in known:
+        if split not in split_names:
             sliced = "[" in split or "+" in split
             raise UsageError(
                 f"'{place}' has no split '{split}'",
-                why=f"its splits: {', '.join(known) or 'none'}",
+                why=f"its splits: {', '.join(split_names) or 'none'}",
                 fix='name whole splits: split = ["train", "test"]'
                 if sliced
-                else suggestion(split, known),
+                else suggestion(split, split_names),
                 dataset=place.name,
             )
-    if len(known) > 1 and not place.splits:
+    if len(split_names) > 1 and not place.splits:
         raise UsageError(
-            f"'{place}' has {len(known)} splits",
-            why=", ".join(known),
-            fix=f'name one: split = "{known[0]}"; or several, in a list',
+            f"'{place}' has {len(split_names)} splits",
+            why=", ".join(split_names),
+            fix=f'name one: split = "{split_names[0]}"; or several, in a list',
             dataset=place.name,
         )
-    splits = place.splits or tuple(known)
+    splits = place.splits or tuple(split_names)
     names = tuple(dict.fromkeys(name for split in splits for name in by_split[split]))
     if not names:
         raise DataError(

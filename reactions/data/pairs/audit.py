@@ -41,16 +41,16 @@ def repeated_pairs(pairs: SourcePairs) -> DataFinding | None:
     marks = np.zeros(len(pairs), np.uint64)
     for side in sides:
         marks = marks * _ODD + side
-    known = np.logical_and.reduce([side != 0 for side in sides])
-    _, first, counts = np.unique(marks[known], return_index=True, return_counts=True)
+    comparable = np.logical_and.reduce([side != 0 for side in sides])
+    _, first, counts = np.unique(marks[comparable], return_index=True, return_counts=True)
     count = int((counts - 1).sum())
     if not count:
         return None
     ids = pairs.sides[0].ids()
-    rows = np.flatnonzero(known)
+    rows = np.flatnonzero(comparable)
     examples = []
     for where in np.sort(first[counts > 1])[:EXAMPLES]:
-        again = rows[np.flatnonzero(marks[known] == marks[known][where])[:2]]
+        again = rows[np.flatnonzero(marks[comparable] == marks[comparable][where])[:2]]
         examples.append({"ids": [ids[row] for row in again]})
     return DataFinding(
         "duplicates",
@@ -130,7 +130,7 @@ def _names_of(corpora: Sequence[SourceCorpus]) -> list[set[str]]:
     for corpus in corpora:
         corpus_names = list(_names(corpus))
         if len(corpus_names) == len(rows):
-            rows = [names | others for names, others in zip(rows, corpus_names, strict=True)]
+            rows = [names | more for names, more in zip(rows, corpus_names, strict=True)]
         else:
             rows += corpus_names
     return rows

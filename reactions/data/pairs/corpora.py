@@ -212,8 +212,8 @@ class _Opening:
         files = dataset_files(
             place, self._places.modalities, on_progress=self._on_progress, remarks=remarks
         )
-        first, *others = self._of(str(place), files)
-        return [first.with_notices(remarks), *others]
+        first, *other_parts = self._of(str(place), files)
+        return [first.with_notices(remarks), *other_parts]
 
     def _of(self, path: str, files: Sequence[Entry]) -> list[CorpusPart]:
         if all(suffix_of(file.name) == ".tar" for file in files):

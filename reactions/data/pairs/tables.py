@@ -46,14 +46,14 @@ def read_sides(
         UsageError: the lab file says of a csv what this table does not have.
     """
     sides = [Side(modality) for modality, _ in places.names]
-    seen: dict[str, set[str]] = {side.modality: set() for side in sides}
+    ids_seen: dict[str, set[str]] = {side.modality: set() for side in sides}
     source = replace(places.source, columns=tuple(column for _, column in places.names))
     kinds = [None if places.by_id else side.modality for side in sides]
     for file, prefix in zip(files, prefixes_of(files), strict=True):
         rows = read_media_rows(
             file, source, kinds, tables=tables, on_progress=on_progress, remarks=remarks
         )
-        _add_rows(sides, list(rows), prefix, places, file, seen)
+        _add_rows(sides, list(rows), prefix, places, file, ids_seen)
     return sides
 
 
@@ -63,7 +63,7 @@ def _add_rows(
     prefix: str,
     places: PairPlaces,
     file: Entry,
-    seen: dict[str, set[str]],
+    ids_seen: dict[str, set[str]],
 ) -> None:
     """Add the rows of one table to sides."""
     names = [_name(row) for row in rows]
@@ -82,14 +82,14 @@ def _add_rows(
             if fault:
                 pass
             elif places.by_id:
-                own_id, fault = _id(value, side, seen[side.modality])
+                own_id, fault = _id(value, side, ids_seen[side.modality])
             elif get(side.modality).inline:
                 text, fault = _text(value)
             elif isinstance(value, FoundMedia):
                 media, fault = value, value.why
             else:
-                named, fault = file_name(value)
-                entry, fault = (None, fault) if fault else named_file(named, file, places.folder)
+                written, fault = file_name(value)
+                entry, fault = (None, fault) if fault else named_file(written, file, places.folder)
                 media = FoundMedia(row.place, entry=entry)
             side.add(
                 own_id if not fault else f"{prefix}{id}",
@@ -101,13 +101,13 @@ def _add_rows(
             )
 
 
-def _id(value: Any, side: Side, seen: set[str]) -> tuple[str, str]:
+def _id(value: Any, side: Side, ids_seen: set[str]) -> tuple[str, str]:
     """Return the id that a field holds, and why it cannot be used."""
     id, why = _text(str(value) if isinstance(value, int) else value)
-    if not why and id in seen:
+    if not why and id in ids_seen:
         # Rows of a corpus have ids of their own: the same item cannot be in it twice.
         why = f"the {side.modality} id '{id}' comes a second time"
-    seen.add(id)
+    ids_seen.add(id)
     return id, why
 
 

@@ -49,18 +49,20 @@ def video_side(path: str) -> Side:
     is_one_folder = names_folder(path)
     files = walk(path) if is_one_folder else find(path)
     videos = [file for file in files if suffix_of(file.name) in SUFFIXES]
-    others = Counter(
+    other_kinds = Counter(
         suffix_of(file.name)
         for file in files
         if suffix_of(file.name) not in (*SUFFIXES, *COMPANIONS)
     )
     if not videos:
-        kinds = ", ".join(f"{kind or 'no extension'} ({n})" for kind, n in others.most_common(5))
+        kinds = ", ".join(
+            f"{kind or 'no extension'} ({n})" for kind, n in other_kinds.most_common(5)
+        )
         fix = "give a folder of videos (.mp4, .mkv, .webm, ...), a pattern, or a file"
-        if ".tar" in others:
+        if ".tar" in other_kinds:
             fix = "unpack the shards: videos are read from files of their own"
         raise no_items(VIDEO, path, f"its files end in {kinds}" if kinds else "it is empty", fix)
-    side = Side(VIDEO, others=dict(others.most_common()))
+    side = Side(VIDEO, others=dict(other_kinds.most_common()))
     for name, entry in ((file.name, file) for file in videos) if is_one_folder else named(videos):
         side.add(name, entry.url if entry else "", entry=entry)
     return side

@@ -42,9 +42,9 @@ def read_parquet(
         raise table.unusable(f"several columns have the same name, '{names[0]}'")
     classes = {name: class_names(table.schema, name) for name in names[: len(columns)]}
     for values in table.rows(names):
-        for name, known in classes.items():
-            if known:
-                values[name] = named_classes(values[name], known)
+        for name, labels in classes.items():
+            if labels:
+                values[name] = named_classes(values[name], labels)
         # ``names`` ends with the column of ids, if there is one.
         id_value = values[names[-1]] if ids else None
         yield id_value, [values[name] for name in names[: len(columns)]]

@@ -153,8 +153,8 @@ def column_numbers(
     return tuple(numbers)
 
 
-def _other_column(column: str, header: Sequence[str], named: bool) -> str:
-    if not named:
+def _other_column(column: str, header: Sequence[str], has_header: bool) -> str:
+    if not has_header:
         return "give its number, from 0: column = 0"
     near = did_you_mean(column, header)
     unnamed = "if its first line is not a header: header = false, and column = 0 for the first"
@@ -164,8 +164,8 @@ def _other_column(column: str, header: Sequence[str], named: bool) -> str:
 def caption_column(header: Sequence[str]) -> int | None:
     """Return the column whose name is a usual one for captions, the likeliest; None without."""
     # Reversed, so that the first of several equal names counts.
-    known = {name.casefold(): i for i, name in reversed(list(enumerate(header)))}
-    return next((known[name] for name in COLUMNS if name in known), None)
+    places = {name.casefold(): i for i, name in reversed(list(enumerate(header)))}
+    return next((places[name] for name in COLUMNS if name in places), None)
 
 
 def which_column(file: Entry, why: str, fix: str = 'name it: column = "..."') -> DataError:
@@ -238,15 +238,15 @@ def _serves(dialect: Dialect, head: str, source: Source) -> bool:
         header = [_plain(name) for name in dialect.fields_of(head)]
     except csv.Error:
         return False
-    asked = [*source.columns, *([source.id_column] if source.id_column != "" else [])]
+    columns = [*source.columns, *([source.id_column] if source.id_column != "" else [])]
     if not source.header:
-        needed = max((column for column in asked if isinstance(column, int)), default=0)
+        needed = max((column for column in columns if isinstance(column, int)), default=0)
         return len(header) > needed and not _is_whole_row(header)
     if not source.columns and caption_column(header) is None:
         return False
     return all(
         column < len(header) if isinstance(column, int) else _plain(column) in header
-        for column in asked
+        for column in columns
     )
 
 

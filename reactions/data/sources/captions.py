@@ -143,9 +143,9 @@ def keep_apart(ids: list[str], rows: Sequence[int]) -> None:
     if not rows:
         return
     stand_ins = set(rows)
-    taken = {id for row, id in enumerate(ids) if row not in stand_ins}
+    other_ids = {id for row, id in enumerate(ids) if row not in stand_ins}
     for row in rows:
-        while ids[row] in taken:
+        while ids[row] in other_ids:
             ids[row] = f"row {ids[row]}"
 
 
@@ -162,10 +162,10 @@ def check_options(file: Entry, source: Source) -> None:
         "delimiter": source.delimiter != "",
         "quoted": source.quoted is not None,
     }
-    named = next((key for key, is_set in odd.items() if is_set and suffix not in TABLES), "")
-    if named or (columns and suffix not in (*TABLES, ".parquet")):
+    option = next((key for key, is_set in odd.items() if is_set and suffix not in TABLES), "")
+    if option or (columns and suffix not in (*TABLES, ".parquet")):
         raise UsageError(
-            f"{named or 'a column given by its number'} says nothing about '{file.url}'",
+            f"{option or 'a column given by its number'} says nothing about '{file.url}'",
             why=f"it is for files that end in {' or '.join(TABLES)}",
             fix="remove it, or give each kind of file its own table of options",
             path=file.url,

@@ -84,11 +84,11 @@ class SourceCorpus:
 
     def _choose(self) -> None:
         """Divide the rows of each part into usable and bad ones."""
-        kept = [self._kept(i, source) for i, source in enumerate(self._sources)]
+        not_skipped = [self._kept(i, source) for i, source in enumerate(self._sources)]
         good = [part.good for part in self._parts]
-        self._rows = [np.flatnonzero(k & g) for k, g in zip(kept, good, strict=True)]
+        self._rows = [np.flatnonzero(k & g) for k, g in zip(not_skipped, good, strict=True)]
         # What the lab file leaves out need not be usable.
-        self._bad = [np.flatnonzero(k & ~g) for k, g in zip(kept, good, strict=True)]
+        self._bad = [np.flatnonzero(k & ~g) for k, g in zip(not_skipped, good, strict=True)]
         self._ends = np.cumsum([len(rows) for rows in self._rows])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,9 +108,9 @@ class SourceCorpus:
     @cached_property
     def digest(self) -> Digest:
         """Digest of ids, contents and order, as for any other corpus."""
-        chosen = [bytes_digest(rows.astype("<i8").tobytes()) for rows in self._rows]
+        row_digests = [bytes_digest(rows.astype("<i8").tobytes()) for rows in self._rows]
         cached = "digest-" + digest("corpus", [self.modality, self._prefixes, self.name])[:32]
-        signature = signature_of([*(part.signature for part in self._parts), *chosen])
+        signature = signature_of([*(part.signature for part in self._parts), *row_digests])
         if (table := self._tables.get(cached, signature)) is not None:
             return str(table.facts["digest"])
         corpus_digest = rows_digest(self.modality, self.tags())
@@ -205,8 +205,8 @@ class SourceCorpus:
         if not source.skip:
             return np.ones(len(part), bool)
         ids = self._ids(i, np.arange(len(part)))
-        named = {nfc(id) for id in source.skip}
-        unknown = sorted(named - {nfc(id) for id in ids})
+        skipped = {nfc(id) for id in source.skip}
+        unknown = sorted(skipped - {nfc(id) for id in ids})
         if unknown:
             raise DataError(
                 f"{self._called} has no item '{unknown[0]}' to skip",
@@ -214,7 +214,7 @@ class SourceCorpus:
                 corpus=self.name,
                 ids=unknown[:_SHOWN],
             )
-        return np.fromiter((nfc(id) not in named for id in ids), bool, len(ids))
+        return np.fromiter((nfc(id) not in skipped for id in ids), bool, len(ids))
 
     def _account(self) -> Skipped:
         n_rows = sum(map(len, self._parts))

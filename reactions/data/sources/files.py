@@ -76,14 +76,16 @@ def folder_part(
     refuse_other_modalities(modality)
     everything = walk(folder)
     # No part of the scan: what lies beside the files may change when none of them does.
-    entries, others = sort_out(everything, modality)
+    entries, other_kinds = sort_out(everything, modality)
     if not entries:
         kinds = Counter(suffix_of(e.name) or "no extension" for e in everything)
         most = ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common(5))
         fix = "give the folder of the files, or a manifest"
         if ".tar" in kinds:
             fix = f"give its shards: {folder.rstrip('/')}/*.tar"
-        elif media := next(filter(None, (other_kind(f"x{s}", modality) for s in others)), None):
+        elif media := next(
+            filter(None, (other_kind(f"x{s}", modality) for s in other_kinds)), None
+        ):
             fix = f"{media.name} is not decoded: {media.fix}"
         raise no_items(modality, folder, f"its files end in {most}" if most else "it is empty", fix)
     part = files_part(
@@ -95,9 +97,9 @@ def folder_part(
         depth=depth,
         on_progress=on_progress,
     )
-    if not others:
+    if not other_kinds:
         return part
-    facts = {"others": others, "notices": [describe_others(others, modality)]}
+    facts = {"others": other_kinds, "notices": [describe_others(other_kinds, modality)]}
     table = ScanTable(part.table.columns, {**part.table.facts, **facts})
     return FilePart(part.name, table, part.signature, part.size_bytes)
 
@@ -130,8 +132,8 @@ def files_part(
         DataError: an id is repeated, or a remote place cannot be read.
     """
     names = [
-        "files-" + digest("scan", [key, modality, each, check_version(modality)])[:32]
-        for each in at_least(depth)
+        "files-" + digest("scan", [key, modality, check_depth, check_version(modality)])[:32]
+        for check_depth in at_least(depth)
     ]
     size_bytes = sum(entry.size_bytes for _, entry in files if entry)
     signature = _signature(files)
@@ -183,11 +185,11 @@ def refuse_other_modalities(modality: Modality) -> None:
     Raises:
         UsageError: they do not.
     """
-    known = [name for name, record in registered().items() if record.suffixes or record.shared]
-    if modality not in known:
+    by_suffix = [name for name, record in registered().items() if record.suffixes or record.shared]
+    if modality not in by_suffix:
         raise UsageError(
             f"cannot tell which files hold {modality}",
-            why=f"extensions are known for {', '.join(known[:-1])} and {known[-1]} only",
+            why=f"extensions are known for {', '.join(by_suffix[:-1])} and {by_suffix[-1]} only",
             fix=f"list them in a manifest: [corpora.{modality}] with manifest = FILE",
             modality=modality,
         )
@@ -214,7 +216,7 @@ def _scan(
     looking_at: tuple[Look, CheckDepth],
     on_progress: OnProgress,
 ) -> ScanTable:
-    known = _known(names, tables, files)
+    scanned = _known(names, tables, files)
     journal = tables.journal(names[-1])
     tags = [""] * len(files)
     whys = [""] * len(files)
@@ -222,8 +224,8 @@ def _scan(
     for row, (id, entry) in enumerate(files):
         if entry is None:
             tags[row] = "id"
-        elif id in known:
-            tags[row], whys[row] = known[id]
+        elif id in scanned:
+            tags[row], whys[row] = scanned[id]
         else:
             todo.append(row)
     look, depth = looking_at

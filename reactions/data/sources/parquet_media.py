@@ -120,8 +120,8 @@ def scan_media(
         TransientError: it could not be read just now.
     """
     signature = signature_of([file.stamp])
-    for each in at_least(depth):
-        by = [file.url, modality, column, id_column, each, check_version(modality), _VERSION]
+    for check_depth in at_least(depth):
+        by = [file.url, modality, column, id_column, check_depth, check_version(modality), _VERSION]
         cached = "parquet-" + digest("scan", by)[:32]
         if (table := tables.get(cached, signature)) is not None:
             break

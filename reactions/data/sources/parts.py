@@ -71,8 +71,8 @@ class CorpusPart(ABC):
             return self
         part = copy(self)
         facts = self.table.facts
-        known = facts.get("notices", ())
-        part.table = ScanTable(self.table.columns, {**facts, "notices": [*known, *notices]})
+        earlier = facts.get("notices", ())
+        part.table = ScanTable(self.table.columns, {**facts, "notices": [*earlier, *notices]})
         return part
 
     @property

@@ -136,14 +136,14 @@ def _media(
     tags: list[str] = []
     whys: list[str] = []
     numbers: list[tuple[int, int, int]] = []
-    others: Counter[str] = Counter()
+    file_counts: Counter[str] = Counter()
     n_loose = 0
     for number, index, samples in _samples(shards, modality, source.check, tables, on_progress):
         n_loose += int(index.facts.get("loose", 0))
         names, digests, verdicts = (list(index.strings(c)) for c in ("member", "tag", "why"))
         offsets, sizes = index.numbers("offset").tolist(), index.numbers("size").tolist()
         for sample in samples:
-            others.update(sample.files.keys())
+            file_counts.update(sample.files.keys())
             rest, why = _pick(sample, modality, source.member)
             keys.append(sample.key)
             row = sample.files.get(rest)
@@ -161,7 +161,7 @@ def _media(
                     why = check(modality, media, source.check)
             whys.append(why)
     if not any(members):
-        raise _nothing(name, modality, others)
+        raise _nothing(name, modality, file_counts)
     columns = np.array(numbers, np.int64).reshape(-1, 3)
     return ScanTable(
         {
@@ -206,13 +206,13 @@ def _pick(sample: _Sample, modality: Modality, member: str) -> tuple[str, str]:
     fitting = [n.removeprefix("x.") for n in without_borrowed(fitting, modality)]
     # KEY.jpg comes before KEY.left.jpg.
     plain = [rest for rest in fitting if "." not in rest]
-    chosen = plain if len(plain) == 1 else fitting
-    if len(chosen) == 1:
-        return chosen[0], ""
+    candidates = plain if len(plain) == 1 else fitting
+    if len(candidates) == 1:
+        return candidates[0], ""
     if fitting:
         return "", f'several {modality} files, {", ".join(fitting)}; say member = "{fitting[0]}"'
-    others = (_described(rest, modality) for rest in sample.files)
-    return "", f"no {modality} file, but {', '.join(others)}"
+    descriptions = (_described(rest, modality) for rest in sample.files)
+    return "", f"no {modality} file, but {', '.join(descriptions)}"
 
 
 def _described(rest: str, modality: Modality) -> str:
@@ -236,14 +236,14 @@ def _texts(
     texts: list[str] = []
     places: list[str] = []
     whys: list[str] = []
-    others: Counter[str] = Counter()
+    file_counts: Counter[str] = Counter()
     n_captions = 0
     for number, index, samples in _samples(shards, TEXT.name, source.check, tables, on_progress):
         offsets, sizes = index.numbers("offset"), index.numbers("size")
         members = index.strings("member")
         with open_in_order(shards[number]) as stream:
             for sample in samples:
-                others.update(sample.files.keys())
+                file_counts.update(sample.files.keys())
                 usual = (source.member,) if source.member else _TEXTS
                 rest = next(filter(None, (_file_called(sample, r) for r in usual)), "")
                 pairs = [("", sample.problem or f"no caption, but {', '.join(sample.files)}")]
@@ -263,7 +263,7 @@ def _texts(
                     places.append(place)
                     whys.append(why)
     if not n_captions:
-        raise _nothing(name, TEXT.name, others)
+        raise _nothing(name, TEXT.name, file_counts)
     return ScanTable(
         {
             "id": Strings.pack(_ids(name, TEXT.name, shards, ids, numbers)),
@@ -309,9 +309,9 @@ def _ids(
     return keys
 
 
-def _nothing(name: str, modality: Modality, others: Counter[str]) -> MissingError:
-    most = ", ".join(f".{rest} ({n})" for rest, n in others.most_common(5))
-    kinds = (other_kind(f"x.{rest}", modality) for rest, _ in others.most_common())
+def _nothing(name: str, modality: Modality, file_counts: Counter[str]) -> MissingError:
+    most = ", ".join(f".{rest} ({n})" for rest, n in file_counts.most_common(5))
+    kinds = (other_kind(f"x.{rest}", modality) for rest, _ in file_counts.most_common())
     if (kind := next(filter(None, kinds), None)) is not None:
         fix = f"{kind.name} is not decoded: {kind.fix}"
         return no_items(modality, name, f"samples hold {most}", fix)

@@ -114,5 +114,5 @@ def _media_columns_and_rows(
         and column_kind(table.schema, name) in ("struct", "bytes")
         for name, modality in zip(names, modalities, strict=True)
     ]
-    held = [name if is_held else "" for name, is_held in zip(names, is_media, strict=True)]
-    return held, sum(table.group_rows)
+    media_names = [name if is_held else "" for name, is_held in zip(names, is_media, strict=True)]
+    return media_names, sum(table.group_rows)

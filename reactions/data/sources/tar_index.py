@@ -75,8 +75,8 @@ def index_shards(
     """
     for i, shard in enumerate(shards):
         signature = signature_of([shard.stamp])
-        for each in at_least(depth):
-            by = [shard.url, each, check_versions(), *_own_index(modality), _VERSION]
+        for check_depth in at_least(depth):
+            by = [shard.url, check_depth, check_versions(), *_own_index(modality), _VERSION]
             cached = "tar-" + digest("scan", by)[:32]
             if (table := tables.get(cached, signature)) is not None:
                 break
