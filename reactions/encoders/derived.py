@@ -94,9 +94,9 @@ def native(spec: SpaceSpec) -> SpaceSpec:
     """
     if not spec.derived:
         return spec
-    made = dict(spec.derived)
+    derived = dict(spec.derived)
     # A bundle's record may say anything.
-    for modality, value in made.items():
+    for modality, value in derived.items():
         if modality not in _CHECKS or _IMAGE not in spec.modalities:
             raise UsageError(
                 f"space '{spec.name}' cannot embed {modality} by an image tower",
@@ -106,9 +106,9 @@ def native(spec: SpaceSpec) -> SpaceSpec:
         _CHECKS[modality](value)
     return replace(
         spec,
-        modalities=tuple(m for m in spec.modalities if m not in made),
-        preprocessing=tuple((m, tag) for m, tag in spec.preprocessing if m not in made),
-        flops_per_item=tuple((m, flops) for m, flops in spec.flops_per_item if m not in made),
+        modalities=tuple(m for m in spec.modalities if m not in derived),
+        preprocessing=tuple((m, tag) for m, tag in spec.preprocessing if m not in derived),
+        flops_per_item=tuple((m, flops) for m, flops in spec.flops_per_item if m not in derived),
         derived=(),
     )
 

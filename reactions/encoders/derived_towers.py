@@ -37,8 +37,8 @@ def with_derived(encoder: Encoder, spec: SpaceSpec) -> TowerEncoder:
             space=spec.name,
         )
     image = encoder.towers["image"]
-    made = {modality: _TOWERS[modality](image, how) for modality, how in spec.derived}
-    return TowerEncoder(spec, {**encoder.towers, **made})
+    derived_towers = {modality: _TOWERS[modality](image, how) for modality, how in spec.derived}
+    return TowerEncoder(spec, {**encoder.towers, **derived_towers})
 
 
 def _events(image: Tower, style: str) -> Tower:

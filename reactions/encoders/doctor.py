@@ -255,9 +255,9 @@ def _long_sounds(encoder: Encoder, outputs: _Outputs) -> list[Finding]:
     rows = encoder.embed("audio", items)
     again = encoder.embed("audio", items)
     alone = np.concatenate([encoder.embed("audio", [item]) for item in items])
-    ids, others = outputs["audio"]
-    if rows.shape == (len(items), others.shape[1]) and np.isfinite(rows).all():
-        outputs["audio"] = [*ids, *(item.id for item in items)], np.concatenate([others, rows])
+    ids, other_rows = outputs["audio"]
+    if rows.shape == (len(items), other_rows.shape[1]) and np.isfinite(rows).all():
+        outputs["audio"] = [*ids, *(item.id for item in items)], np.concatenate([other_rows, rows])
     advice = "long sounds are cropped at random: the same sound has to give the same embedding"
     both = np.concatenate([again, alone])
     twice = np.concatenate([rows, rows])
@@ -351,8 +351,8 @@ def _memory_since(device: str, before: int) -> str:
     if device.startswith("cuda"):
         import torch
 
-        taken = int(torch.cuda.max_memory_allocated(device)) - before
-        return f", {taken / 1e6:,.0f} MB of GPU memory at the peak"
+        peak_bytes = int(torch.cuda.max_memory_allocated(device)) - before
+        return f", {peak_bytes / 1e6:,.0f} MB of GPU memory at the peak"
     after = _resident_bytes()
     if not after:
         return ""

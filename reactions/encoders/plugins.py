@@ -60,9 +60,14 @@ class FunctionAdapter(Adapter[SpaceRequest]):
     ) -> SpaceSpec:
         """Describe the space that a URI names, by the function."""
         assert self._resolve is not None
-        known = {"name": name, "digest_cache": digest_cache, "locator": locator, "places": locator}
-        asked = inspect.signature(self._resolve).parameters
-        return self._resolve(uri, **{key: known[key] for key in known if key in asked})
+        available = {
+            "name": name,
+            "digest_cache": digest_cache,
+            "locator": locator,
+            "places": locator,
+        }
+        parameters = inspect.signature(self._resolve).parameters
+        return self._resolve(uri, **{key: available[key] for key in available if key in parameters})
 
     def check(self, spec: SpaceSpec) -> None:
         """Check nothing: that the function could be imported is all that is known."""

@@ -42,8 +42,8 @@ class Checkpoint:
         Raises:
             DataError: they differ, or the file cannot be read.
         """
-        known = self.published or WeightsFile(self.path.name)
-        return verify(self.space, known, self.path, digests)
+        published = self.published or WeightsFile(self.path.name)
+        return verify(self.space, published, self.path, digests)
 
 
 class CheckpointAdapter(Adapter[Checkpoint]):
@@ -88,16 +88,16 @@ def find_checkpoint(
     """
     file, locator = request.rest or default, request.locator
     space = request.name or Path(file).stem
-    known = published.get(Path(file).name)
+    published_file = published.get(Path(file).name)
     path = expand_user(file).absolute()
     # A bare name is that of a published file, unless a file of that name lies here.
     if space in locator.overrides or (Path(file).name == file and not is_file(path)):
-        if known is not None:
-            path = find_file(space, known, locator, fetch=f"{scheme}:{file}")
-            return Checkpoint(space, path, known)
+        if published_file is not None:
+            path = find_file(space, published_file, locator, fetch=f"{scheme}:{file}")
+            return Checkpoint(space, path, published_file)
         path = locator.overrides.get(space, path)
     _require(path, space, f"{scheme}:FILE with a path, or one of {', '.join(published)}")
-    return Checkpoint(space, path, known)
+    return Checkpoint(space, path, published_file)
 
 
 def _require(path: Path, space: str, fix: str) -> None:

@@ -194,12 +194,12 @@ def _adapter(name: str) -> Adapter[Any]:
         return _imported(name, ADAPTERS[name])
     adapter = plugins.adapter_for_spaces(name)
     if adapter is None:
-        known = [*ADAPTERS, *plugins.space_adapters()]
+        names = [*ADAPTERS, *plugins.space_adapters()]
         raise MissingError(
             f"no adapter '{name}' to load a space with",
-            why=f"known: {', '.join(known)}; installed packages add more by the entry point "
+            why=f"known: {', '.join(names)}; installed packages add more by the entry point "
             f"group '{plugins.SPACES_GROUP}'",
-            fix=suggestion(name, known),
+            fix=suggestion(name, names),
             adapter=name,
         )
     return adapter
@@ -223,10 +223,10 @@ def _unknown(uri: str) -> MissingError:
     if colon and scheme.lower() in _NO_SPACES:
         why, fix = _NO_SPACES[scheme.lower()]
         return MissingError(f'"{uri}" is not a space', why=why, fix=fix, uri=uri)
-    known = sorted({*_FOLDERS, *MODELS, *plugins.schemes()})
-    near = did_you_mean(scheme, known) if colon else []
+    names = sorted({*_FOLDERS, *MODELS, *plugins.schemes()})
+    near = did_you_mean(scheme, names) if colon else []
     is_path = uri.startswith(("/", "./", "../", "~"))
-    schemes = ", ".join(f"{name}:" for name in known)
+    schemes = ", ".join(f"{name}:" for name in names)
     return MissingError(
         f'cannot open the space "{uri}"',
         why=f"there is no folder '{expand_user(uri).absolute()}'"

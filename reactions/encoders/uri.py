@@ -46,5 +46,5 @@ def join_options(uri: str, options: Mapping[str, str], *, precision: str = PRECI
         precision: what holds where none is said.
     """
     usual = ("precision", precision)
-    said = sorted((k, v) for k, v in options.items() if v and (k, v) != usual)
-    return f"{uri}?{urlencode(said, safe='/')}" if said else uri
+    kept_options = sorted((k, v) for k, v in options.items() if v and (k, v) != usual)
+    return f"{uri}?{urlencode(kept_options, safe='/')}" if kept_options else uri

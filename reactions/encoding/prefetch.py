@@ -47,11 +47,11 @@ def chosen_workers() -> int | None:
     Raises:
         UsageError: the variable is not a whole number from 0 up.
     """
-    chosen = value_of(WORKERS_VARIABLE)
-    if chosen is None or (chosen.isascii() and chosen.isdigit()):
-        return None if chosen is None else int(chosen)
+    text = value_of(WORKERS_VARIABLE)
+    if text is None or (text.isascii() and text.isdigit()):
+        return None if text is None else int(text)
     raise UsageError(
-        f"{WORKERS_VARIABLE} is '{chosen}'",
+        f"{WORKERS_VARIABLE} is '{text}'",
         fix="a whole number; 0 prepares items in turn with embedding them",
     )
 
@@ -69,8 +69,8 @@ def default_workers(device: str = "cpu") -> int:
     Raises:
         UsageError: the variable is not a whole number from 0 up.
     """
-    if (chosen := chosen_workers()) is not None:
-        return chosen
+    if (n_chosen := chosen_workers()) is not None:
+        return n_chosen
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     if device == "cpu":

@@ -128,10 +128,10 @@ def _built(clap: Any, repo: Repository) -> Any:
         settings = clap.ClapConfig.from_pretrained(str(repo.folder), local_files_only=True)
         model = clap.ClapModel(settings)
     needed = model.state_dict()
-    kept = {key: t for key, t in tensors.items() if key in needed or not _counted(key)}
-    asked = {key: tuple(t.shape) for key, t in needed.items() if key in kept or not _counted(key)}
-    check_shapes(repo.name, repo.folder, kept, asked)
-    model.load_state_dict(kept, strict=False)  # what is left out follows from the sizes
+    used = {key: t for key, t in tensors.items() if key in needed or not _counted(key)}
+    shapes = {key: tuple(t.shape) for key, t in needed.items() if key in used or not _counted(key)}
+    check_shapes(repo.name, repo.folder, used, shapes)
+    model.load_state_dict(used, strict=False)  # what is left out follows from the sizes
     return model
 
 

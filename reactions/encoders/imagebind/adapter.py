@@ -134,12 +134,12 @@ class ImageBindAdapter(CheckpointAdapter):
                 variants=variants,
             )
         # Loading needs to know the variants; which modalities there are, the description says.
-        chosen = {key: value for key, value in files.options.items() if key != "modalities"}
-        if "point" in chosen:
+        options = {key: value for key, value in files.options.items() if key != "modalities"}
+        if "point" in options:
             path = self.tower_path(files, "point")
-            spec = _with_points(spec, digests.of(path), chosen.get("sampling", "random"))
-            chosen["point"] = str(path)
-        source = join_options(f"{self.scheme}:{spec.source}", chosen) if chosen else spec.source
+            spec = _with_points(spec, digests.of(path), options.get("sampling", "random"))
+            options["point"] = str(path)
+        source = join_options(f"{self.scheme}:{spec.source}", options) if options else spec.source
         return replace(spec, adapter=self.scheme, source=source)
 
     def tower_path(self, files: Checkpoint, modality: Modality) -> Path:
@@ -343,9 +343,9 @@ def _asked(options: Mapping[str, str]) -> tuple[tuple[Modality, ...], Variants]:
         DataError: ImageBind does not embed one.
         UsageError: there is no such variant, or it is of a modality that is not asked for.
     """
-    named = options.get("modalities", "")
+    names = options.get("modalities", "")
     modalities = (
-        ALL if named == "all" else tuple(sorted({*named.split(",")})) if named else MODALITIES
+        ALL if names == "all" else tuple(sorted({*names.split(",")})) if names else MODALITIES
     )
     modalities = _of_imagebind(modalities) if "point" in options else modalities
     _require_known(modalities)

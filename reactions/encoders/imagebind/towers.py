@@ -271,8 +271,8 @@ class _Attention(nn.Module):
         q, k, v = (
             t.view(n, -1, self.heads, width // self.heads).transpose(1, 2) for t in (q, k, v)
         )
-        seen = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        out: Tensor = self.out_proj(seen.transpose(1, 2).reshape(n, tokens, width))
+        attended = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        out: Tensor = self.out_proj(attended.transpose(1, 2).reshape(n, tokens, width))
         return out
 
 

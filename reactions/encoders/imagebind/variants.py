@@ -67,12 +67,12 @@ class Variants:
     @property
     def thermal_tag(self) -> str:
         """Changes whenever a prepared thermal picture can change."""
-        named = [
+        unusual = [
             name
             for name, usual in ((self.thermal, THERMAL[0]), (self.radiometric, "range"))
             if name != usual
         ]
-        return "-".join(["grey", *named, "bicubic224-centre-2"])
+        return "-".join(["grey", *unusual, "bicubic224-centre-2"])
 
     @property
     def depth_tag(self) -> str:
@@ -97,24 +97,24 @@ def variants_of(options: Mapping[str, str]) -> Variants:
     depth = _one_of("depth", options.get("depth", DEPTH[0]), DEPTH)
     radiometric = _one_of("radiometric", options.get("radiometric", "range"), tuple(SCALINGS))
     stored = _one_of("stored", options.get("stored", "millimetres"), tuple(STORED))
-    given = [name for name in ("baseline", "focal", "stored") if name in options]
-    if given and depth == DEPTH[0]:
+    stereo_options = [name for name in ("baseline", "focal", "stored") if name in options]
+    if stereo_options and depth == DEPTH[0]:
         raise UsageError(
-            f"{given[0]}= changes nothing for depth={depth}",
+            f"{stereo_options[0]}= changes nothing for depth={depth}",
             why="its arrays hold disparities already",
-            fix=f"leave {given[0]} out, or depth={DEPTH[1]}",
+            fix=f"leave {stereo_options[0]} out, or depth={DEPTH[1]}",
         )
     baseline = _positive("baseline", options.get("baseline", str(BASELINE_M)))
     focal = _positive("focal", options.get("focal", str(FOCAL_PX)))
     return Variants(thermal, depth, baseline, focal, radiometric, stored)
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
+def _one_of(option: str, value: str, values: tuple[str, ...]) -> str:
+    if value not in values:
         raise UsageError(
             f"no preprocessing {option}='{value}'",
-            why=f"there are {', '.join(known)}",
-            fix=suggestion(value, known),
+            why=f"there are {', '.join(values)}",
+            fix=suggestion(value, values),
         )
     return value
 

@@ -124,5 +124,5 @@ def cloud(points: NDArray[np.float32]) -> NDArray[np.float32]:
         points: (n, 3) or (n, 6) float32, n > 0; colours are not looked at. Fewer than 128 are
             repeated.
     """
-    chosen = np.arange(N_POINTS) * max(len(points), N_POINTS) // N_POINTS % len(points)
-    return points[chosen, :3].astype(np.float32, copy=False)
+    rows = np.arange(N_POINTS) * max(len(points), N_POINTS) // N_POINTS % len(points)
+    return points[rows, :3].astype(np.float32, copy=False)

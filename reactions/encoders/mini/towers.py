@@ -90,8 +90,8 @@ class _Cloud(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Embed (n, points, 3) to (n, dim), not normalised."""
         n, points, _ = x.shape
-        seen = self.layers(x.reshape(n * points, 3)).reshape(n, points, -1)
-        pooled = torch.cat([seen.mean(dim=1), seen.amax(dim=1)], dim=1)
+        point_features = self.layers(x.reshape(n * points, 3)).reshape(n, points, -1)
+        pooled = torch.cat([point_features.mean(dim=1), point_features.amax(dim=1)], dim=1)
         out: Tensor = self.head(torch.relu(self.hidden(pooled)))
         return out
 

@@ -223,5 +223,5 @@ def _exact(librosa: Any, path: str, sr: int) -> tuple[Any, int]:
     return resampled[:n], sr
 
 
-def _nothing(*arguments: Any, **named: Any) -> None:
+def _nothing(*arguments: Any, **options: Any) -> None:
     """Stand in for a download."""

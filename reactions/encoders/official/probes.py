@@ -97,17 +97,17 @@ def own_files(
         raise MissingError(f"there is no folder '{folder}'", fix="--samples FOLDER")
     compared = [*modalities]
     samples: dict[Modality, list[Item]] = {}
-    others: Counter[str] = Counter()
+    other_kinds: Counter[str] = Counter()
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(parent) / name
             modality = _LINES.get(suffix_of(name)) or modality_of(name)
             if modality not in compared:
-                others[suffix_of(name) or "no ending"] += suffix_of(name) not in COMPANIONS
+                other_kinds[suffix_of(name) or "no ending"] += suffix_of(name) not in COMPANIONS
                 continue
             samples.setdefault(modality, []).extend(_of_file(path, folder, modality))
-    left_out = [f"{n} with {suffix}" for suffix, n in sorted(others.items()) if n]
+    left_out = [f"{n} with {suffix}" for suffix, n in sorted(other_kinds.items()) if n]
     remarks = [f"{folder}: left out {', '.join(left_out)}"] if left_out else []
     for modality, items in samples.items():
         if len(items) > MOST_FILES:

@@ -114,13 +114,15 @@ def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> OpenClipMod
     tables = _tables(uri)
     configs, tags = tables["configs"], tables["tags"]
     arch, tag = _split(rest, configs, uri)
-    known = tags.get(arch, {})
+    arch_tags = tags.get(arch, {})
     # Tags in any spelling that open_clip takes.
-    published = known.get(tag.lower().replace("-", "_"))
+    published = arch_tags.get(tag.lower().replace("-", "_"))
     like = options.get("like", "")
-    if like and like not in known:
+    if like and like not in arch_tags:
         raise MissingError(
-            f"open_clip has no weights '{like}' for {arch}", fix=suggestion(like, known), uri=uri
+            f"open_clip has no weights '{like}' for {arch}",
+            fix=suggestion(like, arch_tags),
+            uri=uri,
         )
     config = dict(configs[arch])
     if published is None:
@@ -129,10 +131,10 @@ def _from_tables(uri: str, rest: str, options: Mapping[str, str]) -> OpenClipMod
             raise MissingError(
                 f"open_clip has no weights '{tag}' for {arch}",
                 why=f"and there is no file '{path.absolute()}'",
-                fix=suggestion(tag, known) or "give the path of a checkpoint",
+                fix=suggestion(tag, arch_tags) or "give the path of a checkpoint",
                 uri=uri,
             )
-        preprocess = known.get(like, {})
+        preprocess = arch_tags.get(like, {})
         config = _activated(config, preprocess)
         file_uri = f"{ADAPTER}:{arch}/{path.absolute()}"
         return OpenClipModel(file_uri, f"{arch}-{path.stem}", config, preprocess, path=path)
@@ -182,10 +184,10 @@ def _tables(uri: str) -> Mapping[str, Any]:
     need_package("open_clip", uri, EXTRA)
     imported = "open_clip" in sys.modules  # where a program may have added its own
     version = importlib.metadata.version("open_clip_torch")
-    kept = cache_root() / f"open_clip-{version}.json"
+    cache_file = cache_root() / f"open_clip-{version}.json"
     if not imported:
         with contextlib.suppress(OSError, ValueError):
-            tables: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+            tables: Mapping[str, Any] = json.loads(cache_file.read_text(encoding="utf-8"))
             return tables
     open_clip = import_package("open_clip", uri, EXTRA)
     tags: dict[str, dict[str, Any]] = {}
@@ -195,5 +197,5 @@ def _tables(uri: str) -> Mapping[str, Any]:
     tables = {"configs": configs, "tags": tags}
     if not imported:
         with contextlib.suppress(OSError):  # only costs the next process its time
-            replace_file(kept, json.dumps(tables))
+            replace_file(cache_file, json.dumps(tables))
     return tables

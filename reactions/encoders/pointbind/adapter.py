@@ -81,5 +81,5 @@ def _checkpoint(request: SpaceRequest, space: str) -> Path:
 
 
 def _imagebind_uri(request: SpaceRequest) -> str:
-    kept = {k: v for k, v in request.options.items() if k not in ("imagebind", "sampling")}
-    return join_options(f"imagebind:{request.options.get('imagebind', WEIGHTS.filename)}", kept)
+    options = {k: v for k, v in request.options.items() if k not in ("imagebind", "sampling")}
+    return join_options(f"imagebind:{request.options.get('imagebind', WEIGHTS.filename)}", options)

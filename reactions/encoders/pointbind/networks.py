@@ -100,8 +100,8 @@ class _Hierarchy(nn.Module):
                 tokens = embed(group(xyz, rows) - centres[:, :, None])
             else:
                 tokens = embed(group(tokens, rows))
-            seen = _distances(centres) < scale.radius
-            tokens = blocks(tokens, position(centres), seen)
+            is_near = _distances(centres) < scale.radius
+            tokens = blocks(tokens, position(centres), is_near)
             xyz = centres
         assert tokens is not None
         return tokens
@@ -213,16 +213,16 @@ class _Blocks(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
 
-    def forward(self, x: Tensor, positions: Tensor, seen: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, is_near: Tensor | None) -> Tensor:
         """Turn (n, tokens, width) into the same shape.
 
         Args:
             x: tokens.
             positions: of the same shape.
-            seen: (n, tokens, tokens), which tokens attend to which; None for all.
+            is_near: (n, tokens, tokens), which tokens attend to which; None for all.
         """
         for block in self.blocks:
-            x = block(x + positions, seen)
+            x = block(x + positions, is_near)
         return x
 
 
@@ -234,8 +234,8 @@ class _Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = _Mlp(width)
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        x = x + self.attn(self.norm1(x), seen)
+    def forward(self, x: Tensor, is_near: Tensor | None) -> Tensor:
+        x = x + self.attn(self.norm1(x), is_near)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
@@ -257,12 +257,12 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, is_near: Tensor | None) -> Tensor:
         n, tokens, width = x.shape
         # (n, tokens, 3 * width) -> three of (n, heads, tokens, width of a head)
         q, k, v = self.qkv(x).view(n, tokens, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
         # Each token is within its own radius, so that none is left without one to attend to.
-        mask = None if seen is None else seen[:, None]
+        mask = None if is_near is None else is_near[:, None]
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(n, tokens, width))
         return out

@@ -111,8 +111,8 @@ def xyz_of(value: Any, sampling: str = SAMPLINGS[0]) -> NDArray[np.float32]:
         xyz = group(xyz, farthest_points(xyz, POINTS))
     elif len(xyz) != POINTS:
         xyz = subsample(xyz, POINTS)
-    chosen: NDArray[np.float32] = unit_sphere(xyz).numpy()
-    return chosen
+    normalised: NDArray[np.float32] = unit_sphere(xyz).numpy()
+    return normalised
 
 
 def point_tower(

@@ -37,18 +37,18 @@ def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
         DataError: a space lacks some of the first one's items.
     """
     first = specs[0]
-    ids, named = _all_ids(first, modality)
+    ids, has_ids = _all_ids(first, modality)
     notices = []
     for other in specs[1:]:
         if other.source == first.source:
             continue
-        others, others_named = _all_ids(other, modality)
-        missing = _missing(ids, others)
+        other_ids, other_has_ids = _all_ids(other, modality)
+        missing = _missing(ids, other_ids)
         # Bare row numbers always overlap; only equal counts make it likely that they agree.
-        if missing or (not named and not others_named and len(ids) != len(others)):
+        if missing or (not has_ids and not other_has_ids and len(ids) != len(other_ids)):
             raise DataError(
                 f"mismatched ids: {modality} of '{other.name}' does not cover '{first.name}'",
-                why=f"'{first.name}' has {len(ids)} items, '{other.name}' has {len(others)}"
+                why=f"'{first.name}' has {len(ids)} items, '{other.name}' has {len(other_ids)}"
                 + (
                     f"; {len(missing)} of the former are not in the latter, "
                     f"such as {', '.join(missing[:3])}"
@@ -58,22 +58,22 @@ def common_corpus(specs: Sequence[SpaceSpec], modality: Modality) -> IdCorpus:
                 fix="embed the same items with every model, and give them ids",
                 modality=modality,
                 spaces=[first.name, other.name],
-                counts=[len(ids), len(others)],
+                counts=[len(ids), len(other_ids)],
                 n_missing=len(missing),
                 missing=missing[:5],
             )
-        nameless = [s.name for s, has in ((first, named), (other, others_named)) if not has]
+        nameless = [s.name for s, has in ((first, has_ids), (other, other_has_ids)) if not has]
         if nameless:
             notices.append(
                 f"{len(ids)} {modality} rows of '{first.name}' and '{other.name}' are paired by "
                 f"their numbers: there are no {modality} ids in {' and '.join(nameless)}"
             )
-        if len(others) > len(ids):
+        if len(other_ids) > len(ids):
             notices.append(
-                f"{len(others) - len(ids)} of {len(others)} {modality} rows of '{other.name}' are "
-                f"not used, as '{first.name}' lacks them"
+                f"{len(other_ids) - len(ids)} of {len(other_ids)} {modality} rows of "
+                f"'{other.name}' are not used, as '{first.name}' lacks them"
             )
-    return IdCorpus(f"{first.name}/{modality}", modality, ids, notices, positional=not named)
+    return IdCorpus(f"{first.name}/{modality}", modality, ids, notices, positional=not has_ids)
 
 
 def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list[str]:
@@ -82,8 +82,8 @@ def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list
     Raises:
         DataError: the space lacks the modality, names no rows, or its ids do not fit.
     """
-    known, named = _all_ids(spec, modality)
-    if not named:
+    stored_ids, has_ids = _all_ids(spec, modality)
+    if not has_ids:
         raise DataError(
             f"space '{spec.name}' has no ids for its {modality} rows",
             why=f"items are named by the lab's {modality} corpus, and rows found by ids alone",
@@ -91,7 +91,7 @@ def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list
             space=spec.name,
             modality=modality,
         )
-    return _missing(ids, known)
+    return _missing(ids, stored_ids)
 
 
 def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:
@@ -102,5 +102,5 @@ def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:
     return ids, True
 
 
-def _missing(ids: Sequence[str], known: Sequence[str]) -> list[str]:
-    return [id for id, row in zip(ids, RowIndex(known).rows(ids), strict=True) if row < 0]
+def _missing(ids: Sequence[str], stored_ids: Sequence[str]) -> list[str]:
+    return [id for id, row in zip(ids, RowIndex(stored_ids).rows(ids), strict=True) if row < 0]

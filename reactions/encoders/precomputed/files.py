@@ -136,9 +136,9 @@ class _Safetensors:
     def _pick(self, names: list[str]) -> str:
         if len(names) == 1:
             return names[0]
-        known = [n for n in (self.path.stem, "embeddings", "embedding") if n in names]
-        if known:
-            return known[0]
+        usual = [n for n in (self.path.stem, "embeddings", "embedding") if n in names]
+        if usual:
+            return usual[0]
         tables = [n for n in names if len(self._header[n]["shape"]) == 2]
         ids = id_name([n for n in names if n not in tables], self._modality, self._place)
         if len(names) == 2 and len(tables) == 1 and ids:

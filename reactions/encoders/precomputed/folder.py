@@ -161,23 +161,23 @@ def unread_files(spec: SpaceSpec) -> str:
     That is files, and where rows have no ids columns and tensors that might have held them.
     """
     folder = Path(spec.source)
-    said = []
+    remarks = []
     if names := [str(path.relative_to(folder)) for path in unread(folder)]:
         count = "1 file" if len(names) == 1 else f"{len(names)} files"
-        said.append(f"{count} in the folder of '{spec.name}' are not read: {_few(names)}")
+        remarks.append(f"{count} in the folder of '{spec.name}' are not read: {_few(names)}")
     for modality in spec.modalities:
         try:
             table, ids, _ = open_table(spec, modality)
         except DataError:  # reported where its rows are asked for
             continue
         parts = table.parts if isinstance(table, Joined) else [table]
-        others = list(dict.fromkeys(n for part in parts for n in getattr(part, "unread", ())))
-        if ids is None and others:
-            said.append(
+        unread_names = list(dict.fromkeys(n for part in parts for n in getattr(part, "unread", ())))
+        if ids is None and unread_names:
+            remarks.append(
                 f"the {modality} rows of '{spec.name}' have no ids; not read beside them in "
-                f"'{table.path.name}': {_few([_printable(name) for name in others])}"
+                f"'{table.path.name}': {_few([_printable(name) for name in unread_names])}"
             )
-    return "; ".join(said)
+    return "; ".join(remarks)
 
 
 def _few(names: Sequence[str]) -> str:

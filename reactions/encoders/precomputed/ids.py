@@ -52,12 +52,12 @@ def id_files(folder: Path, modality: Modality) -> list[Path]:
     of_modality: list[Path] = []
     shared: list[Path] = []
     for path in _files(folder):
-        named = is_id_file(path)
-        if named is None:
+        modality_name = is_id_file(path)
+        if modality_name is None:
             continue
-        if not named:
+        if not modality_name:
             shared.append(path)
-        elif nfc(named) == nfc(modality).casefold():
+        elif nfc(modality_name) == nfc(modality).casefold():
             of_modality.append(path)
     return of_modality or shared
 
@@ -260,9 +260,9 @@ class RowIndex:
     def _by_form(self, id: str) -> int:
         if self._composed is None:
             self._composed = {}
-            for known, row in self._row_of.items():
-                if not known.isascii():
-                    form = nfc(known)
+            for stored_id, row in self._row_of.items():
+                if not stored_id.isascii():
+                    form = nfc(stored_id)
                     # Two ids of one form name neither row.
                     self._composed[form] = -1 if form in self._composed else row
         return self._composed.get(nfc(id), -1)

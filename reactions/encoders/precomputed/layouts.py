@@ -83,8 +83,8 @@ def find_sets(folder: Path) -> dict[Modality, EmbeddingSet]:
     tables = [p for p in (folder, *sorted(folder.iterdir())) if p.suffix == SUFFIX and is_lance(p)]
     written = outputs([*files, *tables])
     written_sets: list[tuple[Modality, EmbeddingSet]] = [(part.modality, part) for part in written]
-    taken = {path for _, part in written_sets for path in part.paths}
-    plain = _plain([path for path in files if path not in taken])
+    paths_taken = {path for _, part in written_sets for path in part.paths}
+    plain = _plain([path for path in files if path not in paths_taken])
     for modality, part in (*written_sets, *plain, *_numbered(folder), *tar_sets(folder)):
         if not modality.isprintable():
             raise DataError(
@@ -210,8 +210,10 @@ class _Plain:
 
     def own_ids(self, table: EmbeddingFile) -> tuple[list[Any] | None, str]:
         parts = table.parts if isinstance(table, Joined) else [table]
-        each = [part.ids() for part in parts]
-        without = [part.path.name for part, ids in zip(parts, each, strict=True) if ids is None]
+        ids_of_parts = [part.ids() for part in parts]
+        without = [
+            part.path.name for part, ids in zip(parts, ids_of_parts, strict=True) if ids is None
+        ]
         if len(without) == len(parts):
             return None, ""
         if without:
@@ -221,7 +223,7 @@ class _Plain:
                 fix="write all parts alike",
                 path=str(self.paths[0].parent / without[0]),
             )
-        return [id for ids in each for id in ids or ()], self.paths[0].name
+        return [id for ids in ids_of_parts for id in ids or ()], self.paths[0].name
 
 
 def _plain(files: Iterable[Path]) -> list[tuple[Modality, EmbeddingSet]]:

@@ -149,12 +149,12 @@ class _Vocabulary:
 def _vocabulary() -> _Vocabulary:
     # Bytes that print stand for themselves; the others follow, as characters from 256 up.
     printing = [b for b in range(256) if 33 <= b <= 126 or (161 <= b <= 255 and b != 173)]
-    others = [b for b in range(256) if b not in printing]
-    letters = {b: chr(b) for b in printing} | {b: chr(256 + i) for i, b in enumerate(others)}
+    unprintable = [b for b in range(256) if b not in printing]
+    letters = {b: chr(b) for b in printing} | {b: chr(256 + i) for i, b in enumerate(unprintable)}
     lines = gzip.decompress(_MERGES.read_bytes()).decode("utf-8").splitlines()
     merges = [(first, second) for first, second in (line.split(" ") for line in lines)]
     # A symbol's place in this list is its token id: the order is OpenAI's.
-    symbols = [letters[b] for b in (*printing, *others)]
+    symbols = [letters[b] for b in (*printing, *unprintable)]
     symbols += [symbol + "</w>" for symbol in symbols]
     symbols += [first + second for first, second in merges]
     return _Vocabulary(

@@ -110,8 +110,8 @@ class ImageTransform:
             image = Image.fromarray(np.ascontiguousarray(values))
             resample = Image.Resampling(FILTERS.index(self.resample))
             values = np.asarray(image.resize((width, height), resample))
-        seen = min(height, self.size[0]) * min(width, self.size[1])
-        note_cropped(seen, height * width)
+        pixels_left = min(height, self.size[0]) * min(width, self.size[1])
+        note_cropped(pixels_left, height * width)
         return self._cropped(values)
 
     def normalise(self, pixels: Tensor) -> Tensor:

@@ -265,7 +265,7 @@ def remote_model(repo: Repository, dtype: Any) -> Any:
     transformers = import_package("transformers", repo.uri, EXTRA)
     version = transformers.__version__
     # Renamed between these versions: all of 4 know torch_dtype, all of 5 dtype.
-    named = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
+    dtype_option = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
     try:
         # The real code prints when flash attention is missing, but stdout is for data.
         with quiet(), redirect_stdout(sys.stderr):
@@ -275,7 +275,7 @@ def remote_model(repo: Repository, dtype: Any) -> Any:
                 trust_remote_code=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, with the keys' names
-                **{named: dtype},
+                **{dtype_option: dtype},
             )
     except ImportError as error:
         raise MissingError(
