@@ -64,8 +64,8 @@ def run_baselines(
         # One by one: a row that fails must not take the others along.
         rows = [_attempted(row, run, artifacts) for row in rows]
     baselines: list[Baseline] = []
-    named = {row.name for row in rows}
-    for name in (name for name in (*BASELINES, *CLASS_ROWS) if name in named):
+    names = {row.name for row in rows}
+    for name in (name for name in (*BASELINES, *CLASS_ROWS) if name in names):
         planned = [row for row in rows if row.name == name]
         baselines.append(
             Baseline(

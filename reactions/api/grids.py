@@ -51,8 +51,8 @@ def _one(option: str, values: object) -> str:
     return _named(option, values) if isinstance(values, Mapping) else _values(option, values)
 
 
-def _named(option: str, given: Mapping[str, object]) -> str:
-    return ",".join(f"{name}={_values(option, values)}" for name, values in given.items())
+def _named(option: str, by_modality: Mapping[str, object]) -> str:
+    return ",".join(f"{name}={_values(option, values)}" for name, values in by_modality.items())
 
 
 def _values(option: str, values: object) -> str:

@@ -54,9 +54,9 @@ _Choice = TypeVar("_Choice")
 
 def one_of(name: str, value: _Choice, choices: Any) -> _Choice:
     """Return an argument, refusing what is none of a ``Literal``'s choices."""
-    known = get_args(choices)
-    if value not in known:
-        raise UsageError(f"{name} is {value!r}", fix=suggestion(str(value), known))
+    values = get_args(choices)
+    if value not in values:
+        raise UsageError(f"{name} is {value!r}", fix=suggestion(str(value), values))
     return value
 
 

@@ -30,8 +30,8 @@ def python_names(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def written(match: re.Match[str]) -> str:
         name = match[1].replace("-", "_")
         candidates = (name, f"{name}_", _OTHER_NAMES.get(name, ""))
-        known = next((known for known in candidates if known in arguments), None)
-        return match[0] if known is None else known + ("=" if match[2] else "")
+        argument = next((argument for argument in candidates if argument in arguments), None)
+        return match[0] if argument is None else argument + ("=" if match[2] else "")
 
     @wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -90,16 +90,16 @@ class CentreOptions:
         if match := _TOP.fullmatch(spelled):
             spelled, m = "top-m", int(match[1])
         elif spelled not in RULES:
-            known = (*RULES[:-1], f"top-{DEFAULT_M}")
-            raise UsageError(f"unknown rule '{rule}'", fix=suggestion(rule, known))
-        chosen = selection.strip().casefold()
-        if chosen == "all" and k is not None:
+            rules = (*RULES[:-1], f"top-{DEFAULT_M}")
+            raise UsageError(f"unknown rule '{rule}'", fix=suggestion(rule, rules))
+        spelled_selection = selection.strip().casefold()
+        if spelled_selection == "all" and k is not None:
             raise UsageError(
                 "the selection 'all' keeps every description", fix="leave out --k or --selection"
             )
         return cls(
             k=DEFAULT_K if k is None else k,
-            selection=cast(Any, chosen),
+            selection=cast(Any, spelled_selection),
             rule=cast(Any, spelled),
             m=m,
             items=items or "",
@@ -118,8 +118,8 @@ class CentreOptions:
     @property
     def title(self) -> str:
         """A few words for tables: ``central 50, mean``."""
-        kept = "all" if self.selection == "all" else f"{self.selection} {self.k}"
-        return f"{kept}, {self.rule_text}"
+        texts = "all" if self.selection == "all" else f"{self.selection} {self.k}"
+        return f"{texts}, {self.rule_text}"
 
     def selection_json(self, seed: int) -> dict[str, Any]:
         """Return what decides which descriptions are kept: a JSON object, for keys and records.

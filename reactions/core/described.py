@@ -57,5 +57,5 @@ class DescribedItems:
         """
         counts = np.diff(self.starts)
         below = np.minimum((shares * counts).astype(np.int64), counts - 1)  # rounding may reach it
-        chosen: NDArray[np.int64] = self.texts[self.starts[:-1] + below]
-        return chosen
+        drawn_texts: NDArray[np.int64] = self.texts[self.starts[:-1] + below]
+        return drawn_texts

@@ -21,8 +21,8 @@ def install_extra(extra: str) -> str:
     needed = []
     for requirement in requirements:
         package, _, marker = requirement.partition(";")
-        named = _EXTRA.search(marker)
-        if named and named[1] == extra:
+        condition = _EXTRA.search(marker)
+        if condition and condition[1] == extra:
             package = package.strip()
             needed.append(f"'{package}'" if re.search(r"[<>=\[]", package) else package)
     if not needed:

@@ -55,9 +55,9 @@ class DigestCache:
         try:
             identity = _identity(path)
             key = str(path.absolute())
-            known = self._known.get(key)
-            if known is not None and known[0] == identity:
-                return known[1]
+            last = self._known.get(key)
+            if last is not None and last[0] == identity:
+                return last[1]
             digest = file_digest(path)
             # What was written to meanwhile may have been read half old, half new.
             steady = _identity(path) == identity

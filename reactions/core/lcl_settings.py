@@ -131,11 +131,11 @@ def preset_named(name: object) -> str:
     Raises:
         UsageError: there is none of this name.
     """
-    known = {**{preset.casefold(): preset for preset in PRESETS}, **_TASKS}
-    if not isinstance(name, str) or name.casefold() not in known:
+    presets = {**{preset.casefold(): preset for preset in PRESETS}, **_TASKS}
+    if not isinstance(name, str) or name.casefold() not in presets:
         raise UsageError(
             f"no preset is called {str(name)!r:.80}",
             why="presets are the rows of the supplement's table 1: " + ", ".join(PRESETS),
             fix=suggestion(str(name), [*PRESETS, *_TASKS]),
         )
-    return known[name.casefold()]
+    return presets[name.casefold()]

@@ -160,10 +160,10 @@ def joined_counts(parts: Iterable[tuple[LeftOut | None, int]]) -> LeftOut | None
         parts: what each left out, and its items.
     """
     pairs = list(parts)
-    known = [part for part, _ in pairs if part is not None]
-    if not known:
+    counted = [part for part, _ in pairs if part is not None]
+    if not counted:
         return None
-    space, modality = known[0].space, known[0].modality
+    space, modality = counted[0].space, counted[0].modality
     # Parts of earlier versions, and those made under another name of the space.
     return added(
         LeftOut(space, modality, 0, {}, n)
@@ -238,8 +238,8 @@ def report(parts: Iterable[LeftOut], key: Digest = "") -> None:
         for part in parts:
             name = f"{key} {part.space} {part.modality}"
             # Added up at once: a server embeds for months, and its counts may never be asked for.
-            known = [] if key or name not in _waiting else [_waiting[name]]
-            (_waiting[name],) = added([*known, part])
+            waiting = [] if key or name not in _waiting else [_waiting[name]]
+            (_waiting[name],) = added([*waiting, part])
 
 
 def waiting() -> list[LeftOut]:

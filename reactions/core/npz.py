@@ -39,7 +39,7 @@ def npz_arrays(stream: BinaryIO, *, most_bytes: int) -> Mapping[str, NDArray[Any
     """
     _check_directory(stream)
     arrays: dict[str, NDArray[Any]] = {}
-    left = most_bytes
+    bytes_left = most_bytes
     try:
         with zipfile.ZipFile(stream) as archive:
             for info in archive.infolist():
@@ -47,9 +47,9 @@ def npz_arrays(stream: BinaryIO, *, most_bytes: int) -> Mapping[str, NDArray[Any
                     raise ValueError(f"it holds {info.filename!r}, which is not an array")
                 if info.flag_bits & 1:
                     raise ValueError("it is encrypted")
-                if info.file_size > left:
+                if info.file_size > bytes_left:
                     raise ValueError(f"its arrays have more than {most_bytes} bytes")
-                left -= info.file_size
+                bytes_left -= info.file_size
                 # What is unpacked ends where the directory says: a lie there is a wrong checksum.
                 data = archive.read(info)
                 name = info.filename.removesuffix(".npy")

@@ -46,16 +46,16 @@ def store_address() -> Path | str:
     Raises:
         UsageError: it is a URL that lacks a slash, and would be taken for a folder's name.
     """
-    chosen = os.environ.get(CACHE_VARIABLE, "")
-    if short := re.match(r"(s3|gs|gcs|az|abfs|file|https?):/?(?!/)", chosen, re.IGNORECASE):
+    address = os.environ.get(CACHE_VARIABLE, "")
+    if short := re.match(r"(s3|gs|gcs|az|abfs|file|https?):/?(?!/)", address, re.IGNORECASE):
         raise UsageError(
-            f"'{chosen}' is neither a folder nor a URL",
-            fix=f"MOLSPACE_CACHE={short[1]}://{chosen[short.end() :]}   or a folder: ./{chosen}",
+            f"'{address}' is neither a folder nor a URL",
+            fix=f"MOLSPACE_CACHE={short[1]}://{address[short.end() :]}   or a folder: ./{address}",
         )
-    if chosen.lower().startswith("file://"):
-        return Path(url2pathname(urlsplit(chosen).path)).absolute()
-    if "://" in chosen:
-        return chosen
+    if address.lower().startswith("file://"):
+        return Path(url2pathname(urlsplit(address).path)).absolute()
+    if "://" in address:
+        return address
     return _chosen(CACHE_VARIABLE) or cache_home() / "molspace"
 
 
@@ -76,8 +76,8 @@ def evaluation_root() -> Path:
 
 def weights_folders() -> list[Path]:
     """Return the folders in ``$MOLSPACE_WEIGHTS``, in order."""
-    chosen = os.environ.get(WEIGHTS_VARIABLE, "")
-    return [expand_user(part) for part in chosen.split(os.pathsep) if part]
+    folders = os.environ.get(WEIGHTS_VARIABLE, "")
+    return [expand_user(part) for part in folders.split(os.pathsep) if part]
 
 
 def check_data(folder: Path) -> None:

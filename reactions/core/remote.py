@@ -131,7 +131,7 @@ def contradict(stamp: str, other_stamp: str) -> bool:
     single file.
     """
     (size, fact), (other_size, other_fact) = (
-        each.partition(":")[::2] for each in (stamp, other_stamp)
+        text.partition(":")[::2] for text in (stamp, other_stamp)
     )
     key = fact.partition("=")[0]
     comparable = key == other_fact.partition("=")[0] and key not in _DATES
@@ -238,8 +238,8 @@ def opened_with(url: str) -> tuple[Any, Mapping[str, Any], Any]:
         info = _just_found.pop(url, None)
     info = info or fs.info(path)
     # By HTTP a file asks for its size anew unless it is given.
-    known = {"size": info["size"]} if hasattr(fs, "encode_url") and info.get("size") else {}
-    return fs, info, fs.open(path, "rb", **known)
+    size_option = {"size": info["size"]} if hasattr(fs, "encode_url") and info.get("size") else {}
+    return fs, info, fs.open(path, "rb", **size_option)
 
 
 def run_in_loop(fs: Any, call: Callable[..., Awaitable[None]], *args: Any) -> None:

@@ -256,8 +256,8 @@ def check_settings(settings: Any, table: str) -> None:
             try:
                 object.__setattr__(settings, entry.name, entry.metadata["read"](value))
             except UsageError as error:
-                named = error.what.removeprefix(f"{table}.")
-                raise UsageError(f"{table}.{named}", why=error.why, fix=error.fix) from None
+                field_name = error.what.removeprefix(f"{table}.")
+                raise UsageError(f"{table}.{field_name}", why=error.why, fix=error.fix) from None
             continue
         choices = [choice for choice in get_args(entry.type) if isinstance(choice, str)]
         if choices and value not in choices:

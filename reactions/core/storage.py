@@ -84,8 +84,8 @@ class Blob:
         if self.size_bytes is not None and len(data) != self.size_bytes:
             return f"{len(data)} of {self.size_bytes} bytes are left"
         # Of local files the time of change is looked at before; servers need not give any.
-        known = self.tag.startswith(_FILE_TAG) and self.tag != _FILE_TAG
-        if not (known and is_url(self.url)):
+        has_digest = self.tag.startswith(_FILE_TAG) and self.tag != _FILE_TAG
+        if not (has_digest and is_url(self.url)):
             return ""
         same = self.tag == f"{_FILE_TAG}{bytes_digest(data)}"
         return "" if same else "it holds something else than when it was scanned"
@@ -101,7 +101,9 @@ def find(pattern: str) -> list[Entry]:
         DataError: a remote place cannot be reached.
     """
     files = _files_of(pattern)
-    return [entry for each in files.alternatives(pattern) for entry in files.find(each)]
+    return [
+        entry for alternative in files.alternatives(pattern) for entry in files.find(alternative)
+    ]
 
 
 def is_folder(url: str) -> bool:

@@ -57,7 +57,7 @@ def read_lines(
         OSError: as of the stream.
     """
     number = n_bytes = 0
-    held = bytearray()
+    line = bytearray()
     started = False
     after_return = False  # whether a line has ended in \r, to which a \n may still belong
     for piece in _pieces(stream):
@@ -67,7 +67,7 @@ def read_lines(
         for part in piece.splitlines(keepends=True):  # of bytes: \n, \r and \r\n alone
             body = part.rstrip(b"\r\n")
             # One byte beyond the limit is kept, by which callers know a line that was too long.
-            held += body[: max_bytes + 1 - len(held)]
+            line += body[: max_bytes + 1 - len(line)]
             started = True
             n_bytes += len(body)
             if n_bytes > MAX_SKIPPED_BYTES:
@@ -78,13 +78,13 @@ def read_lines(
             if len(body) < len(part):
                 number += 1
                 if keepends:
-                    held += part[len(body) :]
-                yield number, bytes(held)
-                held.clear()
+                    line += part[len(body) :]
+                yield number, bytes(line)
+                line.clear()
                 started = False
                 n_bytes = 0
     if started:
-        yield number + 1, bytes(held)
+        yield number + 1, bytes(line)
 
 
 def decode_text(data: bytes) -> str:

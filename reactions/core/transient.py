@@ -53,8 +53,8 @@ def is_transient(error: BaseException | None) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno not in _LASTING
     if isinstance(error, OSError | RuntimeError):
-        said = f"{getattr(error, 'error_string', '')} {error}".casefold()
-        return any(words in said for words in _WORDS)
+        message = f"{getattr(error, 'error_string', '')} {error}".casefold()
+        return any(words in message for words in _WORDS)
     return False
 
 

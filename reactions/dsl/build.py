@@ -270,7 +270,7 @@ class _Builder:
         if len(children) == 1:
             return self.factor(option, children[0])
         entries = [_children(child) for child in children if _is(child, "entry")]
-        named = {}
+        by_name = {}
         for entry in entries:
             if (len(entry) == 3) != (len(entries[0]) == 3):
                 raise self.source.error(
@@ -279,12 +279,12 @@ class _Builder:
                     fix=f"name all of them or none: {option}=(audio=0.5, text=0.1)",
                 )
             if len(entry) == 3:
-                if str(entry[0]) in named:
+                if str(entry[0]) in by_name:
                     raise self.source.error(
                         f"{option} names '{entry[0]}' twice", _span(entry[0]), fix="name it once"
                     )
-                named[str(entry[0])] = self.factor(option, entry[2])
-        return named or tuple(self.factor(option, entry[0]) for entry in entries)
+                by_name[str(entry[0])] = self.factor(option, entry[2])
+        return by_name or tuple(self.factor(option, entry[0]) for entry in entries)
 
     def factor(self, option: str, node: Node) -> float:
         with self.located(_span(node)):
@@ -294,12 +294,12 @@ class _Builder:
         children = _children(value)
         if len(children) == 1:
             word = _text(children[0])
-            known = letters()
-            if word.isupper() and set(word) & set(known) and not set(word) <= set(known):
+            by_letter = letters()
+            if word.isupper() and set(word) & set(by_letter) and not set(word) <= set(by_letter):
                 raise self.source.error(
                     f"'{word}' is not a subset of the modalities",
                     _span(value),
-                    why=", ".join(f"{letter} is {name}" for letter, name in known.items()),
+                    why=", ".join(f"{letter} is {name}" for letter, name in by_letter.items()),
                     fix="use these letters, or names: data=(text, audio)",
                 )
             return word

@@ -189,13 +189,13 @@ class _Checker:
             return self.known_name(scope, node.name, span)
         if not is_identifier(node.name):
             return self.uri(scope, node.name, span)
-        known = [*self.catalogue.names(), *scope.bound, *self.names]
+        names = [*self.catalogue.names(), *scope.bound, *self.names]
         raise scope.source.error(
             f"unknown space '{node.name}'",
             span,
-            fix=suggestion(node.name, known, see="molspace spaces"),
+            fix=suggestion(node.name, names, see="molspace spaces"),
             name=node.name,
-            known=known,
+            known=names,
         )
 
     def known_name(self, scope: _Scope, name: str, span: Span) -> _Value:
@@ -274,14 +274,16 @@ class _Checker:
         span = node.span or _HERE
         stages, reactions = base.stages + 1, base.reactions + 1
         self.limit(scope, span, stages, reactions)
-        given = {name: value for name, value in node.options.items() if value is not None}
+        options_given = {name: value for name, value in node.options.items() if value is not None}
         try:
             if isinstance(node, Ft):
-                options = TuningOptions(**{"heads": self.heads, **given})
+                options = TuningOptions(**{"heads": self.heads, **options_given})
                 space = types.Tuned("ft", base.space, (node.tuned, node.paired), options)
                 check_tuned(space)
             else:
-                space = types.Tuned("lcl", base.space, (node.knowledge,), LclOptions(**given))
+                space = types.Tuned(
+                    "lcl", base.space, (node.knowledge,), LclOptions(**options_given)
+                )
                 check_learned(space)
         except UsageError as error:
             raise scope.source.error(error.what, span, why=error.why, fix=error.fix) from None

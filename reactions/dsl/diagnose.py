@@ -333,16 +333,16 @@ def _arguments(m: _Mistake) -> LanguageError | None:
         )
     if m.kind() == "RPAR" and m.kind(-1) == "LPAR" and m.kind(-2) in KEYWORDS:
         return m.error(f"{m.word(-2)}() is empty", fix=_example(m.word(-2)))
-    taken, options = _ARGUMENTS.get(m.within, ("", ""))
+    arguments, options = _ARGUMENTS.get(m.within, ("", ""))
     if m.accepts == {"EQUAL"}:
         return m.error(
             f"'{m.word(-1)}' is not an option",
             span=span_of(m.tokens[m.position - 1]),
-            why=f"{KEYWORDS[m.within]} takes {taken}, then options"
-            if taken
+            why=f"{KEYWORDS[m.within]} takes {arguments}, then options"
+            if arguments
             else "Dr and Cr take one space, then options",
             fix=f"for an option: {m.word(-1)}=..."
-            if taken
+            if arguments
             else f"for a second expert: & Cr({m.word(-1)})   for an option: {m.word(-1)}=...",
         )
     if m.kind(-1) == "COMMA" and m.accepts == {"NAME"}:

@@ -114,8 +114,8 @@ class Experts:
         if isinstance(factors, float):
             return tuple((name, factors) for name in shared)
         ordered = [item for item in factors if isinstance(item, float)]
-        named = dict(item for item in factors if not isinstance(item, float))
-        for name in named:
+        by_modality = dict(item for item in factors if not isinstance(item, float))
+        for name in by_modality:
             if name not in shared:
                 raise source.error(
                     f"{option} for '{name}', which is not shared",
@@ -123,8 +123,8 @@ class Experts:
                     why=f"{base.label} and {expert.label} share {_list(shared)}",
                     fix=suggestion(name, shared),
                 )
-        if named:
-            return tuple({**defaults, **named}.items())
+        if by_modality:
+            return tuple({**defaults, **by_modality}.items())
         if len(ordered) != len(shared):
             values = "1 value" if len(ordered) == 1 else f"{len(ordered)} values"
             modalities = (
@@ -181,19 +181,19 @@ def mean_of_stage(source: ProgramText, members: Sequence[Dr | Cr], default: Mean
         LanguageError: a lone expert says so, or only some do, or they differ.
     """
     combinations = [member for member in members if isinstance(member, Cr)]
-    chosen = [member for member in combinations if member.mean is not None]
+    with_mean = [member for member in combinations if member.mean is not None]
     if len(members) == 1:
-        if chosen:
+        if with_mean:
             raise source.error(
                 "mean on a lone Cr",
-                chosen[0].spans.get("mean", chosen[0].span or _HERE),
+                with_mean[0].spans.get("mean", with_mean[0].span or _HERE),
                 why="it says how the experts of a stage are averaged, and this stage has one",
                 fix="leave it out",
             )
         return "eq10"  # the same either way, and should have the same keys
-    if not chosen:
+    if not with_mean:
         return default
-    first = chosen[0]
+    first = with_mean[0]
     deviating = [member for member in combinations if member.mean != first.mean]
     if deviating:
         other = deviating[0]

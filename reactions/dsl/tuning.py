@@ -141,6 +141,6 @@ def check_learned(node: Tuned) -> None:
 
 def _instead(base: Space, tuned: Modality) -> str:
     """Return an Ft that the base allows, or that it be left out."""
-    others = [m for m in base.modalities if m not in (tuned, base.hub, *LEFT_ALONE)]
+    tunable = [m for m in base.modalities if m not in (tuned, base.hub, *LEFT_ALONE)]
     paired = base.hub or tuned
-    return f"tune another: Ft({others[0]}~{paired})" if others else "leave the Ft out"
+    return f"tune another: Ft({tunable[0]}~{paired})" if tunable else "leave the Ft out"

@@ -195,9 +195,9 @@ def factors_of(option: str, value: object) -> Factors:
     if isinstance(value, Mapping):
         for name in value:
             check_modality(name)
-        named = tuple(sorted((name, factor_of(option, v)) for name, v in value.items()))
-        if named:
-            return named
+        by_modality = tuple(sorted((name, factor_of(option, v)) for name, v in value.items()))
+        if by_modality:
+            return by_modality
     elif not isinstance(value, str) and isinstance(value, Sequence):
         ordered = tuple(factor_of(option, item) for item in value)
         if ordered:
