@@ -206,12 +206,12 @@ def names_as_texts(
 
 
 def _distinct_ids(category: str, texts: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     ids = []
     for text in texts:
         text_id = digest("description", [category, text])[:16]
-        seen[text_id] = seen.get(text_id, 0) + 1
-        ids.append(text_id if seen[text_id] == 1 else f"{text_id}#{seen[text_id]}")
+        counts[text_id] = counts.get(text_id, 0) + 1
+        ids.append(text_id if counts[text_id] == 1 else f"{text_id}#{counts[text_id]}")
     return ids
 
 
@@ -235,10 +235,12 @@ def _unclear(matching: Mapping[str, Sequence[str]], n_classes: int, where: str) 
 
 
 def _missing(
-    missing: Sequence[str], n_classes: int, known: Sequence[str], where: str, fix: str
+    missing: Sequence[str], n_classes: int, categories: Sequence[str], where: str, fix: str
 ) -> DataError:
     distinct = list(dict.fromkeys(missing))
-    near: dict[str, Any] = {name: did_you_mean(name, known, limit=1) for name in distinct[:_SHOWN]}
+    near: dict[str, Any] = {
+        name: did_you_mean(name, categories, limit=1) for name in distinct[:_SHOWN]
+    }
     shown = [
         f"{name} (nearest: {nearest[0]})" if nearest else f"{name} (nothing is near)"
         for name, nearest in near.items()

@@ -154,17 +154,17 @@ def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]
     Raises:
         UsageError: a name is that of none.
     """
-    known = [*record, *further]
+    names_known = [*record, *further]
     if asked.strip().casefold() == "all":
-        return known
+        return names_known
     names: dict[str, None] = {}
     for part in filter(None, (part.strip() for part in asked.split(","))):
         folded = part.casefold()
-        matching = [name for name in known if name.casefold() == folded]
-        matching = matching or [n for n in known if f" {folded} " in f" {n.casefold()} "]
+        matching = [name for name in names_known if name.casefold() == folded]
+        matching = matching or [n for n in names_known if f" {folded} " in f" {n.casefold()} "]
         if not matching:
-            short = dict.fromkeys(name.partition(" ")[2] or name for name in known)
-            shown = [name for name in (*short, *known) if not _LATER_FOLD.fullmatch(name)]
+            short = dict.fromkeys(name.partition(" ")[2] or name for name in names_known)
+            shown = [name for name in (*short, *names_known) if not _LATER_FOLD.fullmatch(name)]
             raise UsageError(f"--metrics: no metric '{part}'", fix=suggestion(part, shown))
         names.update(dict.fromkeys(matching))
     if not names:

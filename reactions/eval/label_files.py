@@ -37,9 +37,9 @@ def csv_rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, str]]:
             header = [] if first is None else _header(*first)
             for name in needed:
                 if header.count(name) != 1:
-                    said = f"its columns: {', '.join(header)}" if header else "it is empty"
+                    listed = f"its columns: {', '.join(header)}" if header else "it is empty"
                     times = "no" if name not in header else "more than one"
-                    raise Damaged(f"{times} column '{name}'; {said}")
+                    raise Damaged(f"{times} column '{name}'; {listed}")
             for row in read_rows(lines, PUBLISHED, len(header)):
                 if row.why:
                     raise Damaged(f"line {row.line_numbers[0]}: {row.why}")

@@ -77,9 +77,9 @@ class FilesByPath:
 
     def _key(self, path: str) -> str:
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
-        kept = parts[-1 - self._depth : -1]
+        folders = parts[-1 - self._depth : -1]
         # Capitals differ between lists and folders: v_HandStandPushups in HandstandPushups.
-        return "/".join([*map(nfc, kept), stem(parts[-1] if parts else "")]).casefold()
+        return "/".join([*map(nfc, folders), stem(parts[-1] if parts else "")]).casefold()
 
 
 def classification(
@@ -112,12 +112,12 @@ def classification(
             "none of the files that it lists is there", dict(published.layout.media)[modality]
         )
     part = published.part(modality, [(item.id, item.entry) for item in items])
-    kept = [item for item, whole in zip(items, part.good, strict=True) if whole]
+    whole_items = [item for item, whole in zip(items, part.good, strict=True) if whole]
     return ClassificationData(
         queries=published.corpus(part, part.good, modality),
-        labels=np.array([item.label for item in kept], np.int64),
+        labels=np.array([item.label for item in whole_items], np.int64),
         classes=tuple(classes),
-        folds=np.array([item.fold for item in kept], np.int64) if in_folds else None,
+        folds=np.array([item.fold for item in whole_items], np.int64) if in_folds else None,
         expected=expected,
         remarks=tuple(remarks),
     )

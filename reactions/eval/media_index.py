@@ -34,8 +34,8 @@ class MediaIndex:
         for name in names:
             if is_dir(folder / name) and (name or not entries):
                 everything = walk(str(folder / name))
-                here, others = sort_out(everything, modality)
-                self.others |= others
+                here, other_kinds = sort_out(everything, modality)
+                self.others |= other_kinds
                 entries += sorted(here, key=lambda entry: (entry.name.count("/"), entry.name))
         self.entries: dict[str, Entry] = {}
         for entry in entries:

@@ -28,12 +28,12 @@ from reactions.eval.task_data import (
 
 
 def read_own(
-    own: OwnSet, folders: Folders, *, tables: TableCache, on_progress: OnProgress = silent
+    own_set: OwnSet, folders: Folders, *, tables: TableCache, on_progress: OnProgress = silent
 ) -> BenchmarkData:
     """Return the items of a set that can be used.
 
     Args:
-        own: the set.
+        own_set: the set.
         folders: where it may lie; beside the lab file comes last.
         tables: remembers scans of its files.
         on_progress: of the progress of scans.
@@ -42,20 +42,20 @@ def read_own(
         MissingError: the table or a folder is not there.
         DataError: it is damaged, nothing of it can be used, or too much cannot.
     """
-    reader = ItemReader(own, folders, scans=tables, on_progress=on_progress)
-    scan = _Scan(own, reader, tables, on_progress)
-    return _retrieval(scan) if own.task.kind == "retrieval" else _labelled(scan)
+    reader = ItemReader(own_set, folders, scans=tables, on_progress=on_progress)
+    scan = _Scan(own_set, reader, tables, on_progress)
+    return _retrieval(scan) if own_set.task.kind == "retrieval" else _labelled(scan)
 
 
-def own_captions(own: OwnSet, folders: Folders) -> Iterator[tuple[str, str]]:
+def own_captions(own_set: OwnSet, folders: Folders) -> Iterator[tuple[str, str]]:
     """Yield (id, caption), whether the media are there or not; nothing without captions.
 
     Raises:
         MissingError: the table is not there.
         DataError: it is damaged.
     """
-    if own.task.has_captions:
-        _, captions = ItemReader(own, folders, scans=None).pairs()
+    if own_set.task.has_captions:
+        _, captions = ItemReader(own_set, folders, scans=None).pairs()
         for id, text, why in zip(captions.ids, captions.texts, captions.whys, strict=True):
             if not why:
                 yield id, text
@@ -72,9 +72,9 @@ class _Scan:
     """
 
     def __init__(
-        self, own: OwnSet, reader: ItemReader, tables: TableCache, on_progress: OnProgress
+        self, own_set: OwnSet, reader: ItemReader, tables: TableCache, on_progress: OnProgress
     ) -> None:
-        self.own = own
+        self.own = own_set
         self.reader = reader
         self._tables = tables
         self._on_progress = on_progress
@@ -96,15 +96,15 @@ class _Scan:
 
     def skipped(self, side: Side) -> NDArray[np.bool_]:
         """Return which rows the lab file leaves out."""
-        named = {nfc(self.reader.id_of(id)): id for id in self.own.source.skip}
+        skipped_ids = {nfc(self.reader.id_of(id)): id for id in self.own.source.skip}
         ids = [nfc(id) for id in side.ids]
-        if unknown := sorted(named.keys() - set(ids)):
+        if unknown := sorted(skipped_ids.keys() - set(ids)):
             raise DataError(
-                f"task '{self.own.task.name}' has no item '{named[unknown[0]]}' to skip",
+                f"task '{self.own.task.name}' has no item '{skipped_ids[unknown[0]]}' to skip",
                 fix="ids are what the column of ids says, else the names of files",
                 task=self.own.task.name,
             )
-        return np.array([id in named for id in ids], np.bool_)
+        return np.array([id in skipped_ids for id in ids], np.bool_)
 
     def corpus(self, side: Side, part: CorpusPart, kept: NDArray[np.bool_]) -> SourceCorpus:
         """Return the usable rows of a part among those that are kept."""
@@ -176,10 +176,10 @@ def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
 
 def odd_classes(classes: Sequence[str]) -> list[str]:
     """Say what is probably not meant about classes, which are scored as they are written."""
-    said = []
+    remarks = []
     if classes and all(_NUMBER.fullmatch(name) for name in classes):
         shown = ", ".join(f"'{name}'" for name in classes[:3])
-        said.append(
+        remarks.append(
             f"its classes are numbers ({shown}{', ...' if len(classes) > 3 else ''}), and prompts "
             "call them so: name the column that has their names"
         )
@@ -190,10 +190,10 @@ def odd_classes(classes: Sequence[str]) -> list[str]:
     if twins:
         shown = " and ".join(f"'{name}'" for name in twins[0])
         more = f", and so do {len(twins) - 1} more" if len(twins) > 1 else ""
-        said.append(
+        remarks.append(
             f"the classes {shown} differ in case or blanks alone{more}: scored as different"
         )
-    return said
+    return remarks
 
 
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")

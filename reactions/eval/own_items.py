@@ -46,25 +46,25 @@ class ItemReader:
 
     def __init__(
         self,
-        own: OwnSet,
+        own_set: OwnSet,
         folders: Folders,
         *,
         scans: TableCache | None,
         on_progress: OnProgress = silent,
     ) -> None:
-        self._own = own
+        self._own = own_set
         self._folders = folders
         self._scans = scans
         self._on_progress = on_progress
-        self._media_folder = str(own.find(own.folder, folders)) if own.folder else ""
+        self._media_folder = str(own_set.find(own_set.folder, folders)) if own_set.folder else ""
         self.remarks: list[str] = []
-        self.tables = own.tables(folders, self.remarks, on_progress)
+        self.tables = own_set.tables(folders, self.remarks, on_progress)
         for table in self.tables:
             if suffix_of(table) not in SUFFIXES or not (
                 is_url(table.url) or is_file(Path(table.url))
             ):
                 raise DataError(
-                    f"cannot read '{table.url}' as the table of task '{own.task.name}'",
+                    f"cannot read '{table.url}' as the table of task '{own_set.task.name}'",
                     why=f"it does not end in {', '.join(SUFFIXES)}",
                     fix='folders of files need no path, but one a modality: audio = "sounds"',
                     path=table.url,
@@ -133,11 +133,11 @@ class ItemReader:
     def _table_pairs(self) -> tuple[Side, Side]:
         (query, (column, *_)), (other, columns) = self._own.media
         left, right = Side(query), Side(other)
-        known = _KnownItems()
+        items_by_id = _KnownItems()
         n_right: dict[str, int] = {}
         rows = self._rows((column, *columns), (query, *[other] * len(columns)))
         for id, item, row, table in rows:
-            id, why = known.id_of(id, item, row)
+            id, why = items_by_id.id_of(id, item, row)
             if why:
                 left.add(set_apart(id, row), row.place, why=why)
                 continue
@@ -145,7 +145,7 @@ class ItemReader:
                 n_right[id] = 0
                 left.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why)
             else:
-                known.merge(id, item, row)
+                items_by_id.merge(id, item, row)
             for text, media in self._partners(row.values[1:], other, table, row.place):
                 right_id = f"{id}/{n_right[id]}"
                 n_right[id] += 1
@@ -158,19 +158,19 @@ class ItemReader:
                     why=media.why,
                     owner=id,
                 )
-        known.part(left)
+        items_by_id.part(left)
         return left, right
 
     def _partners(
         self, values: Sequence[object], modality: Modality, table: Entry, place: str
     ) -> Iterator[tuple[str, FoundMedia]]:
         """Yield what belongs to a left item: texts, or media that fields name or hold."""
-        held = [value for value in values if isinstance(value, FoundMedia)]
-        yield from (("", item) for item in held)
-        named = dict(enumerate(v for v in values if not isinstance(v, FoundMedia)))
-        if held and not named:
+        media = [value for value in values if isinstance(value, FoundMedia)]
+        yield from (("", item) for item in media)
+        texts = dict(enumerate(v for v in values if not isinstance(v, FoundMedia)))
+        if media and not texts:
             return
-        for text, why in captions_in(named, range(len(named))):
+        for text, why in captions_in(texts, range(len(texts))):
             if why or get(modality).inline:
                 yield text, FoundMedia(place, why=why or self._why_no_text(text))
             else:
@@ -179,13 +179,13 @@ class ItemReader:
     def _table_classes(self) -> Side:
         ((modality, (column, *_)),) = self._own.media
         side = Side(modality)
-        known = _KnownItems()
+        items_by_id = _KnownItems()
         row_of: dict[str, int] = {}
         several = self._own.task.kind == "multilabel"
         classes = self._own.classes
         for id, item, row, _ in self._rows((column, *classes), (modality, *[None] * len(classes))):
             labels: list[str] = []
-            id, why = known.id_of(id, item, row)
+            id, why = items_by_id.id_of(id, item, row)
             if not why:
                 labels, why = self._labels(row.values[1:])
             if not why and not several and len(labels) > 1:
@@ -193,7 +193,7 @@ class ItemReader:
             why = why or next(filter(None, map(self._why_no_class, labels)), "")
             if not why and id in row_of:
                 if several:
-                    known.merge(id, item, row)
+                    items_by_id.merge(id, item, row)
                     listed = side.labels[row_of[id]]
                     listed += [label for label in labels if label not in listed]
                     continue
@@ -203,7 +203,7 @@ class ItemReader:
                 continue
             row_of[id] = len(side.ids)
             side.add(id, row.place, entry=item.entry, cell=item.cell, why=item.why, labels=labels)
-        known.part(side)
+        items_by_id.part(side)
         return side
 
     def _labels(self, values: Sequence[object]) -> tuple[list[str], str]:
@@ -250,8 +250,8 @@ class ItemReader:
 
     def _class_folders(self) -> Side:
         ((modality, (folder, *_)),) = self._own.media
-        path, files, others = self._files(modality, str(folder))
-        side = Side(modality, others=others)
+        path, files, other_kinds = self._files(modality, str(folder))
+        side = Side(modality, others=other_kinds)
         for file in files:
             name = nfc(file.name)
             label, below, _ = name.partition("/")
@@ -278,7 +278,7 @@ class ItemReader:
         return left, right
 
     def _by_name(self, modality: Modality, folder: str) -> tuple[dict[str, Entry], Side]:
-        path, files, others = self._files(modality, folder)
+        path, files, other_kinds = self._files(modality, folder)
         by_name: dict[str, Entry] = {}
         for file in files:
             name = nfc(file.name.rpartition(".")[0])
@@ -289,7 +289,7 @@ class ItemReader:
                     fix="remove one: files are matched by their names without the ending",
                     path=str(path),
                 )
-        return by_name, Side(modality, others=others)
+        return by_name, Side(modality, others=other_kinds)
 
     def _refuse_empty(self, side: Side) -> None:
         if not side.ids:

@@ -63,11 +63,11 @@ def class_embeddings(prompts: Rows, n_templates: int) -> NDArray[np.float32]:
 
 def _distinct_names(classes: Sequence[str]) -> list[str]:
     """Number the repetitions of a name: ImageNet's cranes are birds and machines."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     numbered = []
     for label in classes:
-        seen[label] += 1
-        numbered.append(label if seen[label] == 1 else f"{label}#{seen[label]}")
+        counts[label] += 1
+        numbered.append(label if counts[label] == 1 else f"{label}#{counts[label]}")
     return numbered
 
 

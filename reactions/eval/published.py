@@ -331,16 +331,16 @@ def captioned(
         some = f"none of its {len(items)} items has a file, such as {items[0].names[0]}"
         raise published.missing(some, dict(published.layout.media)[modality])
     part = published.part(modality, [(item.id, entry) for item, entry in present])
-    kept = [item for (item, _), whole in zip(present, part.good, strict=True) if whole]
+    whole_items = [item for (item, _), whole in zip(present, part.good, strict=True) if whole]
     task = published.task.name
     return RetrievalData(
         left=published.corpus(part, part.good, modality),
         right=TextCorpus(
             f"{task} text",
-            [caption for item in kept for caption in item.captions],
-            [f"{task}/{item.id}/{i}" for item in kept for i in range(len(item.captions))],
+            [caption for item in whole_items for caption in item.captions],
+            [f"{task}/{item.id}/{i}" for item in whole_items for i in range(len(item.captions))],
         ),
-        owner=np.repeat(np.arange(len(kept)), [len(item.captions) for item in kept]),
+        owner=np.repeat(np.arange(len(whole_items)), [len(item.captions) for item in whole_items]),
         expected=published.task.expected or len(items),
     )
 

@@ -79,18 +79,18 @@ def chosen_recordings(published: PublishedSet, part: Part) -> Recordings:
     # Lists are of the original: nobody says that EST's copy counts as it does.
     pairs = None if is_est else caltech.listed_pairs(published, part)
     if pairs is not None:
-        chosen, why = set(pairs), caltech.listed(published, part)
+        names, why = set(pairs), caltech.listed(published, part)
     elif is_est:
-        chosen, why = of_part, _EST
+        names, why = of_part, _EST
     else:
-        chosen = {name for name in recordings if caltech.is_tested(name) == (part == "test")}
+        names = {name for name in recordings if caltech.is_tested(name) == (part == "test")}
         why = caltech.RULE
     folders = tuple(caltech.class_folders(recordings))
     return Recordings(
-        {name: recordings[name] for name in sorted(chosen) if name in recordings},
+        {name: recordings[name] for name in sorted(names) if name in recordings},
         pairs or {},
         folders,
-        len(chosen),
+        len(names),
         caltech.remarks(folders, why),
         is_paired=not is_est,
     )

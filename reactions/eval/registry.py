@@ -75,15 +75,15 @@ def evaluation_set(name: str, also: Iterable[str] = ()) -> EvaluationSet:
         UsageError: no set has this name, the fix names near ones; or several have it.
         MissingError: the package that provides it cannot be imported.
     """
-    known = task_names()
-    for exact in known:
+    names = task_names()
+    for exact in names:
         if folded(exact) == folded(name):
             return _load(exact)
     sets, _ = loadable_sets()  # what cannot be loaded was not asked for
     for candidate in sets:
         if folded(name) in candidate.task.spellings():
             return candidate
-    near = [*also, *known, *_GROUPS]
+    near = [*also, *names, *_GROUPS]
     raise UsageError(f"unknown task '{name}'", fix=suggestion(name, near), name=name, known=near)
 
 
@@ -109,7 +109,7 @@ def loadable_sets() -> tuple[tuple[EvaluationSet, ...], dict[str, MolspaceError]
             sets.append(_load(name))
         except MolspaceError as error:
             broken[name] = error
-    return tuple(sorted(sets, key=lambda each: (each.task.rank, each.task.name))), broken
+    return tuple(sorted(sets, key=lambda entry: (entry.task.rank, entry.task.name))), broken
 
 
 def all_tasks() -> tuple[Task, ...]:
@@ -122,7 +122,7 @@ def all_tasks() -> tuple[Task, ...]:
     sets, broken = loadable_sets()
     for error in broken.values():
         raise error
-    tasks = tuple(each.task for each in sets)
+    tasks = tuple(evaluation_set.task for evaluation_set in sets)
     owners: dict[str, Task] = {}
     for task in tasks:
         for spelling in task.spellings():
@@ -150,23 +150,23 @@ def parse_tasks(text: str, own: Sequence[Task] = ()) -> tuple[Task, ...]:
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        known = [*task_names(), *(task.name for task in own)]
-        raise UsageError("no task given", fix=f"one of: {', '.join((*_GROUPS, *known))}")
-    chosen: dict[str, Task] = {}
+        names_known = [*task_names(), *(task.name for task in own)]
+        raise UsageError("no task given", fix=f"one of: {', '.join((*_GROUPS, *names_known))}")
+    chosen_tasks: dict[str, Task] = {}
     for name in names:
         if name.casefold() in _GROUPS:
             tasks = _members(name.casefold(), (*all_tasks(), *own))
         else:
             tasks = (get_task(name, own),)
         for task in tasks:
-            chosen[task.name] = task
-    if not chosen:
+            chosen_tasks[task.name] = task
+    if not chosen_tasks:
         raise UsageError(
             f"no task given: there is none of '{text}'",
             why="no lab file describes a task, and no installed package adds one",
             fix=f"one of: all, {', '.join(GROUPS)}",
         )
-    return tuple(chosen.values())
+    return tuple(chosen_tasks.values())
 
 
 def names_groups_only(text: str) -> bool:
@@ -250,9 +250,9 @@ def _load(name: str) -> EvaluationSet:
         MissingError: the package that provides it cannot be imported.
     """
     points = [point for point in plugins(GROUP) if folded(point.name) == folded(name)]
-    built_in = [known for known in built_in_names() if folded(known) == folded(name)]
+    built_in = [exact for exact in built_in_names() if folded(exact) == folded(name)]
     if len(points) + len(built_in) > 1:
-        providers = [f"molspace itself ('{known}')" for known in built_in]
+        providers = [f"molspace itself ('{exact}')" for exact in built_in]
         providers += [f"{package_of(point)} ('{point.name}')" for point in points]
         raise UsageError(
             f"several evaluation sets are called '{name}'",

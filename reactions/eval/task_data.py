@@ -97,17 +97,17 @@ def without_fold(data: ClassificationData, fold: int, name: str) -> Classificati
         DataError: no other fold has an item.
     """
     assert data.folds is not None, "only sets with folds have such parts"
-    kept = np.flatnonzero(data.folds != fold - 1)
-    if not len(kept):
+    rows = np.flatnonzero(data.folds != fold - 1)
+    if not len(rows):
         raise DataError(
             f"'{data.queries.name}' has no items outside fold {fold}",
             fix="the clips of the other folds must be there too",
         )
     return replace(
         data,
-        queries=SubsetCorpus(data.queries, kept, name),
-        labels=data.labels[kept],
-        folds=data.folds[kept],
+        queries=SubsetCorpus(data.queries, rows, name),
+        labels=data.labels[rows],
+        folds=data.folds[rows],
         expected=0,
     )
 

@@ -55,8 +55,10 @@ def front_matter(
     hub = hub_library("cannot write a model card")
     licences = [str(spec["licence"]) for spec in bundle.record["spaces"]]
     binding = most_restrictive(licences)
-    known = all(map(is_known, licences))
-    identifier = hub_id(binding) if binding and (known or is_non_commercial(binding)) else "other"
+    all_known = all(map(is_known, licences))
+    identifier = (
+        hub_id(binding) if binding and (all_known or is_non_commercial(binding)) else "other"
+    )
     tags = ["molspace", "multimodal", "embeddings", *map(str, bundle.space.modalities)]
     if is_rehearsal(bundle):
         tags.append("rehearsal")
@@ -67,7 +69,7 @@ def front_matter(
         "tags": tags,
     }
     if identifier == "other":
-        fields["license_name"] = (_one_line(binding) if known else "") or "unknown"
+        fields["license_name"] = (_one_line(binding) if all_known else "") or "unknown"
     if models := base_models(bundle):
         fields |= {"base_model": models, "base_model_relation": "adapter"}
     if datasets:

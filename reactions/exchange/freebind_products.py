@@ -172,10 +172,10 @@ def _is_part(product: FreebindProduct, larger: FreebindProduct) -> bool:
 
 def _named(name: str) -> FreebindProduct:
     for product in PRODUCTS:
-        if name.casefold() in (known.casefold() for known in (product.name, *product.also)):
+        if name.casefold() in (spelling.casefold() for spelling in (product.name, *product.also)):
             return product
-    known = [known for product in PRODUCTS for known in (product.name, *product.also)]
-    raise UsageError(f"no published product '{name}'", fix=suggestion(name, known), known=known)
+    names = [spelling for product in PRODUCTS for spelling in (product.name, *product.also)]
+    raise UsageError(f"no published product '{name}'", fix=suggestion(name, names), known=names)
 
 
 def _check_folder(folder: Path, folders: tuple[str, ...]) -> None:

@@ -92,7 +92,7 @@ def import_freebind(
         on_notice(remark)
     heads: dict[str, Mapping[str, PublishedHead]] = {}
     tuning: PublishedTuning | None = None
-    made = []
+    assembled = []
     for product in products:
         on_notice(f"{product.name}: {product.expression}")
         for part in product.folders:
@@ -105,11 +105,11 @@ def import_freebind(
                 "binds them, too"
             )
         product_tuning = tuning if product.tuned else None
-        made.append((product, *_assemble(product, heads, product_tuning, lab, folder)))
-    used = [str(spec["name"]) for _, record, _ in made for spec in record["spaces"]]
+        assembled.append((product, *_assemble(product, heads, product_tuning, lab, folder)))
+    used = [str(spec["name"]) for _, record, _ in assembled for spec in record["spaces"]]
     lab.refuse_unused_weights(used)
     ready = []
-    for product, record, tensors in made:
+    for product, record, tensors in assembled:
         if out is None:
             directory = default_directory(product.name, digest("imported", record))
         else:

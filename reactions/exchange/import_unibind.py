@@ -97,11 +97,11 @@ def _rows(path: Path, name: str, tensor: Tensor) -> NDArray[np.float32]:
 
 def _notices(categories: list[CentreCategory], norms: NDArray[np.float64]) -> list[str]:
     notices = []
-    if others := [category for category in categories if category.n_rows != ROWS]:
-        first = ", ".join(f"{category.name} ({category.n_rows})" for category in others[:3])
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    if deviating := [category for category in categories if category.n_rows != ROWS]:
+        first = ", ".join(f"{category.name} ({category.n_rows})" for category in deviating[:3])
+        more = f" and {len(deviating) - 3} more" if len(deviating) > 3 else ""
         notices.append(
-            f"{len(others)} of {len(categories)} categories have other than {ROWS} rows: {first}"
+            f"{len(deviating)} of {len(categories)} categories have other than {ROWS} rows: {first}"
             f"{more}; UniBind's own code would give the rows after them to wrong categories, here "
             "each keeps its own"
         )

@@ -203,11 +203,11 @@ def _results(results: Sequence[MetricScore]) -> list[str]:
 
 def _usage(bundle: Bundle, repo: str) -> str:
     lab = str(bundle.record["lab"]["name"])
-    chosen = f" --lab {lab}" if lab in ("mini", "paper") else ""
+    lab_option = f" --lab {lab}" if lab in ("mini", "paper") else ""
     return (
         _fenced(
             f"pip install .    # in a clone of molspace\nmolspace pull {repo}\n"
-            f"molspace infer{chosen} < queries.jsonl\nmolspace eval{chosen} --task esc50",
+            f"molspace infer{lab_option} < queries.jsonl\nmolspace eval{lab_option} --task esc50",
             "sh",
         )
         + "\n\nThe spaces' own weights have to be on the machine (`molspace spaces fetch NAME`); "

@@ -70,10 +70,10 @@ def read_results(path: Path, expression: str) -> tuple[MetricScore, ...]:
         ) from None
     if not scores:
         raise DataError(f"'{path}' holds no results", why="its list is empty", path=str(path))
-    if others := sorted(spaces - {expression}):
+    if other_spaces := sorted(spaces - {expression}):
         raise DataError(
             f"'{path}' holds results of something else",
-            why=f"they are of {others[0]}, the bundle is {expression}",
+            why=f"they are of {other_spaces[0]}, the bundle is {expression}",
             fix=f"molspace eval --space BUNDLE --task all --json > {path}",
             path=str(path),
         )
@@ -83,17 +83,17 @@ def read_results(path: Path, expression: str) -> tuple[MetricScore, ...]:
 def _training(record: Mapping[str, Any]) -> list[str]:
     """Return that a score is not zero-shot, what was trained on, and how much of what is scored."""
     setting, trained = record.get("setting", "zero-shot"), record.get("trained_on", ())
-    said: list[str] = []
+    remarks: list[str] = []
     if setting == "unknown":
-        said.append("not known to be zero-shot: what was trained on cannot be compared")
+        remarks.append("not known to be zero-shot: what was trained on cannot be compared")
     elif setting == "fine-tuned":
         names = dict.fromkeys(str(entry["corpus"]) for entry in trained)
-        said.append(f"not zero-shot: fine-tuned on {', '.join(names)}")
+        remarks.append(f"not zero-shot: fine-tuned on {', '.join(names)}")
     elif setting not in ("zero-shot", "by training items"):  # the latter are told with centres
-        said.append(f"not zero-shot: {setting}")
+        remarks.append(f"not zero-shot: {setting}")
     if count := sum(int(entry["scored"] or 0) for entry in trained):
-        said.append(f"{count:,} scored items were trained on")
-    return said
+        remarks.append(f"{count:,} scored items were trained on")
+    return remarks
 
 
 def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
@@ -109,9 +109,9 @@ def _scores(record: Mapping[str, Any]) -> Sequence[MetricScore]:
         conditions.append(f'prompt: "{prompts[0]}"{more}')
     if centres := record.get("centres"):
         source = centres.get("kb") or centres.get("file")
-        kept = " ".join(str(centres[key]) for key in ("selection", "k") if key in centres)
+        selection = " ".join(str(centres[key]) for key in ("selection", "k") if key in centres)
         rule = f"{centres['rule']} {centres['m']}" if "m" in centres else centres["rule"]
-        conditions.append(f"classes by centres: {source}, {kept}, {rule}")
+        conditions.append(f"classes by centres: {source}, {selection}, {rule}")
         if not centres["zero_shot"]:
             conditions.append(f"not zero-shot: by items of {centres['items']}")
     conditions += _training(record)

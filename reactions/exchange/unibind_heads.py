@@ -150,18 +150,18 @@ def _read(path: Path) -> tuple[Modality, PublishedHead]:
     """
     stored = read_file(path)
     layer_tensors = {name: tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
-    others = [
+    other_names = [
         name for name in stored if name not in layer_tensors and not name.startswith(BACKBONE)
     ]
     modalities = sorted({name.removeprefix(PREFIX).partition(".")[0] for name in layer_tensors})
-    if len(modalities) != 1 or others:
+    if len(modalities) != 1 or other_names:
         shown = ", ".join(sorted(stored)[:3]) or "nothing"
         raise DataError(
             f"'{path}' is not what UniBind's training writes",
             why=f"it has layers of {', '.join(modalities)}"
             if len(modalities) > 1
-            else f"it holds {others[0]}"
-            if others and modalities
+            else f"it holds {other_names[0]}"
+            if other_names and modalities
             else f"it has no {PREFIX}MODALITY.weight, but {shown}",
             fix="give {modality}_model_best.pt, as train.py wrote it",
             path=str(path),

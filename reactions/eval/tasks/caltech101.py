@@ -36,16 +36,14 @@ def _read(published: PublishedSet, part: Part) -> ClassificationData:
     folders = caltech.class_folders(pictures)
     pairs = caltech.listed_pairs(published, part)
     if pairs is not None:
-        chosen, n = sorted(set(pairs.values())), len(set(pairs.values()))
+        names, n = sorted(set(pairs.values())), len(set(pairs.values()))
         why = caltech.listed(published, part)
     else:
-        chosen = sorted(n for n in pictures if caltech.is_tested(n) == (part == "test"))
-        n, why = len(chosen), caltech.RULE
+        names = sorted(n for n in pictures if caltech.is_tested(n) == (part == "test"))
+        n, why = len(names), caltech.RULE
     number = {folder: i for i, folder in enumerate(folders)}
     items = [
-        Labelled(name.id, pictures[name], number[name.folder])
-        for name in chosen
-        if name in pictures
+        Labelled(name.id, pictures[name], number[name.folder]) for name in names if name in pictures
     ]
     return classification(
         published,

@@ -76,9 +76,9 @@ def read(split: str, published: PublishedSet, modality: Modality = "thermal") ->
         for number, mark in enumerate(marked[frame]):
             if _is_candidate(mark):
                 candidates[frame, number] = mark
-    chosen = sorted(candidates, key=_order)[:N_PEOPLE]
+    people = sorted(candidates, key=_order)[:N_PEOPLE]
     of_frame: dict[str, list[int]] = {}
-    for frame, number in chosen:
+    for frame, number in people:
         of_frame.setdefault(frame, []).append(number)
     annotated = [
         Annotated(

@@ -89,19 +89,19 @@ def export_heads(
     check_packages(form)
     space, parts = target.space, target.parts("cpu")
     adjustment = fit_adjustment(space, adjustment)
-    kept = embedded_by(space, adjustment)
+    embedded = embedded_by(space, adjustment)
     embedder = whole(adjustment) if whole is not None else None
-    made: list[ModalityHeads | WholeModality] = []
+    parts_to_write: list[ModalityHeads | WholeModality] = []
     left_out: dict[str, str] = {}
     for modality in space.modalities:
-        if modality not in kept:
+        if modality not in embedded:
             left_out[modality] = "none of the chosen experts embeds it"
             continue
         try:
             if embedder is None:
-                made.append(heads_of(space, modality, parts, adjustment))
+                parts_to_write.append(heads_of(space, modality, parts, adjustment))
             else:
-                made.append(whole_of(space, modality, parts, adjustment, embedder))
+                parts_to_write.append(whole_of(space, modality, parts, adjustment, embedder))
         except UsageError as error:
             left_out[modality] = error.why or error.what
     config = facts_of(target, adjustment, form)
@@ -109,7 +109,7 @@ def export_heads(
         config["opset"] = OPSET
     config["encoders"] = embedder is not None
     with placed(out, overwrite=overwrite) as staging:
-        for heads in made:
+        for heads in parts_to_write:
             file = staging / f"{heads.modality}{ENDINGS[form]}"
             try:
                 difference = _difference(heads, write_graph(form, heads, file))

@@ -103,8 +103,8 @@ def _write_program(heads: Traceable, path: Path) -> Loaded:
     loaded = torch.export.load(path).module()
 
     def compute(rows: Sequence[Tensor]) -> Tensor:
-        made: Tensor = loaded(*rows)
-        return made
+        embedded: Tensor = loaded(*rows)
+        return embedded
 
     return compute
 

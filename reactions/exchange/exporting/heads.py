@@ -46,8 +46,8 @@ class ModalityHeads:
 
     def expected(self, given: Sequence[Tensor]) -> Tensor:
         """Return what the product makes of rows."""
-        made: Tensor = self.module(*given)
-        return made
+        embedded: Tensor = self.module(*given)
+        return embedded
 
     def facts(self) -> dict[str, Any]:
         """Return what ``config.json`` says of its inputs."""
@@ -85,11 +85,11 @@ def heads_of(
             why=f"an Ft tuned the encoder of {', '.join(tuned)}, and encoders are not exported",
         )
     module = _module(space, modality, inputs, parts, adjustment)
-    made = ModalityHeads(
+    heads = ModalityHeads(
         modality, inputs, frozenset(raw_leaves(space).intersection(inputs)), module
     )
-    module(*made.example(1))  # a mean or a map that is missing shows here
-    return made
+    module(*heads.example(1))  # a mean or a map that is missing shows here
+    return heads
 
 
 def _module(

@@ -62,7 +62,7 @@ def readme_of(config: Mapping[str, Any], target: Target) -> str:
         takes = ", ".join(map(_taken, about["inputs"]))
         lines.append(f"| {modality} | {about['file']} | {takes} |")
     about = next(iter(modalities.values()))
-    names = [given["name"] for given in about["inputs"]]
+    names = [entry["name"] for entry in about["inputs"]]
     if config["form"] == "torch":
         arguments = ", ".join(f"rows_{i}" for i in range(1, len(names) + 1))
         code = _TORCH.format(file=about["file"], arguments=arguments)
@@ -93,13 +93,13 @@ def sentence_readme_of(config: Mapping[str, Any], target: Target, versions: str)
     return _page([*lines, *_left_out(config)], _SENTENCE.format(example=example), target)
 
 
-def _taken(given: Mapping[str, Any]) -> str:
+def _taken(entry: Mapping[str, Any]) -> str:
     """Return what a file takes of one space, for people."""
-    name = printable(given["name"])
-    if "takes" in given:
-        shape = " x ".join(map(str, given["shape"]))
-        return f"{name}: {given['takes']} ({shape}, {given['dtype']})"
-    return f"{name} ({given['dim']}{'' if given['norm'] == 'any' else ', not rescaled'})"
+    name = printable(entry["name"])
+    if "takes" in entry:
+        shape = " x ".join(map(str, entry["shape"]))
+        return f"{name}: {entry['takes']} ({shape}, {entry['dtype']})"
+    return f"{name} ({entry['dim']}{'' if entry['norm'] == 'any' else ', not rescaled'})"
 
 
 def _head(title: str, config: Mapping[str, Any]) -> list[str]:

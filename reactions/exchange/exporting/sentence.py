@@ -97,11 +97,11 @@ def _paths(
     from reactions.encoders.transformers.sentence import why_not
 
     space, parts = target.space, target.parts("cpu")
-    kept = embedded_by(space, adjustment)
+    embedded = embedded_by(space, adjustment)
     paths: dict[Modality, SinglePath] = {}
     left_out: dict[Modality, str] = {}
     for modality in space.modalities:
-        if modality not in kept:
+        if modality not in embedded:
             left_out[modality] = "none of the chosen experts embeds it"
             continue
         try:
@@ -147,11 +147,11 @@ def _layers(path: SinglePath, modules: Any) -> list[Any]:
     """Return the modules behind an encoder."""
     from torch import nn
 
-    made = [modules.Normalize()]
+    modules_behind = [modules.Normalize()]
     for layer in path.layers:
         n_out, n_in = layer.weight.shape
         activation = nn.ReLU() if layer.is_activated else nn.Identity()
-        made.append(
+        modules_behind.append(
             modules.Dense(
                 n_in,
                 n_out,
@@ -161,13 +161,13 @@ def _layers(path: SinglePath, modules: Any) -> list[Any]:
             )
         )
         if layer.is_rescaled:
-            made.append(modules.Normalize())
-    return made
+            modules_behind.append(modules.Normalize())
+    return modules_behind
 
 
 def _are_alike(paths: list[SinglePath]) -> bool:
     """Return whether all modalities have the same encoder and the same layers."""
-    first, *others = paths
+    first, *rest = paths
     return all(
         other.leaf == first.leaf
         and len(other.layers) == len(first.layers)
@@ -177,7 +177,7 @@ def _are_alike(paths: list[SinglePath]) -> bool:
             and (a.is_activated, a.is_rescaled) == (b.is_activated, b.is_rescaled)
             for a, b in zip(first.layers, other.layers, strict=True)
         )
-        for other in others
+        for other in rest
     )
 
 
@@ -197,13 +197,13 @@ def _differences(
         model = package.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     gaps = {}
     for modality in paths:
-        items, given = _examples(modality)
+        items, inputs = _examples(modality)
         expected = embedder.embed(modality, items)
         with guarded(_not_saved), quiet():
-            made: NDArray[np.float32] = model.encode(
-                given, batch_size=2, show_progress_bar=False, convert_to_numpy=True
+            rows: NDArray[np.float32] = model.encode(
+                inputs, batch_size=2, show_progress_bar=False, convert_to_numpy=True
             )
-        gap = float(np.abs(made - expected).max()) if made.shape == expected.shape else float("inf")
+        gap = float(np.abs(rows - expected).max()) if rows.shape == expected.shape else float("inf")
         if not gap <= TOLERANCE:  # also where it is not a number
             raise StepError(
                 f"the exported {modality} differs by {gap:.1e}",
@@ -219,11 +219,11 @@ def _examples(modality: Modality) -> tuple[list[Item], list[Any]]:
     from PIL import Image
 
     items = example_items(modality)
-    given = [
+    inputs = [
         Image.fromarray(item.value) if isinstance(item.value, np.ndarray) else item.value
         for item in items
     ]
-    return items, given
+    return items, inputs
 
 
 def _not_saved(error: Exception) -> StepError:
