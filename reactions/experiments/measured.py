@@ -89,8 +89,8 @@ class MeasuredRow:
         if not self.bundle:
             return definition(self.row)
         reaction = next((str(record["space"]) for record in self.records.values()), "")
-        known = (f"the bundle {self.bundle}", reaction, factors_text(self.row.adjustment))
-        return ", ".join(filter(None, known))
+        facts = (f"the bundle {self.bundle}", reaction, factors_text(self.row.adjustment))
+        return ", ".join(filter(None, facts))
 
     def remark(self, task: str) -> str:
         """Return why there is no figure for a task; "" if there is one."""
@@ -190,11 +190,11 @@ class MeasuredTable:
         }
 
 
-def _factors(given: Mapping[str, Factors]) -> list[float] | dict[str, list[float]] | None:
+def _factors(by_name: Mapping[str, Factors]) -> list[float] | dict[str, list[float]] | None:
     """Return one list for all experts, or one for each that has its own."""
     by_expert = {
         name: [float(value) for value in factors]
-        for name, factors in given.items()
+        for name, factors in by_name.items()
         if isinstance(factors, tuple)
     }
     return by_expert.get("", by_expert or None)
@@ -224,8 +224,8 @@ def definition(row: SpaceRow) -> str:
 def factors_text(adjustment: Adjustment) -> str:
     """Return what an adjustment changes, for people: ``"sigma (0.5, 0.1), only CLAP_g"``."""
     parts = []
-    for name, given in (("sigma", adjustment.sigma), ("lambda", adjustment.lambda_)):
-        for expert, factors in given.items():
+    for name, by_expert in (("sigma", adjustment.sigma), ("lambda", adjustment.lambda_)):
+        for expert, factors in by_expert.items():
             if isinstance(factors, tuple):
                 shares = ", ".join(f"{value:g}" for value in factors)
                 parts.append(f"{name} {f'{expert} ' if expert else ''}({shares})")

@@ -78,8 +78,8 @@ class PreparedTable:
     @property
     def free_of(self) -> Prospect | None:
         """The row beside which rows of what trains nothing are to stand, if it can run."""
-        named = (p for p in self.prospects if p.row.name == self.table.free_of and p.can_run)
-        return next(named, None)
+        prospects = (p for p in self.prospects if p.row.name == self.table.free_of and p.can_run)
+        return next(prospects, None)
 
     def spaces(self) -> Iterator[str]:
         """Yield the names of the spaces that the rows are made of."""
@@ -140,9 +140,9 @@ class Preparation:
         """
         session = self.session
         items = {name: items_of(session, get_task(name)) for name in table.tasks}
-        chosen = self._bundles_of(table.rows)
+        bundles = self._bundles_of(table.rows)
         prospects = tuple(
-            self._prospect(row, items, chosen.get(row.name))
+            self._prospect(row, items, bundles.get(row.name))
             for row in (table.rows if rows is None else rows)
         )
         return PreparedTable(table, session, items, prospects)
@@ -158,14 +158,14 @@ class Preparation:
             rows_called(name, rows, option="--bundle")
 
     def _bundles_of(self, rows: Sequence[SpaceRow]) -> dict[str, Path]:
-        chosen: dict[str, Path] = {}
+        bundles: dict[str, Path] = {}
         for name, path in self.bundles.items():
             try:
                 matching = rows_called(name, rows, option="--bundle")
             except UsageError:
                 continue  # it is of another table: refuse_unknown_rows has looked
-            chosen |= {row.name: path for row in matching}
-        return chosen
+            bundles |= {row.name: path for row in matching}
+        return bundles
 
     def plan(self, reaction: str) -> ReactionPlan | None:
         """Return the training of a reaction in this lab; None for a space that is no product.
@@ -323,8 +323,10 @@ def _measure_row(
         return MeasuredRow(row, prospect.modalities, {}, lack_of(error))
     records = {task.name: result.record for task, result in zip(tasks, results, strict=True)}
     bundle = str(target.bundle.path) if prospect.bundle and target.bundle else ""
-    made = target.bundle.record if target.bundle else {}
-    return MeasuredRow(row, prospect.modalities, records, None, notices, bundle, record=made)
+    bundle_record = target.bundle.record if target.bundle else {}
+    return MeasuredRow(
+        row, prospect.modalities, records, None, notices, bundle, record=bundle_record
+    )
 
 
 def _free(row: SpaceRow, name: str) -> SpaceRow:

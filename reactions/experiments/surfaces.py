@@ -275,8 +275,8 @@ class PreparedFigure:
             yield note
         figure = self.figure
         for row in (figure.product, figure.reference):
-            if made := definition(row):
-                yield f"{row.name} = {made}"
+            if text := definition(row):
+                yield f"{row.name} = {text}"
         yield (
             f"gains are of the mean of both directions' R@1 over the two sets of a family, in "
             f"percentage points over {figure.reference.name}; the values of the factors are ours "

@@ -66,10 +66,10 @@ class FoldScores:
         n = self.objective.shape[1]
         values = []
         for fold in range(n):
-            chosen = self._best(np.arange(n) != fold)
-            if chosen is None:
+            setting = self._best(np.arange(n) != fold)
+            if setting is None:
                 return None
-            values.append(self.objective[chosen, fold])
+            values.append(self.objective[setting, fold])
         return Figure.of(np.array(values))
 
     def frontier(self) -> list[int]:
@@ -130,7 +130,7 @@ def make_board(
         own: position of the product's present factors.
         choices: see ``FoldScores``.
     """
-    kept = []
+    margins = []
     for keep in keeps:
         values = values_of(keep.quantity, folds)
         if keep.reference == "own":
@@ -138,8 +138,8 @@ def make_board(
         elif keep.reference == "base":
             alone = {task: base[task][None] for task in keep.quantity.tasks}
             values = values - values_of(keep.quantity, alone)
-        kept.append(values - keep.least)
-    return FoldScores(values_of(objective, folds), tuple(kept), tuple(choices))
+        margins.append(values - keep.least)
+    return FoldScores(values_of(objective, folds), tuple(margins), tuple(choices))
 
 
 def summary(board: FoldScores, keeps: Sequence[Keep], setting: int, chosen: int) -> dict[str, Any]:

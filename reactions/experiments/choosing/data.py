@@ -59,24 +59,27 @@ def tuning_data(lab: Lab, tasks: Sequence[Task], seed: int) -> TuningData:
     Raises:
         DataError: a set is too small to be divided.
     """
-    chosen: dict[str, BenchmarkData] = {}
-    rest: dict[str, BenchmarkData] = {}
+    tuning_parts: dict[str, BenchmarkData] = {}
+    other_parts: dict[str, BenchmarkData] = {}
     origins: dict[str, str] = {}
     for task in tasks:
         data = lab.benchmark(task.name)
         if lab.world_tasks and not lab.data.of(task.name) and task.name not in lab.own_tasks:
             from reactions.labs import mini
 
-            chosen[task.name] = mini.benchmark(task.name, seed=lab.seed, part="validation")
+            tuning_parts[task.name] = mini.benchmark(task.name, seed=lab.seed, part="validation")
             origins[task.name] = "scenes of their own, which no evaluation set has"
             continue
         first = _first_half(task, data, seed)
-        chosen[task.name], rest[task.name] = part_of(data, first), part_of(data, ~first)
+        tuning_parts[task.name], other_parts[task.name] = (
+            part_of(data, first),
+            part_of(data, ~first),
+        )
         origins[task.name] = (
             f"{int(first.sum())} of its {len(first)} items, drawn with seed {seed}; scores are of "
             f"the other {int((~first).sum())}"
         )
-    return TuningData(_with(lab, chosen), _with(lab, rest), origins)
+    return TuningData(_with(lab, tuning_parts), _with(lab, other_parts), origins)
 
 
 def part_of(data: BenchmarkData, rows: NDArray[np.bool_]) -> BenchmarkData:
@@ -119,8 +122,8 @@ def _first_half(task: Task, data: BenchmarkData, seed: int) -> NDArray[np.bool_]
     return first
 
 
-def _with(lab: Lab, held: Mapping[str, BenchmarkData]) -> Lab:
-    if not held:
+def _with(lab: Lab, parts: Mapping[str, BenchmarkData]) -> Lab:
+    if not parts:
         return lab
-    known = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
-    return PartLab(**known, held=dict(held))
+    lab_fields = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
+    return PartLab(**lab_fields, held=dict(parts))

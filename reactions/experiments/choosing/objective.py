@@ -119,12 +119,12 @@ def _members(name: str, tasks: Sequence[Task], option: str) -> tuple[str, ...]:
     for task in tasks:
         if folded(name) in task.spellings():
             return (task.name,)
-    known = [*FAMILIES, *(task.name for task in tasks)]
+    names = [*FAMILIES, *(task.name for task in tasks)]
     raise UsageError(
         f"{option}: no task and no family of tasks is called '{name}'",
-        fix=suggestion(name, known),
+        fix=suggestion(name, names),
         name=name,
-        known=known,
+        known=names,
     )
 
 

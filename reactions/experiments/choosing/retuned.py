@@ -39,19 +39,19 @@ def write_retuned(
     record = dict(bundle.record)
     space = with_factors(bundle.space, adjustment)
     _check_factors(space, bundle.space, adjustment)
-    kept = [
+    positions = [
         position
         for position, (fusion, i) in enumerate(mixtures(bundle.space))
         if adjustment.keeps(fusion.experts[i])
     ]
-    drops = len(kept) < len(record["mixtures"])
+    drops = len(positions) < len(record["mixtures"])
     if drops and record.get("parts"):
         raise UsageError(
             "experts cannot be dropped from a bundle with parts of other kinds",
             why="they belong to places in the reaction that would move",
             fix="leave --experts out",
         )
-    number = {str(old): str(new) for new, old in enumerate(kept)}
+    number = {str(old): str(new) for new, old in enumerate(positions)}
     names = {leaf.label for leaf in leaves(space)}
     tensors = {}
     for file in bundle.files:
@@ -78,7 +78,7 @@ def write_retuned(
         "tree": tree_to_json(space),
         "modalities": list(space.modalities),
         "spaces": [spec_record(leaf.spec) for leaf in leaves(space)],
-        "mixtures": [record["mixtures"][position] for position in kept],
+        "mixtures": [record["mixtures"][position] for position in positions],
         "tuned": {**tuned, "from": bundle.digest},
     }
     return write_bundle(directory, record, tensors)
@@ -161,17 +161,17 @@ def _rewritten(expression: Expression, adjustment: Adjustment) -> Expression:
     stages: list[Any] = []
     for stage in expression.stages:
         members = stage.members if isinstance(stage, Parallel) else (stage,)
-        kept = [
+        reactions = [
             _reaction(member, adjustment)
             for member in members
             if not isinstance(member, Cr | Dr) or _keeps(member, adjustment)
         ]
-        if len(kept) == 1 and len(members) > 1:  # what it shared with the others
-            stages.append(kept[0].changed(weight=None, mean=None))
-        elif len(kept) == 1:
-            stages.append(kept[0])
-        elif kept:
-            stages.append(Parallel(tuple(kept)))
+        if len(reactions) == 1 and len(members) > 1:  # what it shared with the others
+            stages.append(reactions[0].changed(weight=None, mean=None))
+        elif len(reactions) == 1:
+            stages.append(reactions[0])
+        elif reactions:
+            stages.append(Parallel(tuple(reactions)))
     return Product(expression.base, tuple(stages)) if stages else expression.base
 
 
@@ -188,8 +188,8 @@ def _reaction(member: Any, adjustment: Adjustment) -> Any:
         return member
     if not isinstance(member.space, Name):
         return member.changed(space=_rewritten(member.space, adjustment))
-    given = adjustment.sigma if isinstance(member, Cr) else adjustment.lambda_
-    factors = given.get(member.space.name, given.get(""))
+    by_expert = adjustment.sigma if isinstance(member, Cr) else adjustment.lambda_
+    factors = by_expert.get(member.space.name, by_expert.get(""))
     if factors is None:
         return member
     written = tuple(factors.items()) if isinstance(factors, Mapping) else factors

@@ -235,8 +235,8 @@ def _base(
     session: Session, target: Target, limits: Sequence[Keep], confirm: Callable[[Plan], None]
 ) -> tuple[str, dict[str, NDArray[np.float64]]]:
     """Return what "base" stands for, and the folds' scores of its tasks."""
-    held = [keep.quantity for keep in limits if keep.reference == "base"]
-    names = dict.fromkeys(name for quantity in held for name in quantity.tasks)
+    quantities = [keep.quantity for keep in limits if keep.reference == "base"]
+    names = dict.fromkeys(name for quantity in quantities for name in quantity.tasks)
     if not names:
         return "", {}
     space = target.space

@@ -229,7 +229,7 @@ def parse_findings(text: str | None) -> tuple[int, ...]:
     """
     if text is None:
         return tuple(STATEMENTS)
-    chosen: set[int] = set()
+    numbers: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
         number = int(part) if part.isascii() and part.isdigit() else 0
         if number not in STATEMENTS:
@@ -237,7 +237,7 @@ def parse_findings(text: str | None) -> tuple[int, ...]:
                 f"--only: there is no finding '{part}'",
                 fix=f"findings are numbered 1 to {max(STATEMENTS)}: --only 7,8",
             )
-        chosen.add(number)
-    if not chosen:
+        numbers.add(number)
+    if not numbers:
         raise UsageError("--only names no finding", fix="--only 7,8   or leave it out")
-    return tuple(sorted(chosen))
+    return tuple(sorted(numbers))

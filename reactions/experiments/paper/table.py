@@ -123,10 +123,10 @@ def parse_rows(text: str | None, rows: Sequence[SpaceRow]) -> tuple[SpaceRow, ..
         raise UsageError(
             "--rows names none", fix=f"--rows '{rows[0].name},{rows[-1].name}'   or leave it out"
         )
-    chosen: set[str] = set()
+    row_names: set[str] = set()
     for name in names:
-        chosen |= {row.name for row in rows_called(name, rows, option="--rows")}
-    return tuple(row for row in rows if row.name in chosen)
+        row_names |= {row.name for row in rows_called(name, rows, option="--rows")}
+    return tuple(row for row in rows if row.name in row_names)
 
 
 def rows_called(name: str, rows: Sequence[SpaceRow], *, option: str) -> tuple[SpaceRow, ...]:
@@ -142,9 +142,12 @@ def rows_called(name: str, rows: Sequence[SpaceRow], *, option: str) -> tuple[Sp
     """
     matching = tuple(row for row in rows if _fold(name) in (_fold(row.name), _product(row)))
     if not matching:
-        known = list(dict.fromkeys(row.name for row in rows))
+        row_names = list(dict.fromkeys(row.name for row in rows))
         raise UsageError(
-            f"{option}: unknown row '{name}'", fix=suggestion(name, known), name=name, known=known
+            f"{option}: unknown row '{name}'",
+            fix=suggestion(name, row_names),
+            name=name,
+            known=row_names,
         )
     return matching
 

@@ -204,9 +204,9 @@ class _Gathering:
         before, after = self.report.views = before_and_after(self.target)
 
         def both(sample: Sample) -> tuple[Step | None, Step]:
-            known = sample.modality in before.space.modalities
+            is_in_base = sample.modality in before.space.modalities
             return (
-                plan_sample(planner, before, sample) if known else None,
+                plan_sample(planner, before, sample) if is_in_base else None,
                 plan_sample(planner, after, sample),
             )
 

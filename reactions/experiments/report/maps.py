@@ -103,32 +103,32 @@ def map_samples(sets: Sequence[tuple[Task, BenchmarkData]]) -> list[Sample]:
         for name in dict.fromkeys(data.classes):
             names.setdefault(folded(name), name)
             counts[folded(name)] = counts.get(folded(name), 0) + 1
-    known = list(names)
-    order = np.random.default_rng(0).permutation(len(known))
-    ranked = sorted(order, key=lambda i: -counts[known[i]])
-    chosen = {known[i]: names[known[i]] for i in sorted(ranked[:CLASSES])}
+    keys = list(names)
+    order = np.random.default_rng(0).permutation(len(keys))
+    ranked = sorted(order, key=lambda i: -counts[keys[i]])
+    chosen_classes = {keys[i]: names[keys[i]] for i in sorted(ranked[:CLASSES])}
     samples = []
     for task, data in labelled:
-        held = corpora(task, data)
+        task_corpora = corpora(task, data)
         rows: list[int] = []
         labels: list[str] = []
         prompts: list[int] = []
         prompted: list[str] = []
         for index, name in enumerate(data.classes):
-            if folded(name) not in chosen:
+            if folded(name) not in chosen_classes:
                 continue
             class_rows = np.flatnonzero(data.labels == index)
             class_rows = class_rows[choose_rows(len(class_rows), ITEMS_A_CLASS)]
             rows += class_rows.tolist()
-            labels += [chosen[folded(name)]] * len(class_rows)
+            labels += [chosen_classes[folded(name)]] * len(class_rows)
             prompts.append(index * len(task.templates))  # the first template of the class
-            prompted.append(chosen[folded(name)])
+            prompted.append(chosen_classes[folded(name)])
         order = np.argsort(rows, kind="stable")
         samples.append(
             Sample(
                 task.name,
                 "queries",
-                held["queries"],
+                task_corpora["queries"],
                 np.array(rows, np.int64)[order],
                 tuple(labels[i] for i in order),
             )
@@ -137,7 +137,7 @@ def map_samples(sets: Sequence[tuple[Task, BenchmarkData]]) -> list[Sample]:
             Sample(
                 task.name,
                 "prompts",
-                held["prompts"],
+                task_corpora["prompts"],
                 np.array(prompts, np.int64),
                 tuple(prompted),
                 is_prompt=True,

@@ -137,8 +137,8 @@ def measure_surfaces(
     grids: list[Grid] = []
     for option in options:
         text = axis_text(swept_modalities(target.space, option))
-        named = {"sigma": text} if option == "sigma" else {"lambda_": text}
-        grids.append(make_grid(target.space, **named))
+        axis_texts = {"sigma": text} if option == "sigma" else {"lambda_": text}
+        grids.append(make_grid(target.space, **axis_texts))
     cells = tuple(cell for grid in grids for cell in grid.cells)
     axes = {name: values for grid in grids for name, values in grid.axes.items()}
     table = sweep(session, target, tasks, Grid(cells, axes), confirm=confirm)
@@ -191,10 +191,12 @@ def surface(
         place = tuple(None if value is None else round(float(value), 9) for value in values)
         cells[row["task"], place] = row
     tables: dict[str, dict[str, tuple[float, ...]]] = {}
-    for task, kept in metrics.items():
+    for task, task_metrics in metrics.items():
         places = itertools.product(*axis_values.values())
         scored = [_cell(cells, task, tuple(round(v, 9) for v in place)) for place in places]
-        tables[task] = {metric: tuple(float(row[metric]) for row in scored) for metric in kept}
+        tables[task] = {
+            metric: tuple(float(row[metric]) for row in scored) for metric in task_metrics
+        }
     fixed = {name: values for name, values in factors.items() if not name.startswith(prefix)}
     return ScoreSurface(option, shown, fixed, tables)
 
@@ -211,8 +213,8 @@ def _cell(
     """
     if (row := cells.get((task, place))) is not None:
         return row
-    for kept in itertools.product((True, False), repeat=len(place)):
-        partial = tuple(v if keep else None for v, keep in zip(place, kept, strict=True))
+    for mask in itertools.product((True, False), repeat=len(place)):
+        partial = tuple(v if keep else None for v, keep in zip(place, mask, strict=True))
         if (row := cells.get((task, partial))) is not None:
             return row
     raise LookupError(f"the sweep has no cell {place} of {task}")

@@ -68,7 +68,7 @@ def sweep(
         defaults.append(measured[0])
         rows += measured[1:]
     notices = [notice for prospect in prospects for notice in prospect.notices]
-    notices += [each for task in tasks for each in setting_notices(session.lab, target, task)]
+    notices += [notice for task in tasks for notice in setting_notices(session.lab, target, task)]
     return SweepTable(
         tuple(rows),
         tuple(defaults),
@@ -103,15 +103,15 @@ class _Prospect:
         ]
 
         def plan(part: NDArray[np.intp]) -> Scoring:
-            chosen = [self._cells[i].adjustment for i in part]
-            return plan_sweep(session.lab, target, task, chosen, ties, folds)
+            adjustments = [self._cells[i].adjustment for i in part]
+            return plan_sweep(session.lab, target, task, adjustments, ties, folds)
 
         every = np.arange(len(self._cells))
         whole = plan(every)
-        made = _made(session.store, whole.step)
+        is_made = _made(session.store, whole.step)
         self.plans, self._parts = [whole.plan], [every]
-        if made.any() and not made.all():
-            self._parts = [np.flatnonzero(made), np.flatnonzero(~made)]
+        if is_made.any() and not is_made.all():
+            self._parts = [np.flatnonzero(is_made), np.flatnonzero(~is_made)]
             self.plans = [plan(part).plan for part in self._parts]
         left_out = 1 + len(grid.cells) - len(self._cells)
         self.notices = list(whole.plan.notices)

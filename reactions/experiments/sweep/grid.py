@@ -111,20 +111,20 @@ class GridPlan:
             for label, modality in axis.places:
                 factors[axis.op][label][modality] = value
         touched = {(axis.op, label) for axis in self.axes for label, _ in axis.places}
-        chosen = Adjustment(
+        wished = Adjustment(
             sigma={label: factors["cr"][label] for op, label in touched if op == "cr"},
             lambda_={label: factors["dr"][label] for op, label in touched if op == "dr"},
             experts=subset,
         )
-        adjustment = fit_adjustment(self.space, chosen)
-        kept = adjustment.experts
+        adjustment = fit_adjustment(self.space, wished)
+        experts = adjustment.experts
         acting = {
             column: value
             for axis, value in zip(self.axes, values, strict=True)
-            if kept is None or any(label in kept for label, _ in axis.places)
+            if experts is None or any(label in experts for label, _ in axis.places)
             for column in axis.columns
         }
-        return Cell(adjustment, acting, None if kept is None else tuple(sorted(kept)))
+        return Cell(adjustment, acting, None if experts is None else tuple(sorted(experts)))
 
 
 def plan_grid(

@@ -67,8 +67,8 @@ class SweepTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns, in order; a row has those that its task and its cell have."""
-        known = {*FIXED, *self.axes, "experts", *MEASURED, "folds"}
-        metrics = dict.fromkeys(name for row in self.rows for name in row if name not in known)
+        usual = {*FIXED, *self.axes, "experts", *MEASURED, "folds"}
+        metrics = dict.fromkeys(name for row in self.rows for name in row if name not in usual)
         return (*FIXED, *self.axes, "experts", *MEASURED, *metrics)
 
     def own_records(self) -> Iterator[dict[str, Any]]:
@@ -118,10 +118,10 @@ class SweepTable:
                 continue
             by_seed = figures.setdefault((place[0], place[1]), {})
             if row["seed"] in by_seed:
-                others = [axis for axis in self.axes if axis not in (x_axis, y_axis)]
+                other_axes = [axis for axis in self.axes if axis not in (x_axis, y_axis)]
                 raise UsageError(
                     f"several cells have {x_axis} {place[0]:g} and {y_axis} {place[1]:g}",
-                    why=f"they differ in experts or in {', '.join(others) or 'nothing else'}",
+                    why=f"they differ in experts or in {', '.join(other_axes) or 'nothing else'}",
                     fix="choose one with experts= and at=",
                 )
             by_seed[row["seed"]] = float(row[metric])

@@ -83,8 +83,8 @@ def _without_expert(option: str, text: str, experts: Sequence[str]) -> tuple[str
 
 def _is_factors(text: str) -> bool:
     parts = [part.strip() for part in text.split(",")]
-    named = [_NAMED.fullmatch(part) for part in parts]
-    values = [match[2] if match else part for match, part in zip(named, parts, strict=True)]
+    matches = [_NAMED.fullmatch(part) for part in parts]
+    values = [match[2] if match else part for match, part in zip(matches, parts, strict=True)]
     pieces = [piece.strip() for value in values for piece in value.strip().split("/")]
     # A range without its step is meant as one, and is refused as such.
     return all(_PIECE.fullmatch(piece) or _RANGE_WITHOUT_STEP.fullmatch(piece) for piece in pieces)
@@ -92,11 +92,11 @@ def _is_factors(text: str) -> bool:
 
 def _read(option: str, expert: str, text: str) -> FactorText:
     parts = [part.strip() for part in text.split(",")]
-    named = [_NAMED.fullmatch(part) for part in parts]
-    if not any(named):
+    matches = [_NAMED.fullmatch(part) for part in parts]
+    if not any(matches):
         return FactorText(expert, tuple(read_values(option, part) for part in parts))
     by_modality: dict[Modality, tuple[float, ...]] = {}
-    for match, part in zip(named, parts, strict=True):
+    for match, part in zip(matches, parts, strict=True):
         if match is None:
             raise UsageError(
                 f"{option}: '{part}' has no name, and others have",
@@ -227,5 +227,5 @@ def _all_subsets(experts: Sequence[str]) -> list[frozenset[str]]:
             fix="--experts NAME,... --experts NAME,...   for those to compare",
         )
     masks = range(1, 1 << len(experts))
-    chosen = ([e for i, e in enumerate(experts) if mask >> i & 1] for mask in masks)
-    return [frozenset(names) for names in sorted(chosen, key=len)]
+    subsets = ([e for i, e in enumerate(experts) if mask >> i & 1] for mask in masks)
+    return [frozenset(names) for names in sorted(subsets, key=len)]

@@ -255,15 +255,15 @@ def parse_findings(text: str | None) -> tuple[str, ...]:
     """
     if text is None:
         return tuple(STATEMENTS)
-    chosen: set[str] = set()
+    chosen_names: set[str] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
-        named = {name for name in STATEMENTS if name.casefold().startswith(part.casefold())}
-        if not named or not part[1:]:
+        matching = {name for name in STATEMENTS if name.casefold().startswith(part.casefold())}
+        if not matching or not part[1:]:
             raise UsageError(
                 f"--only: there is no finding '{part}' of UniBind's",
                 fix=suggestion(part, STATEMENTS),
             )
-        chosen |= named
-    if not chosen:
+        chosen_names |= matching
+    if not chosen_names:
         raise UsageError("--only names no finding", fix="--only U1,U3   or leave it out")
-    return tuple(name for name in STATEMENTS if name in chosen)
+    return tuple(name for name in STATEMENTS if name in chosen_names)

@@ -349,8 +349,8 @@ def _recognised(
 
 def _by_template(session: Session, target: Target, task: Task, confirm: Confirm) -> Result:
     """Score a set by CLIP's template, whatever the task's own prompts are."""
-    asked = replace(task, templates=(CLIP_TEMPLATE,))
-    (result,) = session.evaluate(target, [asked], confirm=confirm)
+    with_template = replace(task, templates=(CLIP_TEMPLATE,))
+    (result,) = session.evaluate(target, [with_template], confirm=confirm)
     return result
 
 
