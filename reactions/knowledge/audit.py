@@ -127,9 +127,11 @@ def check_knowledge(
         on_progress: of the rows that were looked at.
     """
     limit = knowledge.metadata.token_limit if token_limit is None else token_limit
-    known = knowledge.categories
-    chosen, missing = _matched(known if categories is None else categories, known)
-    look = _Look(knowledge, chosen, limit)
+    categories_known = knowledge.categories
+    matched, missing = _matched(
+        categories_known if categories is None else categories, categories_known
+    )
+    look = _Look(knowledge, matched, limit)
     for category in missing:
         look.note("missing", category=category)
     what, n = f"knowledge base {knowledge.name}", len(knowledge)
@@ -236,9 +238,9 @@ class _Look:
 
     def note(self, kind: str, **example: Any) -> None:
         self.counts[kind] += 1
-        kept = self.examples.setdefault(kind, [])
-        if len(kept) < EXAMPLES:
-            kept.append(example)
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
 
     def at(self, row: Description) -> None:
         if row.category not in self.known:
@@ -267,8 +269,8 @@ class _Look:
             self.items.setdefault(row.modality, set()).add(row.id)
             self.sharing.setdefault(row.modality, _Owners()).add(text, row.id)
             return
-        if others := self.names.others(row.category, row.description):
-            self.note("names another", **shown, names=others)
+        if other_names := self.names.others(row.category, row.description):
+            self.note("names another", **shown, names=other_names)
         self.owners.add(text, row.category)
 
     def findings(self, least_rows: int) -> list[KnowledgeFinding]:

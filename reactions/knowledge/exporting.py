@@ -84,8 +84,8 @@ def json_lines(rows: Iterable[Description]) -> Iterator[str]:
     """Yield rows as JSON, plain ASCII, without what is empty beyond the paper's four columns."""
     for row in rows:
         record = asdict(row)
-        kept = {k: v for k, v in record.items() if k in COLUMNS[:4] or v not in ("", None)}
-        yield json.dumps(kept)
+        fields = {k: v for k, v in record.items() if k in COLUMNS[:4] or v not in ("", None)}
+        yield json.dumps(fields)
 
 
 def _write_jsonl(stream: IO[str], rows: Iterable[Description]) -> int:

@@ -98,8 +98,8 @@ def open_knowledge(path: Path, *, name: str = "") -> KnowledgeTable:
     if record is None:
         notices.append(f"knowledge base '{name}' says nothing of its prompts, models and items")
     metadata = KnowledgeMetadata() if record is None else _metadata(record, path)
-    if others := [column for column in header if column not in COLUMNS]:
-        notices.append(f"knowledge base '{name}': not read: {', '.join(others)}")
+    if unread := [column for column in header if column not in COLUMNS]:
+        notices.append(f"knowledge base '{name}': not read: {', '.join(unread)}")
     return KnowledgeTable(name, _rows(path, header), metadata, notices)
 
 
@@ -176,8 +176,8 @@ def _metadata(record: Mapping[str, Any], path: Path) -> KnowledgeMetadata:
             fix="update molspace" if newer else "copy it again",
             path=str(path),
         )
-    known = {*KnowledgeMetadata.__dataclass_fields__, "format", "counts"}
-    if unknown := next((key for key in record if key not in known), None):
+    keys = {*KnowledgeMetadata.__dataclass_fields__, "format", "counts"}
+    if unknown := next((key for key in record if key not in keys), None):
         raise _unreadable(path, f"its metadata have an unknown key '{unknown}'")
     try:
         return KnowledgeMetadata(
@@ -218,9 +218,9 @@ def _texts(values: list[Any]) -> list[str]:
     return values
 
 
-def _table_of_texts(entry: Any, known: Iterable[str]) -> dict[str, str]:
-    if not isinstance(entry, dict) or not {*entry} <= {*known}:
-        raise TypeError(f"{entry!r} is not a table of {', '.join(known)}")
+def _table_of_texts(entry: Any, keys: Iterable[str]) -> dict[str, str]:
+    if not isinstance(entry, dict) or not {*entry} <= {*keys}:
+        raise TypeError(f"{entry!r} is not a table of {', '.join(keys)}")
     _texts(list(entry.values()))
     return entry
 

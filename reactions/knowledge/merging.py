@@ -96,9 +96,9 @@ def merge_knowledge(bases: Sequence[KnowledgeBase]) -> MergedKnowledge:
     )
 
 
-def _free(id: str, taken: set[str]) -> str:
+def _free(id: str, ids_taken: set[str]) -> str:
     number = 2
-    while f"{id}~{number}" in taken:
+    while f"{id}~{number}" in ids_taken:
         number += 1
     return f"{id}~{number}"
 
@@ -118,18 +118,18 @@ def _lookalikes(categories: Iterable[str]) -> list[str]:
 
 
 def _metadata(bases: Sequence[KnowledgeBase]) -> KnowledgeMetadata:
-    known = [base.metadata for base in bases]
-    prompts = dict.fromkeys(prompt for each in known for prompt in each.prompts)
-    models: dict[WriterModel, None] = dict.fromkeys(m for each in known for m in each.models)
+    records = [base.metadata for base in bases]
+    prompts = dict.fromkeys(prompt for record in records for prompt in record.prompts)
+    models: dict[WriterModel, None] = dict.fromkeys(m for record in records for m in record.models)
     dropped: dict[str, int] = {}
-    for each in known:
-        for reason, n in each.dropped.items():
+    for record in records:
+        for reason, n in record.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + n
     return KnowledgeMetadata(
-        dataset=" + ".join(dict.fromkeys(each.dataset for each in known if each.dataset)),
+        dataset=" + ".join(dict.fromkeys(record.dataset for record in records if record.dataset)),
         prompts=tuple(prompts),
         models=tuple(models),
-        token_limit=max(each.token_limit for each in known),
+        token_limit=max(record.token_limit for record in records),
         items=_items(bases),
         dropped=dropped,
     )

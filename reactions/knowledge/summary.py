@@ -108,10 +108,10 @@ def summarise(
 def _in_turn(kinds: list[list[Description]], n: int) -> tuple[Description, ...]:
     """Return n rows: one of each kind, then the next of each, kinds kept together."""
     shares = [0] * len(kinds)
-    left = n
-    while left and any(share < len(kind) for share, kind in zip(shares, kinds, strict=True)):
+    n_left = n
+    while n_left and any(share < len(kind) for share, kind in zip(shares, kinds, strict=True)):
         for i, kind in enumerate(kinds):
-            if left and shares[i] < len(kind):
+            if n_left and shares[i] < len(kind):
                 shares[i] += 1
-                left -= 1
+                n_left -= 1
     return tuple(row for share, kind in zip(shares, kinds, strict=True) for row in kind[:share])

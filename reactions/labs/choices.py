@@ -76,13 +76,16 @@ def choose(settings: ReactionSettings, op: Op, n_rows: int) -> Training:
         # As training counts them: an epoch leaves out the rows that fill no batch.
         steps = max(1, n_rows // min(batch_size, n_rows))
         epochs = max(PAPER_EPOCHS[op], math.ceil(LEAST_STEPS / steps))
-    said = {
+    from_lab = {
         "hidden_dim": settings.hidden_dim,
         "batch_size": settings.batch_size,
         epochs_key: said_epochs,
     }
     return Training(
-        hidden_dim, batch_size, epochs, tuple(key for key, value in said.items() if value is None)
+        hidden_dim,
+        batch_size,
+        epochs,
+        tuple(key for key, value in from_lab.items() if value is None),
     )
 
 

@@ -46,20 +46,22 @@ def common_ids(
     Raises:
         DataError: a table or its ids cannot be read.
     """
-    each: dict[str, list[str]] = {}
+    ids_of_space: dict[str, list[str]] = {}
     for spec in specs:
         table, ids, _ = open_table(spec, modality)
-        each[spec.name] = [str(row) for row in range(table.shape[0])] if ids is None else ids
-    indices = {name: RowIndex(ids) for name, ids in each.items()}
+        ids_of_space[spec.name] = (
+            [str(row) for row in range(table.shape[0])] if ids is None else ids
+        )
+    indices = {name: RowIndex(ids) for name, ids in ids_of_space.items()}
     alone: dict[str, list[str]] = {}
     shared = {
         name: [all(row >= 0 for row in rows) for rows in zip(*_rows(indices, ids), strict=True)]
-        for name, ids in each.items()
+        for name, ids in ids_of_space.items()
     }
-    for name, ids in each.items():
+    for name, ids in ids_of_space.items():
         alone[name] = [id for id, is_shared in zip(ids, shared[name], strict=True) if not is_shared]
     first = specs[0].name
-    return sum(shared[first]), max(map(len, each.values())), alone
+    return sum(shared[first]), max(map(len, ids_of_space.values())), alone
 
 
 def _rows(indices: dict[str, RowIndex], ids: list[str]) -> list[list[int]]:
@@ -149,5 +151,5 @@ def _unmatched(specs: Sequence[SpaceSpec], modality: Modality) -> DataFinding | 
 
 
 def _said(error: MolspaceError) -> str:
-    said = f"{error.what}: {error.why}" if error.why else error.what
-    return f"{said}; {error.fix}" if error.fix else said
+    text = f"{error.what}: {error.why}" if error.why else error.what
+    return f"{text}; {error.fix}" if error.fix else text

@@ -70,19 +70,19 @@ class MiniGenerator:
                 f"generator 'mini' has no model '{spec.rest}'",
                 fix="mini   or with options: mini?vocabulary=open&stray=10",
             )
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             name: spec.integer(name, None, low=0, high=100 if name != "seed" else 2**31 - 1)
             for name in _KNOBS
             if name in spec.options
         }
         if "vocabulary" in spec.options:
-            given["vocabulary"] = spec.choice("vocabulary", "known", ("known", "open"))
+            options["vocabulary"] = spec.choice("vocabulary", "known", ("known", "open"))
         if "synonyms" in spec.options:
-            given["synonyms"] = spec.flag("synonyms", default=True)
-        self._describer = Describer(**{"seed": seed, **given})
+            options["synonyms"] = spec.flag("synonyms", default=True)
+        self._describer = Describer(**{"seed": seed, **options})
         self._seed = seed
-        self.name = spec.canonical("", {**given, "lab_seed": seed})
-        self.shown = spec.canonical("", given)
+        self.name = spec.canonical("", {**options, "lab_seed": seed})
+        self.shown = spec.canonical("", options)
 
     def notices(self) -> list[str]:
         """Return nothing: it needs neither keys nor connections."""
@@ -109,8 +109,8 @@ class MiniGenerator:
             if scene_of(item, self._seed) is None:
                 fix = _DESCRIBED.format(modality=item.modality)
                 return "it is not a scene that the mini describer finds by its id", fix
-        elif category not in (known := subjects_by_name()):
-            fix = suggestion(category, known) if did_you_mean(category, known) else ""
+        elif category not in (subjects := subjects_by_name()):
+            fix = suggestion(category, subjects) if did_you_mean(category, subjects) else ""
             return (
                 "the mini world has no such class",
                 fix or "--classes imagenet, a task of --lab mini",
@@ -185,10 +185,10 @@ def classes_of(lab: Lab, text: str) -> tuple[str, tuple[str, ...]]:
             raise
         sets = [published.task for published in loadable_sets()[0]]
         tasks = [*sets, *(own_set.task for own_set in lab.own_tasks.values())]
-        known = [task.name for task in tasks if task.kind != "retrieval"]
+        task_names = [task.name for task in tasks if task.kind != "retrieval"]
         raise UsageError(
             f"'{text}' is neither a file nor a task",
-            fix=f"{suggestion(text, known)}; or a file with a class on each line",
+            fix=f"{suggestion(text, task_names)}; or a file with a class on each line",
         ) from error
     data = lab.benchmark(task)
     if not isinstance(data, ClassificationData | MultilabelData):
@@ -220,7 +220,7 @@ def _listed(text: str, name: str) -> tuple[str, ...]:
             fix="a class on each line, without an ending",
         )
     repeated = (
-        sorted({each for each in classes if classes.count(each) > 1})
+        sorted({label for label in classes if classes.count(label) > 1})
         if (len(set(classes)) < len(classes))
         else []
     )

@@ -223,7 +223,7 @@ def leaks(lab: Lab) -> tuple[str, ...]:
 
 def _captioned(sets: Iterable[EvaluationSet | OwnSet]) -> list[str]:
     """Return the names of the sets whose captions a text corpus may hold."""
-    return [each.task.name for each in sets if each.task.has_captions]
+    return [evaluation_set.task.name for evaluation_set in sets if evaluation_set.task.has_captions]
 
 
 def _unchecked(corpus: Corpus, tasks: str, why: str) -> DataFinding:

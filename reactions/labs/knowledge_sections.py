@@ -168,15 +168,15 @@ def find_knowledge(text: str, lab: Holdings) -> KnowledgeSource:
         return lab.knowledge_bases[text]
     if is_path(text):
         return KnowledgeSource(text, expand_user(text))
-    known = list(lab.knowledge_bases)
+    names = list(lab.knowledge_bases)
     how = "the path of a file"
     if text.isidentifier():
         how = f'[kb.{text}] with path = "FILE.parquet" in a lab file, or {how}'
     raise UsageError(
         f"lab '{lab.name}' has no knowledge base '{text}'",
-        fix=f"{suggestion(text, known)}   or {how}" if known else how,
+        fix=f"{suggestion(text, names)}   or {how}" if names else how,
         knowledge=text,
-        known=known,
+        known=names,
     )
 
 
@@ -231,10 +231,10 @@ def find_corpus(name: str, lab: Holdings) -> Corpus:
     try:
         (task,) = lab.parse_tasks(head)
     except (UsageError, ValueError):
-        known = [*lab.corpora, *task_names()]
+        names = [*lab.corpora, *task_names()]
         raise UsageError(
             f"lab '{lab.name}' has no corpus '{name}'",
-            fix=f"{suggestion(head, known)}  (a modality of [corpora], TASK or TASK:SPLIT)",
+            fix=f"{suggestion(head, names)}  (a modality of [corpora], TASK or TASK:SPLIT)",
             corpus=name,
         ) from None
     if colon:
@@ -294,7 +294,7 @@ def described_items(knowledge: KnowledgeBase, modality: Modality, lab: Holdings)
         MissingError: it is not where the lab says.
         DataError: its items have changed since they were described, or are of another modality.
     """
-    chosen = _chosen(knowledge, modality, lab)
+    chosen_corpus = _chosen(knowledge, modality, lab)
     described = knowledge.metadata.items.get(modality)
     name = described_name(knowledge, modality, lab)
     if not name:
@@ -312,7 +312,7 @@ def described_items(knowledge: KnowledgeBase, modality: Modality, lab: Holdings)
             modality=modality,
         )
     # Whoever names a corpus says that its ids are those of the rows: no digest is held to it.
-    expected = "" if chosen or described is None else described.digest
+    expected = "" if chosen_corpus or described is None else described.digest
     if expected and corpus.digest != expected:
         raise DataError(
             f"the {modality} items of '{name}' are not those that '{knowledge.name}' describes",

@@ -110,7 +110,7 @@ class Lab:
             return name, self.uris[name]
         if name in self.catalogue or ":" not in name:
             return name, self.catalogue.by_name(name).source
-        return next(((known, uri) for known, uri in self.uris.items() if uri == name), (name, name))
+        return next(((space, uri) for space, uri in self.uris.items() if uri == name), (name, name))
 
     def refuse_unused_weights(self, spaces: Iterable[str]) -> None:
         """Refuse weights that a person named and nothing uses, once all spaces are known.

@@ -56,9 +56,9 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     Raises:
         MissingError: no such lab.
     """
-    if name is None and (chosen := environment.chosen_lab()) is not None:
+    if name is None and (lab_chosen := environment.chosen_lab()) is not None:
         try:
-            return find_lab(chosen, folder=folder)
+            return find_lab(lab_chosen, folder=folder)
         except MissingError as error:
             raise environment.from_variable(error, environment.LAB) from None
     if name is None:
@@ -75,9 +75,9 @@ def find_lab(name: str | None = None, *, folder: Path | None = None) -> Path:
     if path.suffix.lower() == ".toml" or len(expand_user(name).parts) > 1:
         why = f"there is no file '{path.absolute()}'"
         raise MissingError(f"no lab '{name}'", why=why, fix="check the path")
-    known = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
+    built_in = [p.stem for p in sorted(_BUILT_IN.glob("*.toml"))]
     raise MissingError(
-        f"no lab '{name}'", fix=f"{suggestion(name, known)}   or give the path of a file"
+        f"no lab '{name}'", fix=f"{suggestion(name, built_in)}   or give the path of a file"
     )
 
 
@@ -152,8 +152,8 @@ def read_chain(path: Path) -> list[TomlFile]:
     while True:
         path, data = files[-1].path, files[-1].data
         # The other tables wait until the file is trusted.
-        others = LabFile.model_fields.keys() - {"lab"}
-        head = checked(LabFile, {k: v for k, v in data.items() if k not in others}, path).lab
+        other_tables = LabFile.model_fields.keys() - {"lab"}
+        head = checked(LabFile, {k: v for k, v in data.items() if k not in other_tables}, path).lab
         if head.extends is None:
             return files
         if len(files) > _MAX_EXTENDED:
@@ -167,10 +167,10 @@ def read_chain(path: Path) -> list[TomlFile]:
 
 def _check_trust(files: Sequence[TomlFile], agree: Agree) -> None:
     """Refuse a lab file that the user did not name, unless it is data alone or the user agrees."""
-    named, state = mentions(files), verdict(files)
-    if state == "denied" or (named and state != "allowed"):
-        if state == "denied" or not agree(files[0].path, named):
-            raise refusal(files, named)
+    mentioned, state = mentions(files), verdict(files)
+    if state == "denied" or (mentioned and state != "allowed"):
+        if state == "denied" or not agree(files[0].path, mentioned):
+            raise refusal(files, mentioned)
         allow(files)
 
 

@@ -26,12 +26,13 @@ def names_items(lab: Lab, modality: Modality) -> bool:
 
 def unnamed_note(lab: Lab, modality: Modality) -> str:
     """Return what to say of a modality without a corpus in a lab that names others; or ""."""
-    named = sorted(other for other in lab.corpora if names_items(lab, other))
-    if not named:
+    named_modalities = sorted(other for other in lab.corpora if names_items(lab, other))
+    if not named_modalities:
         return ""
     return (
         f"{modality}: all rows of the folders are trained on, held-out ones included, for the lab "
-        f"names a corpus of {' and '.join(named)} alone (name one in [corpora.{modality}])"
+        f"names a corpus of {' and '.join(named_modalities)} alone "
+        f"(name one in [corpora.{modality}])"
     )
 
 
@@ -117,17 +118,17 @@ def _ids(lab: Lab, modality: Modality) -> tuple[list[str], list[str]]:
 def _listed(source: Source, modality: Modality, remarks: list[str]) -> list[str]:
     """Return the ids in a manifest, apart from those to skip; notes other modalities' lines."""
     assert source.manifest is not None
-    others: Counter[Modality] = Counter()
-    rows = read_manifest(source.manifest, modality, others)
-    if others:
-        remarks.append(f"{modality} corpus: {others_remark(source.manifest, others)}")
+    other_modalities: Counter[Modality] = Counter()
+    rows = read_manifest(source.manifest, modality, other_modalities)
+    if other_modalities:
+        remarks.append(f"{modality} corpus: {others_remark(source.manifest, other_modalities)}")
     if unknown := sorted(source.skip - {row.id for row in rows}):
         raise DataError(f"the manifest '{source.manifest}' has no item '{unknown[0]}' to skip")
-    kept = [row for row in rows if row.id not in source.skip]
-    number = next((row.line_number for row in kept if not row.own_id), 0)
+    listed = [row for row in rows if row.id not in source.skip]
+    number = next((row.line_number for row in listed if not row.own_id), 0)
     if number:
         raise _without_id(f"line {number} of '{source.manifest}'", modality, 'add {"id": "..."}')
-    return [row.id for row in kept]
+    return [row.id for row in listed]
 
 
 def _own_ids(corpus: Corpus, *, as_written: bool = False) -> Iterator[str]:

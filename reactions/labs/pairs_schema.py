@@ -100,11 +100,11 @@ class MediaPairs(FromDataset, NamedMedia):
                     f".{modality} is {number}, which is no path",
                     'path = "TABLE.csv" has columns; without it, video = "FOLDER"',
                 )
-        named = {
+        columns_by_key = {
             **{modality: columns[0] for modality, columns in self.media.items()},
             "id": self.id,
         }
-        for key, column in named.items():
+        for key, column in columns_by_key.items():
             if self.has_table and not self.header and isinstance(column, str):
                 raise mistake(
                     "",

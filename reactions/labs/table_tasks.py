@@ -98,25 +98,25 @@ def table_task(
     """
     table = expand_user(str(path)).absolute()
     header = _header(table)
-    given = _given(columns, header, table)
+    columns_given = _given(columns, header, table)
     if id_column is not None and id_column not in header:
         raise _no_column(id_column, header, table)
-    used = {name for names in given.values() for name in names} | {id_column}
+    used = {name for names in columns_given.values() for name in names} | {id_column}
     rest = [name for name in header if name not in used]
-    media, notices = _media(given, rest, kind, table)
+    media, notices = _media(columns_given, rest, kind, table)
     section: dict[str, Any] = {
         "kind": "retrieval" if kind == "pairs" else "classification",
         "path": str(table),
         **{m: names[0] if len(names) == 1 else names for m, names in media.items()},
     }
     if kind == "labels":
-        classes = given.get(CLASS) or _class_column(rest, header, table, notices)
+        classes = columns_given.get(CLASS) or _class_column(rest, header, table, notices)
         several = bool(separator) or len(classes) > 1
         section["kind"] = "multilabel" if several else "classification"
         section[CLASS] = classes[0] if len(classes) == 1 else classes
         if separator:
             section["separator"] = separator
-    elif templates or separator or CLASS in given:
+    elif templates or separator or CLASS in columns_given:
         raise UsageError(
             "templates, classes and separators are of --labels", fix="leave them out of --pairs"
         )
@@ -178,27 +178,27 @@ def _header(table: Path) -> list[str]:
 
 def _given(columns: Sequence[str], header: Sequence[str], table: Path) -> dict[str, list[str]]:
     """Read ``MODALITY=COLUMN``."""
-    given: dict[str, list[str]] = {}
-    known = [*registry.names(), CLASS]
+    columns_given: dict[str, list[str]] = {}
+    names = [*registry.names(), CLASS]
     for text in columns:
         name, equals, column = text.partition("=")
         if not equals or not column:
             raise UsageError(
                 f"--columns {text}", fix="--columns MODALITY=COLUMN, such as audio=wav"
             )
-        if name not in known:
-            raise UsageError(f"--columns: '{name}' is not a modality", fix=suggestion(name, known))
+        if name not in names:
+            raise UsageError(f"--columns: '{name}' is not a modality", fix=suggestion(name, names))
         if column not in header:
             raise _no_column(column, header, table)
-        given.setdefault(name, []).append(column)
-    return given
+        columns_given.setdefault(name, []).append(column)
+    return columns_given
 
 
 def _media(
-    given: Mapping[str, list[str]], rest: Sequence[str], kind: Kind, table: Path
+    columns_given: Mapping[str, list[str]], rest: Sequence[str], kind: Kind, table: Path
 ) -> tuple[dict[Modality, list[str]], list[str]]:
     """Return the columns of each modality, and what was guessed."""
-    media = {m: names for m, names in given.items() if m != CLASS}
+    media = {m: names for m, names in columns_given.items() if m != CLASS}
     needed = 2 if kind == "pairs" else 1
     notices: list[str] = []
     if len(media) < needed:
@@ -219,11 +219,11 @@ def _media(
             media = {**media, **guessed}
     if len(media) != needed:
         what = f"{needed} modalities" if needed > 1 else "one modality"
-        named = ", ".join(f"{m} ({', '.join(names)})" for m, names in media.items()) or "none"
-        every = [*rest, *chain.from_iterable(given.values())]
+        described = ", ".join(f"{m} ({', '.join(names)})" for m, names in media.items()) or "none"
+        every = [*rest, *chain.from_iterable(columns_given.values())]
         raise UsageError(
             f"cannot tell which columns of '{table.name}' hold {what}",
-            why=f"found {named} among its columns {', '.join(every)}",
+            why=f"found {described} among its columns {', '.join(every)}",
             fix="--columns MODALITY=COLUMN for each, such as --columns audio=wav"
             + (" --columns text=title" if needed > 1 else ""),
         )
@@ -234,9 +234,9 @@ def _guessed(names: Sequence[str]) -> dict[Modality, list[str]]:
     """Return the columns that are named after modalities, alone or numbered."""
     guessed: dict[Modality, list[str]] = {}
     for modality in registry.names():
-        named = [name for name in names if _names(modality, name)]
-        numbered = [name for name in named if name[-1].isdecimal()]
-        exact = [name for name in named if name not in numbered]
+        matching = [name for name in names if _names(modality, name)]
+        numbered = [name for name in matching if name[-1].isdecimal()]
+        exact = [name for name in matching if name not in numbered]
         if len(exact) == 1 and not numbered:
             guessed[modality] = exact
         elif numbered and not exact:
@@ -286,10 +286,10 @@ def _class_column(
 def _name(table: Path, lab: Lab) -> str:
     """Return a name for the task that no other has."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", table.stem).strip("-._") or "table"
-    taken = {folded(name) for name in lab.own_tasks}
+    spellings = {folded(name) for name in lab.own_tasks}
     for published in loadable_sets()[0]:
-        taken |= published.task.spellings()
-    while reserved(stem) or folded(stem) in taken:
+        spellings |= published.task.spellings()
+    while reserved(stem) or folded(stem) in spellings:
         stem = f"own-{stem}"
     return stem
 

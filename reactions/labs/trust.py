@@ -57,11 +57,11 @@ class Mention:
 
 def mentions(files: Sequence[TomlFile]) -> list[Mention]:
     """Return what a lab file, with all that it extends, names beyond local data."""
-    named = []
+    mentioned = []
     for file in files:
         for kind, key, value in (*_places(file.data), *_datasets(file.data), *_spaces(file.data)):
-            named.append(Mention(kind, key, value, file.path))
-    return named
+            mentioned.append(Mention(kind, key, value, file.path))
+    return mentioned
 
 
 def _places(data: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

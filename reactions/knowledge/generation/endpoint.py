@@ -196,8 +196,8 @@ class Endpoint:
             raise Trouble("no answer in time") from None
         except package.APIConnectionError as error:
             kind = type(error.__cause__ or error).__name__
-            said, unsent = _line(f"{kind}: {error.__cause__ or error}"), kind == "ConnectError"
-            raise Trouble("no connection", said, is_free=unsent) from None
+            message, unsent = _line(f"{kind}: {error.__cause__ or error}"), kind == "ConnectError"
+            raise Trouble("no connection", message, is_free=unsent) from None
         except (Trouble, TimeoutError):
             raise
         except Exception as error:
@@ -223,12 +223,12 @@ class Endpoint:
 
     def _refused(self, error: Any, question: Question) -> Exception:
         """Return what a status other than 2xx means."""
-        status, said = int(error.status_code), _message(error)
+        status, message = int(error.status_code), _message(error)
         wait_s = retry_after_s(error.response.headers.get("retry-after"))
         if getattr(error, "code", None) == "insufficient_quota":  # comes as a 429, and stays
             return GenerationStopped(
                 f"{self.place} has no credit left for this key",
-                why=f"HTTP {status}: {said}",
+                why=f"HTTP {status}: {message}",
                 fix="add some, or raise its limit; then the same command goes on",
                 status=status,
             )
@@ -242,25 +242,25 @@ class Endpoint:
             )
         if status in (408, 409, 425, 429) or status >= 500:
             free = status <= 500 or status == 503  # gateways do not know what others did
-            return Trouble(f"HTTP {status}", said, retry_after_s=wait_s, is_free=free)
+            return Trouble(f"HTTP {status}", message, retry_after_s=wait_s, is_free=free)
         if status in (401, 403):
             return GenerationStopped(
                 f"{self.place} does not let us in",
-                why=f"HTTP {status}: {said}",
+                why=f"HTTP {status}: {message}",
                 fix=f"set {KEY_VARIABLE} to a key of this endpoint",
                 status=status,
             )
         if status in (402, 404, 405):
             return GenerationStopped(
                 f"{self.place} does not answer for the model '{self._model}'",
-                why=f"HTTP {status}: {said}",
+                why=f"HTTP {status}: {message}",
                 fix=f"check MODEL and base_url (now {self._base_url}, which mostly ends in /v1)",
                 status=status,
             )
-        kinds = sorted({each.modality for each in question.attachments})
+        kinds = sorted({attachment.modality for attachment in question.attachments})
         if kinds:
-            said += f" (with {' and '.join(kinds)}: does the model take them?)"
-        return Trouble(f"HTTP {status}", said, is_final=True, is_free=True)
+            message += f" (with {' and '.join(kinds)}: does the model take them?)"
+        return Trouble(f"HTTP {status}", message, is_final=True, is_free=True)
 
 
 def messages_of(question: Question) -> list[dict[str, Any]]:
@@ -351,15 +351,15 @@ def _no_endpoint(url: str, why: str) -> UsageError:
 
 
 def _modalities(spec: GeneratorSpec) -> tuple[str, ...]:
-    said = spec.text_of("modalities", ",".join(MODALITIES)).split(",")
-    for name in said:
+    names = spec.text_of("modalities", ",".join(MODALITIES)).split(",")
+    for name in names:
         if name not in (*MODALITIES, "text"):
             raise UsageError(
                 f"an endpoint takes no attachments of '{name}'",
                 fix=suggestion(name, MODALITIES),
                 generator=spec.text,
             )
-    return tuple(sorted(set(said) & set(MODALITIES)))
+    return tuple(sorted(set(names) & set(MODALITIES)))
 
 
 def _message(error: Any) -> str:

@@ -90,7 +90,7 @@ class Engine:
             self._bounds.requests_per_minute, self._bounds.tokens_per_minute
         )
         self._asking = asyncio.Semaphore(self._at_once)
-        self._total = sum(each.count for each in subjects)
+        self._total = sum(subject.count for subject in subjects)
         for recorded in self._journal.answers.values():
             self._count(recorded)
             self.outcome.requests += recorded.attempts
@@ -108,7 +108,7 @@ class Engine:
             await self._generator.close()
         if self._end is not None:
             raise self._end
-        order = [each.key for each in subjects]
+        order = [subject.key for subject in subjects]
         self.outcome.rows = {key: self.outcome.rows[key] for key in order}
         return self.outcome
 
@@ -123,61 +123,61 @@ class Engine:
 
     async def _make(self, subject: DescriptionSubject) -> None:
         """Ask for one category or item, round by round, until it has its rows."""
-        kept = self.outcome.rows.setdefault(subject.key, [])
+        rows = self.outcome.rows.setdefault(subject.key, [])
         number = barren = n_asked = 0
         for round_number in range(self._bounds.rounds):
-            missing = subject.count - len(kept)
+            missing = subject.count - len(rows)
             if round_number:  # as much of these will be dropped as of those before
-                share = max(len(kept) / n_asked, _LEAST_SHARE)
+                share = max(len(rows) / n_asked, _LEAST_SHARE)
                 missing = ceil(missing / share) + min(_SPARE_ROWS, self._making.batch - 1)
                 missing = min(missing, subject.count)
             sizes = [
                 min(self._making.batch, missing - start)
                 for start in range(0, missing, self._making.batch)
             ]
-            asked = [self._ask(subject, number + i, size) for i, size in enumerate(sizes)]
-            answers = await asyncio.gather(*asked, return_exceptions=True)
+            questions = [self._ask(subject, number + i, size) for i, size in enumerate(sizes)]
+            answers = await asyncio.gather(*questions, return_exceptions=True)
             number += len(sizes)
             n_asked += sum(sizes)
-            before = len(kept)
+            before = len(rows)
             for answer, size in zip(answers, sizes, strict=True):
                 if isinstance(answer, Recorded):
                     if (subject.key, answer.number) in self._fresh:
                         self._unjudged -= min(len(answer.rows), size)
-                    self._keep(answer, subject, kept)
+                    self._keep(answer, subject, rows)
             self._show()
             for answer in answers:  # after what was answered is counted
                 if isinstance(answer, Trouble):
                     self.outcome.failed[subject.key] = str(answer)
                 elif isinstance(answer, BaseException):
                     raise answer
-            if len(kept) >= subject.count or subject.key in self.outcome.failed:
+            if len(rows) >= subject.count or subject.key in self.outcome.failed:
                 break
             # What brought nothing new twice in a row will hardly bring anything a third time.
-            barren = 0 if len(kept) > before else barren + 1
+            barren = 0 if len(rows) > before else barren + 1
             if barren >= self._bounds.barren_rounds:
                 break
-        if len(kept) < subject.count:
-            self.outcome.short[subject.key] = subject.count - len(kept)
+        if len(rows) < subject.count:
+            self.outcome.short[subject.key] = subject.count - len(rows)
 
-    def _keep(self, answer: Recorded, subject: DescriptionSubject, kept: list[KeptRow]) -> None:
+    def _keep(self, answer: Recorded, subject: DescriptionSubject, rows: list[KeptRow]) -> None:
         self.outcome.dropped.update(answer.dropped)
-        before = len(kept)
+        before = len(rows)
         for row in answer.rows:
-            if len(kept) >= subject.count:
+            if len(rows) >= subject.count:
                 self.outcome.dropped[TOO_MANY] += 1
                 continue
             text, reason = self._making.screen.judge(subject.key, subject.category, row)
             if reason:
                 self.outcome.dropped[reason] += 1
             if text:
-                kept.append(KeptRow(text, answer.model, answer.prompt, answer.seed))
-        self._done += len(kept) - before
+                rows.append(KeptRow(text, answer.model, answer.prompt, answer.seed))
+        self._done += len(rows) - before
 
     async def _ask(self, subject: DescriptionSubject, number: int, size: int) -> Recorded:
         """Return the answer to a question: an earlier run's, or the generator's."""
-        if (known := self._journal.answers.get((subject.key, number))) is not None:
-            return known
+        if (recorded := self._journal.answers.get((subject.key, number))) is not None:
+            return recorded
         async with self._asking:
             self._check_stop()
             try:
@@ -233,8 +233,8 @@ class Engine:
                 trouble = raised
             else:
                 self._failures = 0
-                taken = (answer.tokens_in or 0) + (answer.tokens_out or 0)
-                self._pace.correct(expected, taken or expected)
+                n_tokens = (answer.tokens_in or 0) + (answer.tokens_out or 0)
+                self._pace.correct(expected, n_tokens or expected)
                 return answer
             finally:
                 self._in_flight -= 1

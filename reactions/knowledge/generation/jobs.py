@@ -85,7 +85,7 @@ def category_job(
     _at_least_one(per_class=per_class, batch=batch)
     if not classes:
         raise DataError(f"'{dataset}' has no classes")
-    named, classes = Counter(classes), tuple(dict.fromkeys(classes))
+    counts, classes = Counter(classes), tuple(dict.fromkeys(classes))
     _bounded(len(classes), per_class=per_class)
     rules = rules or Rules()
     names = CategoryNames(classes) if rules.drop_other_class else None
@@ -112,7 +112,7 @@ def category_job(
         question(subjects[0], 0, min(batch, per_class)),
         tuple(
             f"{n} classes of '{dataset}' are called '{name}': they are one category, described once"
-            for name, n in named.items()
+            for name, n in counts.items()
             if n > 1
         ),
     )
@@ -151,8 +151,8 @@ def item_job(
     sees = getattr(generator, "sees_items", False)
     if not sees:
         refuse_unsendable(shown, generator)
-    for each in (corpus,) if pictures is None else (corpus, pictures):
-        _refuse_numbers_for_ids(each)
+    for described in (corpus,) if pictures is None else (corpus, pictures):
+        _refuse_numbers_for_ids(described)
     screen = Screen(rules or Rules(), None, MLLM, corpus.modality)
     _bounded(len(corpus), per_item=per_item)
     rows = _ids(corpus)
@@ -290,22 +290,22 @@ def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[
     by ids without the endings of files, the names of the modalities, and those of evaluation sets
     in front.
     """
-    others = _ids(pictures)
+    picture_rows = _ids(pictures)
     how = f"pictures are those of '{pictures.name}' with the same ids"
-    if not rows.keys() & others.keys() and (known := _of_the_same(corpus, rows, pictures)):
-        others, how = known, f"pictures are those of '{pictures.name}' that show the same"
-    if not rows.keys() & others.keys():
-        by_stem = {_stem(id, pictures.modality): row for id, row in others.items()}
+    if not rows.keys() & picture_rows.keys() and (same := _of_the_same(corpus, rows, pictures)):
+        picture_rows, how = same, f"pictures are those of '{pictures.name}' that show the same"
+    if not rows.keys() & picture_rows.keys():
+        by_stem = {_stem(id, pictures.modality): row for id, row in picture_rows.items()}
         stems = {_stem(id, corpus.modality) for id in rows}
-        if len(by_stem) == len(others) and len(stems) == len(rows):
-            others = {
+        if len(by_stem) == len(picture_rows) and len(stems) == len(rows):
+            picture_rows = {
                 id: by_stem[stem] for id in rows if (stem := _stem(id, corpus.modality)) in by_stem
             }
             how = (
                 f"pictures are those of '{pictures.name}' with the same ids but for endings and "
                 "names of modalities and sets"
             )
-    absent = [id for id in rows if id not in others]
+    absent = [id for id in rows if id not in picture_rows]
     if absent:
         raise DataError(
             f"{len(absent):,} of {len(rows):,} items of '{corpus.name}' have no picture",
@@ -315,7 +315,7 @@ def _paired(corpus: Corpus, rows: Mapping[str, int], pictures: Corpus) -> tuple[
             corpus=corpus.name,
             pictures=pictures.name,
         )
-    return [others[id] for id in rows], how
+    return [picture_rows[id] for id in rows], how
 
 
 def _of_the_same(

@@ -76,13 +76,13 @@ class GenerationRun:
         for subject in self.job.subjects:
             missing, number, batch = subject.count, 0, self.job.making.batch
             while missing > 0:
-                known = self.journal.answers.get((subject.key, number))
-                size = min(batch, missing) if known is None else len(known.rows)
-                if known is None:
+                recorded = self.journal.answers.get((subject.key, number))
+                size = min(batch, missing) if recorded is None else len(recorded.rows)
+                if recorded is None:
                     sizes.append(size)
                 missing -= size
                 number += 1
-                if known is not None and number > subject.count:
+                if recorded is not None and number > subject.count:
                     break  # answers without rows
         attached = bool(self.job.modality) and not getattr(self.generator, "sees_items", False)
         tokens_in = tokens_of(self.job.example) + TOKENS_PER_ATTACHMENT * attached
@@ -167,14 +167,14 @@ class GenerationRun:
                 )
 
     def _metadata(self, outcome: Outcome) -> KnowledgeMetadata:
-        said = dict.fromkeys(row.model for rows in outcome.rows.values() for row in rows)
+        model_names = dict.fromkeys(row.model for rows in outcome.rows.values() for row in rows)
         prompts = self.job.prompts
         return KnowledgeMetadata(
             dataset=self.job.dataset,
             prompts=tuple(filter(None, (*prompts.templates, prompts.system))),
             models=tuple(
                 WriterModel(self.generator.name, revision, self.generator.licence)
-                for revision in said
+                for revision in model_names
             ),
             token_limit=self.token_limit,
             items=self.job.items,
@@ -234,7 +234,11 @@ def _refuse_unanswerable(job: DescriptionJob, generator: Generator) -> None:
     why_not = getattr(generator, "why_not", None)
     if why_not is None:
         return
-    reasons = {each.key: why for each in job.subjects if (why := why_not(each.category, each.item))}
+    reasons = {
+        subject.key: why
+        for subject in job.subjects
+        if (why := why_not(subject.category, subject.item))
+    }
     if reasons:
         first, why = next(iter(reasons.items()))
         raise UsageError(

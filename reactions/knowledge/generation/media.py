@@ -88,7 +88,9 @@ def attachments_of(
     if isinstance(value, Waveform):
         return (Attachment("audio", "audio/wav", wav_bytes(value)),)
     pixels = list(sample(value, rule)) if isinstance(value, Frames) else [value]
-    return tuple(Attachment("image", "image/jpeg", jpeg_bytes(each, max_side)) for each in pixels)
+    return tuple(
+        Attachment("image", "image/jpeg", jpeg_bytes(picture, max_side)) for picture in pixels
+    )
 
 
 def jpeg_bytes(pixels: NDArray[np.uint8], max_side: int) -> bytes:

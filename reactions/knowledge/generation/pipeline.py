@@ -169,13 +169,13 @@ class PipelineGenerator:
             pipeline = self._pipeline
             torch = import_package("torch", self.name)
             tokeniser = pipeline.tokenizer
-            if any(each.modality == "audio" for each in question.attachments):
+            if any(attachment.modality == "audio" for attachment in question.attachments):
                 self._sound_rate_hz()  # refuses a model, not this question
             limit = self._max_tokens or question.count * _TOKENS_PER_ROW + _MORE_TOKENS
             torch.manual_seed(question.seed or 0)
             try:
                 with quiet():
-                    given = pipeline(
+                    output = pipeline(
                         **self._inputs(question),
                         return_full_text=False,
                         **self._sampling(limit),
@@ -187,7 +187,7 @@ class PipelineGenerator:
                     raise MemoryError from error
                 why = printable_cell(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
                 raise Trouble("the model failed", why, is_final=True) from error
-        text = _text_of(given)
+        text = _text_of(output)
         n_out = len(tokeniser(text, add_special_tokens=False)["input_ids"])
         n_in = len(tokeniser(question.prompt)["input_ids"])
         # A folder has no commit: what is known of its model is its configuration.
@@ -220,8 +220,11 @@ class PipelineGenerator:
         plain = "\n".join(filter(None, (question.system, question.prompt)))
         text_only = self._task == "text-generation"
         attached = [
-            (each.modality, self._sound(each) if each.modality == "audio" else _picture(each))
-            for each in question.attachments
+            (
+                attachment.modality,
+                self._sound(attachment) if attachment.modality == "audio" else _picture(attachment),
+            )
+            for attachment in question.attachments
         ]
         if not has_template:
             inputs: dict[str, Any] = {"text_inputs" if text_only else "text": plain}
@@ -289,11 +292,11 @@ def _picture(attachment: Attachment) -> Any:
     return Image.fromarray(load_image(attachment.data))
 
 
-def _text_of(given: Any) -> str:
+def _text_of(output: Any) -> str:
     """Return the text of a pipeline's output: a list of one, of a text or a chat."""
-    while isinstance(given, list) and given:
-        given = given[-1]
-    if isinstance(given, Mapping):
-        inner = given.get("generated_text", given.get("content", ""))
+    while isinstance(output, list) and output:
+        output = output[-1]
+    if isinstance(output, Mapping):
+        inner = output.get("generated_text", output.get("content", ""))
         return inner if isinstance(inner, str) else _text_of(inner)
-    return given if isinstance(given, str) else ""
+    return output if isinstance(output, str) else ""

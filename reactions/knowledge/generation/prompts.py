@@ -156,22 +156,22 @@ def choose_prompts(
         UsageError: no preset has the name, both are given, or a template has a wrong field.
         MissingError: there is no such file.
     """
-    known = ITEM_PROMPTS if for_items else CATEGORY_PROMPTS
+    presets = ITEM_PROMPTS if for_items else CATEGORY_PROMPTS
     if own and preset:
         raise UsageError("--prompts and --prompt are given", fix="leave one out")
-    if preset and preset not in known:
+    if preset and preset not in presets:
         raise UsageError(
-            f"unknown prompts '{preset}'", fix=suggestion(preset, known), known=list(known)
+            f"unknown prompts '{preset}'", fix=suggestion(preset, presets), known=list(presets)
         )
-    chosen = known[preset or next(iter(known))]
+    prompts = presets[preset or next(iter(presets))]
     if own:
         templates = tuple(_read(text) for text in own)
-        chosen = Prompts("own", templates, chosen.system)
-    for template in chosen.templates:
+        prompts = Prompts("own", templates, prompts.system)
+    for template in prompts.templates:
         _check(template, for_items=for_items)
     if system is not None:
-        chosen = Prompts(chosen.name, chosen.templates, system, chosen.about)
-    return chosen
+        prompts = Prompts(prompts.name, prompts.templates, system, prompts.about)
+    return prompts
 
 
 def _read(text: str) -> str:

@@ -45,16 +45,16 @@ def open_generator(text: str, own: Mapping[str, GeneratorFactory]) -> Generator:
         ours: GeneratorFactory = getattr(import_module(module), attribute)
         return ours(spec)
     if not points:
-        known = [*GENERATORS, *own, *(point.name for point in plugins(GROUP))]
+        names = [*GENERATORS, *own, *(point.name for point in plugins(GROUP))]
         raise UsageError(
             f"unknown generator '{name}'",
-            fix=f"{suggestion(name, known)}   ({FORMS})",
+            fix=f"{suggestion(name, names)}   ({FORMS})",
             generator=text,
-            known=known,
+            known=names,
         )
-    made: GeneratorFactory = load_plugin(points[0], "the generator")
+    factory: GeneratorFactory = load_plugin(points[0], "the generator")
     try:
-        return made(spec)
+        return factory(spec)
     except MolspaceError:
         raise
     except Exception as error:  # it is somebody else's code

@@ -91,8 +91,8 @@ class Screen:
             shorter = self._whole_sentences(row)
             reason = CUT if shorter != row else ""
             row = shorter or row[:_MAX_CHARACTERS]
-        made = Description(key, category, row, self.source, self.modality)
-        if fault := self._checker.fault(made):
+        description = Description(key, category, row, self.source, self.modality)
+        if fault := self._checker.fault(description):
             return "", fault
         return row, reason
 

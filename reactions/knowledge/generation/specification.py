@@ -99,8 +99,8 @@ class GeneratorSpec:
             rest: the model, pinned as far as it can be.
             options: whatever can change an answer; None and "" are left out.
         """
-        said = sorted((k, str(v)) for k, v in options.items() if v not in (None, ""))
-        query = f"?{urlencode(said, safe='/:,')}" if said else ""
+        options_given = sorted((k, str(v)) for k, v in options.items() if v not in (None, ""))
+        query = f"?{urlencode(options_given, safe='/:,')}" if options_given else ""
         return f"{self.scheme}:{rest}{query}" if rest else f"{self.scheme}{query}"
 
     def _number(

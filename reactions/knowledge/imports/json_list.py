@@ -53,35 +53,35 @@ def _with_end(texts: Iterator[str], decoder: codecs.IncrementalDecoder) -> Itera
 
 def _entries(path: Path, texts: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     parser = json.JSONDecoder()
-    held, place, number = "", 0, 0
+    text, place, number = "", 0, 0
     expected = "["  # then an object, then a comma or the end of the list
     while True:
-        place = _skip(held, place)
-        if place == len(held):
+        place = _skip(text, place)
+        if place == len(text):
             if (more := next(texts, None)) is None:
                 break
-            held, place = held[place:] + more, 0
+            text, place = text[place:] + more, 0
             continue
-        if expected == "{" and held[place] == "{":
-            entry, end = _parsed(parser, held, place, path, number + 1)
+        if expected == "{" and text[place] == "{":
+            entry, end = _parsed(parser, text, place, path, number + 1)
             if end < 0:  # cut at the end of a piece
-                if len(held) - place > MAX_ENTRY_CHARACTERS:
+                if len(text) - place > MAX_ENTRY_CHARACTERS:
                     raise _unreadable(path, f"entry {number + 1} is longer than 1 MiB, or broken")
                 if (more := next(texts, None)) is None:
                     raise _unreadable(path, f"entry {number + 1} is not valid JSON")
-                held, place = held[place:] + more, 0
+                text, place = text[place:] + more, 0
                 continue
             number, place, expected = number + 1, end, ","
             yield number, entry
-        elif expected == "[" and held[place] == "[":
+        elif expected == "[" and text[place] == "[":
             place, expected = place + 1, "{]"
         elif expected == "{]":  # an empty list, or its first object
-            place, expected = (place + 1, "") if held[place] == "]" else (place, "{")
-        elif expected == "," and held[place] in ",]":
-            expected = "{" if held[place] == "," else ""
+            place, expected = (place + 1, "") if text[place] == "]" else (place, "{")
+        elif expected == "," and text[place] in ",]":
+            expected = "{" if text[place] == "," else ""
             place += 1
         else:
-            raise _unreadable(path, _complaint(expected, number, held[place : place + 20]))
+            raise _unreadable(path, _complaint(expected, number, text[place : place + 20]))
     if expected:
         raise _unreadable(path, f"it ends within the list, after entry {number}")
 

@@ -130,6 +130,6 @@ def _texts(entry: dict[str, Any]) -> tuple[list[str] | None, str]:
     if text is None:
         return None, ""
     texts = text if isinstance(text, list) else [text]
-    if any(not isinstance(each, str) for each in texts):
+    if any(not isinstance(part, str) for part in texts):
         return None, "'description' is not a text"
     return texts, ""

@@ -42,12 +42,12 @@ def _frame(scenes: Scenes, still: NDArray[np.uint8], frame: int) -> NDArray[np.u
         shake = scenes.draw(f"clip-shake-{axis}-{frame}", 3) - 1
         return np.clip(grid[None, :] + (drift + shake)[:, None], 0, SIDE - 1)
 
-    seen = still[rows, moved("y")[:, :, None], moved("x")[:, None, :]].astype(np.int16)
+    picture = still[rows, moved("y")[:, :, None], moved("x")[:, None, :]].astype(np.int16)
     light = (52 + scenes.draw(f"clip-light-{frame}", 13)).astype(np.int16)
-    seen = (seen * light[:, None, None, None]) >> 6
+    picture = (picture * light[:, None, None, None]) >> 6
     words = SIDE * SIDE * 3 // 8
     counter = np.arange(words, dtype=np.uint64)[None, :]
     noise = bits(key_of("clip-grain", frame=frame), scenes.identity[:, None] + counter)
     # One byte order, so that all machines see the same bytes.
-    noise8 = noise.astype("<u8").view(np.int8).reshape(seen.shape).astype(np.int16)
-    return np.clip(seen + (noise8 >> 4), 0, 255).astype(np.uint8)
+    noise8 = noise.astype("<u8").view(np.int8).reshape(picture.shape).astype(np.int16)
+    return np.clip(picture + (noise8 >> 4), 0, 255).astype(np.uint8)

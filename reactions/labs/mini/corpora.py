@@ -141,9 +141,9 @@ class WorldCorpus:
         texts = np.empty(len(rows), object)
         for w in range(self.writers):
             for s, how in enumerate(self.styles):
-                chosen = np.flatnonzero((writer == w) & (style == s))
-                if len(chosen):
-                    texts[chosen] = captions(scenes.take(chosen), how, variant=_VOICES + w)
+                places = np.flatnonzero((writer == w) & (style == s))
+                if len(places):
+                    texts[places] = captions(scenes.take(places), how, variant=_VOICES + w)
         written: list[str] = texts.tolist()
         return written
 
@@ -151,14 +151,14 @@ class WorldCorpus:
 def _content(part: Any) -> Any:
     """Return a dataclass as JSON, less the fields that came later and are at their defaults."""
     if isinstance(part, tuple):
-        return [_content(each) for each in part]
+        return [_content(entry) for entry in part]
     if not is_dataclass(part):
         return part
-    values = {each.name: (each, getattr(part, each.name)) for each in fields(part)}
+    values = {entry.name: (entry, getattr(part, entry.name)) for entry in fields(part)}
     return {
         name: _content(value)
-        for name, (each, value) in values.items()
-        if not ("added" in each.metadata and value == each.default)
+        for name, (entry, value) in values.items()
+        if not ("added" in entry.metadata and value == entry.default)
     }
 
 

@@ -99,10 +99,12 @@ class Describer:
         kinds = np.array(subject.kinds or range(N_CLASSES))
         kind = kinds[self._draw("kind", identity, len(kinds))]
         stray = self._draw("stray", identity, 100) < self.stray
-        others = np.array(
+        other_kinds = np.array(
             [k for k in range(N_CLASSES) if k not in subject.kinds] or range(N_CLASSES)
         )
-        kind = np.where(stray, others[self._draw("stray-kind", identity, len(others))], kind)
+        kind = np.where(
+            stray, other_kinds[self._draw("stray-kind", identity, len(other_kinds))], kind
+        )
         scenes = Scenes(identity, kind, **self._attributes(subject, identity, stray))
         heard = self._draw("heard", identity, 100) < _HEARD_PERCENT
         style = replace(_STYLE, omit_percent=self.silent, fillers=_CATEGORY_FILLERS)
@@ -114,10 +116,10 @@ class Describer:
             (~stray, self._lexicon(subject), fixed_slots),
         ):
             for sense, of_sense in _by_sense(heard):
-                chosen = np.flatnonzero(rows & of_sense)
-                if len(chosen):
-                    texts[chosen] = captions(
-                        scenes.take(chosen),
+                places = np.flatnonzero(rows & of_sense)
+                if len(places):
+                    texts[places] = captions(
+                        scenes.take(places),
                         replace(style, sense=sense),
                         _CATEGORY_VARIANT,
                         lexicon,

@@ -144,18 +144,18 @@ class Tagging:
         """Return recordings and their labels."""
         name = _named(task.name, part)
         stream = SceneStream(name, seed)
-        others = (
+        other_sounds = (
             Other(SceneStream(f"{name}-second", seed), quarters=4, percent=self.second),
             Other(SceneStream(f"{name}-third", seed), quarters=4, percent=self.third),
         )
         targets: NDArray[np.bool_] = np.zeros((self.n, N_CLASSES), np.bool_)
         rows = np.arange(self.n)
         targets[rows, stream.scenes(0, self.n).kind] = True
-        for other in others:
+        for other in other_sounds:
             scenes, heard = other.scenes(rows.astype(np.uint64))
             targets[rows[heard], scenes.kind[heard]] = True
         return MultilabelData(
-            queries=WorldCorpus(f"mini {name}", task.query, stream, self.n, others=others),
+            queries=WorldCorpus(f"mini {name}", task.query, stream, self.n, others=other_sounds),
             targets=targets,
             classes=CLASSES,
             expected=self.n,

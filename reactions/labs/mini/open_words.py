@@ -79,7 +79,7 @@ _FILLERS = (
 @cache
 def open_words() -> Lexicon:
     """Return words of which half, in each place, are unknown to text towers."""
-    known = known_words()
+    lexicon = known_words()
     nouns = tuple(_NOUNS[name] for name in CLASSES)
     verbs = (_VERBS,) * len(CLASSES)
     new_words = {
@@ -97,9 +97,9 @@ def open_words() -> Lexicon:
             _halved(old, tuple(new.split()))
             for old, new in zip(words, new_words[slot], strict=True)
         )
-        for slot, words in known.slots.items()
+        for slot, words in lexicon.slots.items()
     }
-    return Lexicon(slots, _halved(known.fillers, tuple(_FILLERS.split())))
+    return Lexicon(slots, _halved(lexicon.fillers, tuple(_FILLERS.split())))
 
 
 def _halved(known: tuple[str, ...], unknown: tuple[str, ...]) -> tuple[str, ...]:

@@ -83,14 +83,16 @@ def pairs_seen_by(space: str, name: str, *, n: int, training_seed: int) -> World
         raise DataError(
             f"pairs.{name}.seen_by is '{space}'",
             why="it names a space of the mini lab that was trained on sounds with pictures",
-            fix=suggestion(space, [known for known in RECIPES if _paired_stage(known) is not None]),
+            fix=suggestion(
+                space, [recipe for recipe in RECIPES if _paired_stage(recipe) is not None]
+            ),
         )
-    seen = RECIPES[space].stages[stage].scenes
-    if n > seen:
+    n_seen = RECIPES[space].stages[stage].scenes
+    if n > n_seen:
         raise DataError(
             f"pairs.{name}.world is {n}",
-            why=f"{space} saw only {seen} scenes with sound and picture",
-            fix=f"world = {seen}, or leave out seen_by for fresh scenes",
+            why=f"{space} saw only {n_seen} scenes with sound and picture",
+            fix=f"world = {n_seen}, or leave out seen_by for fresh scenes",
         )
     return WorldPairs(f"mini pairs {name}", training_stream(space, stage, training_seed), n)
 

@@ -183,7 +183,7 @@ def fields() -> NDArray[np.bool_]:
     area = flat.sum(axis=1)
     # Cells in which two differ: |a| + |b| - 2 |a and b|.
     distance = area[:, None] + area[None, :] - 2 * (flat @ flat.T)
-    chosen = [0]
-    while len(chosen) < N_CLASSES:
-        chosen.append(int(distance[:, chosen].min(axis=1).argmax()))
-    return np.stack([shape, marked], 1)[chosen]
+    numbers = [0]
+    while len(numbers) < N_CLASSES:
+        numbers.append(int(distance[:, numbers].min(axis=1).argmax()))
+    return np.stack([shape, marked], 1)[numbers]

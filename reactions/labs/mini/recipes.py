@@ -147,8 +147,8 @@ def chosen_recipes(names: str) -> dict[str, EncoderRecipe]:
     Raises:
         UsageError: one is unknown.
     """
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    for name in chosen:
+    names_given = [name.strip() for name in names.split(",") if name.strip()]
+    for name in names_given:
         if name not in RECIPES:
             raise UsageError(
                 f"the mini lab trains no '{name}'",
@@ -156,7 +156,7 @@ def chosen_recipes(names: str) -> dict[str, EncoderRecipe]:
                 name=name,
                 known=list(RECIPES),
             )
-    return {name: RECIPES[name] for name in RECIPES if not chosen or name in chosen}
+    return {name: RECIPES[name] for name in RECIPES if not names_given or name in names_given}
 
 
 def training_stream(

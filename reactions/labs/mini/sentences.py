@@ -200,7 +200,7 @@ def captions(
         "verb": scenes.kind,
         **{name: getattr(scenes, name) for name in RANGES},
     }
-    chosen: dict[str, list[str]] = {}
+    words_of_slot: dict[str, list[str]] = {}
     for slot in _ORDERS[style.sense][0]:
         value = values[slot]
         if slot in RANGES:
@@ -213,7 +213,7 @@ def captions(
             omitted &= draws["omit-verb"] % 100 >= style.omit_percent
             omitted &= style.sense == "sound"
         table = lexicon.slots[slot]
-        chosen[slot] = [
+        words_of_slot[slot] = [
             "" if gone else table[v][pick % len(table[v])]
             for gone, v, pick in zip(
                 omitted.tolist(), value.tolist(), draws[f"word-{slot}"].tolist(), strict=True
@@ -227,7 +227,7 @@ def captions(
     n_fillers = (draws["fillers"] % (style.fillers + 1)).tolist()
     out = []
     for i in range(len(scenes)):
-        parts = [openings[opening[i]], *(chosen[slot][i] for slot in orders[order[i]])]
+        parts = [openings[opening[i]], *(words_of_slot[slot][i] for slot in orders[order[i]])]
         for k in range(n_fillers[i]):
             word = fillers[int(draws[f"filler-{k}"][i]) % len(fillers)]
             parts.insert(int(draws[f"filler-at-{k}"][i]) % len(parts), word)

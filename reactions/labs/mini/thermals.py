@@ -40,8 +40,8 @@ def _render(scenes: Scenes, poor: bool) -> NDArray[np.uint8]:
     body, part = _heat()[:, scenes.kind].astype(np.int16)
 
     def spread(values: NDArray[Any]) -> NDArray[np.int16]:
-        each: NDArray[np.int16] = values.astype(np.int16)[:, None, None]
-        return each
+        spread_out: NDArray[np.int16] = values.astype(np.int16)[:, None, None]
+        return spread_out
 
     ambient = np.array(_AMBIENT, np.int16)[scenes.place]
     ambient = ambient + scenes.draw("thermal-ambient", 21) - 10

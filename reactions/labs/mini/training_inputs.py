@@ -35,8 +35,8 @@ def features(modality: str, scenes: Scenes, styles: Sequence[Style]) -> Tensor:
     if modality in VIEWS:
         # A part at a time: decoded values are larger than what is made of them.
         rows = range(0, len(scenes), _PART)
-        made = [VIEWS[modality](scenes[row : row + _PART], False) for row in rows]
-        return torch.cat([mini.as_features(modality, values) for values in made])[None]
+        rendered = [VIEWS[modality](scenes[row : row + _PART], False) for row in rows]
+        return torch.cat([mini.as_features(modality, values) for values in rendered])[None]
     texts = [
         captions(scenes, styles[writer % len(styles)], variant=1000 + writer)
         for writer in range(_CAPTIONS)
