@@ -125,13 +125,13 @@ def undecodable(
         suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
         if start == b"":
             why = "it is empty"
-        elif held := [
+        elif by_content := [
             kind for kind in undecoded if kind.starts and kind.starts.match(start or b"")
         ]:
-            why = f"it holds {held[0].name}, which is not decoded"
-            fix = held[0].fix
-        elif named := [kind for kind in undecoded if suffix in kind.suffixes]:
+            why = f"it holds {by_content[0].name}, which is not decoded"
+            fix = by_content[0].fix
+        elif by_name := [kind for kind in undecoded if suffix in kind.suffixes]:
             # The last of them, as elsewhere where an ending is that of several kinds.
-            why = f"its name is that of {named[-1].name}, which is not decoded ({why})"
-            fix = named[-1].fix
+            why = f"its name is that of {by_name[-1].name}, which is not decoded ({why})"
+            fix = by_name[-1].fix
     return MediaError(f"cannot decode the {modality} '{path}'", why=why, fix=fix, path=path)

@@ -52,9 +52,9 @@ def decode(stream: BinaryIO, path: str) -> NDArray[np.uint8]:
     from reactions.modalities.images import files
 
     try:
-        held = in_memory(stream, WHOLE_BYTES)
-        with files.open_image(held, path, MAX_PIXELS) as image:
-            return files.to_rgb(image, path, held)
+        buffered = in_memory(stream, WHOLE_BYTES)
+        with files.open_image(buffered, path, MAX_PIXELS) as image:
+            return files.to_rgb(image, path, buffered)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise files.oversized(path, MAX_PIXELS) from error
 

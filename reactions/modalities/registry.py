@@ -307,9 +307,9 @@ def _collision(modality: Modality, others: Iterable[Modality]) -> str:
             return f"there is a modality '{other.name}' already"
         if modality.letter and modality.letter == other.letter:
             return f"the letter {modality.letter} stands for {other.name}"
-        for taken in (*other.aliases, other.name):
-            if taken in (modality.name, *modality.aliases):
-                return f"'{taken}' stands for {other.name}"
+        for name in (*other.aliases, other.name):
+            if name in (modality.name, *modality.aliases):
+                return f"'{name}' stands for {other.name}"
         for suffix in modality.suffixes:
             if suffix in other.suffixes:
                 return f"files that end in {suffix} hold {other.name}"

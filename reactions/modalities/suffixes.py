@@ -89,13 +89,13 @@ def sort_out(files: Iterable[_Named], modality: Modality) -> tuple[list[_Named],
     plain = [file for file in possible if suffix_of(file.name) not in registry.READ_AS_LISTS]
     names = set(without_borrowed([file.name for file in plain or possible], modality))
     of_modality = [file for file in plain or possible if file.name in names]
-    others = count_others((file.name for file in files), modality)
+    other_counts = count_others((file.name for file in files), modality)
     if len(of_modality) < len(possible):
         beside = Counter(suffix_of(file.name) for file in possible) - Counter(
             suffix_of(file.name) for file in of_modality
         )
-        others = {**others, **beside}
-    return of_modality, others
+        other_counts = {**other_counts, **beside}
+    return of_modality, other_counts
 
 
 def without_borrowed(names: Iterable[str], modality: Modality) -> list[str]:

@@ -179,9 +179,9 @@ def _reduced(cosines: Tensor, counts: Tensor, m: int) -> Tensor:
     if m == 1:
         return cosines.amax(dim=2)
     best = cosines.topk(m, dim=2).values
-    taken = counts.clamp_max(m)  # (b,)
+    n_best = counts.clamp_max(m)  # (b,)
     # What a class lacks is minus infinity, and counts for nothing.
-    return best.masked_fill(best == -math.inf, 0.0).sum(dim=2) / taken
+    return best.masked_fill(best == -math.inf, 0.0).sum(dim=2) / n_best
 
 
 def _shuffled(n: int, seed: int) -> list[int]:

@@ -204,7 +204,7 @@ def fit_map(
             why="less their means, nothing is left of them",
         )
     means = [matrix.new_zeros(len(modalities), width) for width in matrix.shape]
-    known = matrix.new_zeros(len(modalities))
+    has_pairs = matrix.new_zeros(len(modalities))
     for i, modality in enumerate(sources):
         place = modalities.index(modality)
         shared_target = dict(shared).get(i)
@@ -214,6 +214,6 @@ def fit_map(
             if shared_target is None
             else pair_moments.target[shared_target]
         )
-        known[place] = 1.0
-    tensors = [tensor.float() for tensor in (matrix, *means, known)]
+        has_pairs[place] = 1.0
+    tensors = [tensor.float() for tensor in (matrix, *means, has_pairs)]
     return AffineMap(name, tuple(modalities), *tensors), pair_moments, rank

@@ -87,23 +87,23 @@ class EpochTrainer(ABC):
         Raises:
             DataError: the loss is not finite.
         """
-        generator, each = self._generator(), self.steps_per_epoch
+        generator, n_steps = self._generator(), self.steps_per_epoch
         history: list[float] = []
         with full_float32():
-            for begin in range(0, self.steps, each):
-                first = min(max(0, self.done - begin), each)
+            for begin in range(0, self.steps, n_steps):
+                first = min(max(0, self.done - begin), n_steps)
                 for loss in self._epoch(generator, first):
                     self.losses[self.done] = loss
                     self.done += 1
                     on_step()
-                history.append(float(self.losses[begin : begin + each].mean()))
+                history.append(float(self.losses[begin : begin + n_steps].mean()))
                 if not np.isfinite(history[-1]):
                     raise DataError(
                         f"{self.DIVERGED}: the loss is not finite",
                         fix=f"a lower learning rate: lr={self.LOWER_RATE}",
                         epoch=len(history),
                     )
-                if first < each:
+                if first < n_steps:
                     on_epoch(history[-1], len(history))
         return history
 

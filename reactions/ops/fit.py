@@ -83,11 +83,11 @@ def fit(
     history: list[float] = []
     # Losses stay on the device until the epoch ends: to read one is to wait for it.
     losses = torch.zeros(steps, device=pairs.device)
-    made = pairs.batches(chosen, batch_size, settings.epochs, generator)
+    stream = pairs.batches(chosen, batch_size, settings.epochs, generator)
     parameters = sum(parameter.numel() for parameter in projector.parameters())
     # A multiply-add a weight and row, three times: forward, and the gradients of input and weight.
     flops = 6.0 * parameters * batch_size * pairs.modalities[0]
-    with closing(made) as batches, full_float32(), fitting_threads(pairs.device, flops):
+    with closing(stream) as batches, full_float32(), fitting_threads(pairs.device, flops):
         for done, (x, y) in enumerate(batches):
             place = done % steps
             losses[place] = trainer.step(x, y)

@@ -55,9 +55,9 @@ def silhouette(rows: Tensor, labels: Tensor) -> Tensor:
     sums = distances @ members  # (n, labels)
     # A row's distance to itself is 0: it is in the sum and not in the count.
     within = sums.gather(1, label_numbers[:, None])[:, 0] / (sizes[label_numbers] - 1).clamp_min(1)
-    others = (sums / sizes).scatter(1, label_numbers[:, None], torch.inf).amin(dim=1)
-    larger = torch.maximum(within, others)
-    width = torch.where(larger > 0, (others - within) / larger.clamp_min(1e-300), 0.0)
+    nearest_other = (sums / sizes).scatter(1, label_numbers[:, None], torch.inf).amin(dim=1)
+    larger = torch.maximum(within, nearest_other)
+    width = torch.where(larger > 0, (nearest_other - within) / larger.clamp_min(1e-300), 0.0)
     return torch.where(sizes[label_numbers] > 1, width, torch.zeros_like(width))
 
 

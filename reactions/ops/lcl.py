@@ -191,8 +191,8 @@ class LayerTrainer(EpochTrainer):
         shares = torch.rand(n, generator=generator, dtype=torch.float64)
         texts = self._described.drawn(shares.numpy())
         for position in range(first, self.steps_per_epoch):
-            chosen = order[position * self._batch : (position + 1) * self._batch]
-            yield self._step(chosen, texts[chosen])
+            rows = order[position * self._batch : (position + 1) * self._batch]
+            yield self._step(rows, texts[rows])
 
     def _step(self, rows: NDArray[np.int64], texts: NDArray[np.int64]) -> Tensor:
         run = self._run

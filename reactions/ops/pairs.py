@@ -153,12 +153,12 @@ class PseudoTable:
         batch = source, target
         # A batch may span windows but not epochs: each epoch gives ``whole`` rows.
         whole = self.rows(chosen) // batch_size * batch_size
-        left, filled = 0, 0
+        rows_left, filled = 0, 0
         with closing(self._windows(chosen, epochs, generator)) as windows:
             for begins_epoch, sides, order in windows:
-                left = whole if begins_epoch else left
-                order = order[:left].to(self.device)
-                left -= len(order)
+                rows_left = whole if begins_epoch else rows_left
+                order = order[:rows_left].to(self.device)
+                rows_left -= len(order)
                 while len(order):
                     take, order = torch.tensor_split(order, [batch_size - filled])
                     _gather(sides, take, batch, filled)

@@ -84,9 +84,9 @@ def farthest_points(xyz: Tensor, k: int, *, skip_small: bool = False) -> Tensor:
     nearest = torch.full((len(clouds), n), torch.inf, dtype=xyz.dtype, device=xyz.device)
     if skip_small:
         nearest[(clouds * clouds).sum(-1) <= SMALL_SQUARED_NORM] = -1.0
-    each = torch.arange(len(clouds), device=xyz.device)
+    cloud_rows = torch.arange(len(clouds), device=xyz.device)
     for i in range(1, k):
-        last = clouds[each, chosen[:, i - 1]][:, None]
+        last = clouds[cloud_rows, chosen[:, i - 1]][:, None]
         nearest = torch.minimum(nearest, ((clouds - last) ** 2).sum(-1))
         farthest = nearest.max(dim=-1)
         chosen[:, i] = torch.where(farthest.values >= 0, _first_max(nearest, farthest.values), 0)
@@ -139,6 +139,6 @@ def group(points: Tensor, rows: Tensor) -> Tensor:
     *batch, n, d = points.shape
     flat = rows.reshape(-1, *rows.shape[len(batch) :])
     clouds = points.reshape(-1, n, d)
-    each = torch.arange(len(clouds), device=points.device)
-    each = each.reshape(-1, *([1] * (flat.ndim - 1)))
-    return clouds[each, flat].reshape(*rows.shape, d)
+    cloud_rows = torch.arange(len(clouds), device=points.device)
+    cloud_rows = cloud_rows.reshape(-1, *([1] * (flat.ndim - 1)))
+    return clouds[cloud_rows, flat].reshape(*rows.shape, d)

@@ -30,15 +30,15 @@ class Head(nn.Module):
             seed: of the weights.
         """
         super().__init__()
-        made: list[nn.Module] = []
+        modules: list[nn.Module] = []
         for layer in plan:
-            made.append(nn.Linear(layer.n_in, layer.n_out))
+            modules.append(nn.Linear(layer.n_in, layer.n_out))
             if layer.normalised:
-                made.append(nn.BatchNorm1d(layer.n_out))
+                modules.append(nn.BatchNorm1d(layer.n_out))
             if layer.activated:
                 # In place: backward, neither Linear nor BatchNorm needs the output that is lost.
-                made.append(nn.ReLU(inplace=True))
-        self.layers = nn.Sequential(*made)
+                modules.append(nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(*modules)
         self.widths = plan[0].n_in, plan[-1].n_out
         # nn.Linear has drawn from torch's global generator. These weights come from the seed alone,
         # on the CPU, so that they are the same for every device.

@@ -93,8 +93,8 @@ class EmbeddedRows:
 
     def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Yield the chosen rows as float32 of unit norm, on the device."""
-        for chosen in rows:
-            yield unit(taken(self._rows, chosen, self._device))
+        for batch_rows in rows:
+            yield unit(taken(self._rows, batch_rows, self._device))
 
     def embed(self, batch: Tensor) -> Tensor:
         """Project rows."""
@@ -198,8 +198,8 @@ class Tuner(EpochTrainer):
         order = torch.randperm(len(self._targets), generator=generator).numpy()
         starts = range(first * self._batch, self.steps_per_epoch * self._batch, self._batch)
         rows = [order[start : start + self._batch] for start in starts]
-        for chosen, batch in zip(rows, self._source.batches(rows), strict=True):
-            yield self._step(batch, taken(self._targets, chosen, self._device))
+        for batch_rows, batch in zip(rows, self._source.batches(rows), strict=True):
+            yield self._step(batch, taken(self._targets, batch_rows, self._device))
 
     def _step(self, batch: Any, targets: Tensor) -> Tensor:
         share = one_cycle(self.done, self.steps, self._run.warm_up)

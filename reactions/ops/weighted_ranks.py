@@ -103,7 +103,7 @@ def gram(rows: Sequence[Tensor]) -> NDArray[np.float64]:
     out = np.empty((n, k, k))
     step = max(1, _TILE_ELEMENTS // rows[0].shape[1])
     for start in range(0, n, step):
-        tile = torch.stack([each[start : start + step].double() for each in rows], dim=1)
+        tile = torch.stack([tensor[start : start + step].double() for tensor in rows], dim=1)
         out[start : start + step] = (tile @ tile.transpose(1, 2)).cpu().numpy()
     return out
 
@@ -201,8 +201,8 @@ def _dots(
     step = max(1, _TILE_ELEMENTS // x[0].shape[1])
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        left = [each[rows[part]].double() for each in x]
-        right = [each[answers[part]].double() for each in y]
+        left = [tensor[rows[part]].double() for tensor in x]
+        right = [tensor[answers[part]].double() for tensor in y]
         dots = [(a * b).sum(dim=1) for a in left for b in right]
         out[:, part] = torch.stack(dots).cpu().numpy()
     return out

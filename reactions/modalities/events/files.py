@@ -123,9 +123,9 @@ def _of_bytes(data: bytes) -> Events:
         )
     t_us += np.cumsum(is_overflow) * _OVERFLOW_US
     t_us += np.cumsum(np.diff(t_us, prepend=t_us[:1]) < -_WRAP_US // 2) * _WRAP_US
-    kept = ~is_overflow
-    p = (high[kept] >> 7).astype(np.uint8)
-    return _events(x[kept], y[kept], t_us[kept], p, MIN_DISTINCT_SHARE_UNMARKED)
+    is_event = ~is_overflow
+    p = (high[is_event] >> 7).astype(np.uint8)
+    return _events(x[is_event], y[is_event], t_us[is_event], p, MIN_DISTINCT_SHARE_UNMARKED)
 
 
 def _of_archive(arrays: Mapping[str, NDArray[Any]]) -> Events:

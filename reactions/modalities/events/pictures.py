@@ -64,8 +64,8 @@ def chunks(n: int, size: int) -> list[tuple[int, int]]:
         return [(0, n)]
     parts = [(start, start + size) for start in range(0, n - size + 1, size)]
     # As published: a whole number of parts leaves off the last one, and takes it up again here.
-    left = n % size
-    if left > size * 0.5:
+    n_left = n % size
+    if n_left > size * 0.5:
         parts.append((n - size, n))
     return parts
 

@@ -97,8 +97,10 @@ def _of_named(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         raise ValueError(f"it has no column {missing[0]}, but {', '.join(columns)}")
     if any(columns[axis].ndim != 1 or len(columns[axis]) != len(columns["x"]) for axis in "xyz"):
         raise ValueError("its columns are of different lengths, or of more than one dimension")
-    named = next((names for names in _RED_GREEN_BLUE if all(n in columns for n in names)), None)
-    rgb = np.stack([columns[name] for name in named], axis=1) if named else None
+    colour_names = next(
+        (names for names in _RED_GREEN_BLUE if all(n in columns for n in names)), None
+    )
+    rgb = np.stack([columns[name] for name in colour_names], axis=1) if colour_names else None
     return cloud(np.stack([columns[axis] for axis in "xyz"], axis=1), rgb)
 
 

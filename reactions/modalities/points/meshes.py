@@ -68,8 +68,8 @@ def _triangles(words: Iterator[str], n_faces: int, n_vertices: int) -> NDArray[n
         corners = [int(word) for word in islice(words, n_corners)]
         if len(corners) != n_corners or min(corners) < 0 or max(corners) >= n_vertices:
             raise ValueError("it is cut short, or a face names a vertex that is not there")
-        first, *others = corners
-        triangles += [(first, a, b) for a, b in pairwise(others)]
+        first, *further = corners
+        triangles += [(first, a, b) for a, b in pairwise(further)]
         if len(triangles) > MAX_FACES:
             raise ValueError(f"it has more than {MAX_FACES} triangles")
     return np.array(triangles, np.int64).reshape(-1, 3)
@@ -100,10 +100,10 @@ def surface(
         raise ValueError("its faces have no area")
     # One point in each n-th part of the area: no large gaps by chance.
     places = (np.arange(n) + uniform(_SEED, n)) / n * total
-    chosen = np.minimum(np.searchsorted(np.cumsum(areas), places, "right"), len(areas) - 1)
+    faces = np.minimum(np.searchsorted(np.cumsum(areas), places, "right"), len(areas) - 1)
     a, b = uniform(_SEED + 1, n)[:, None], uniform(_SEED + 2, n)[:, None]
     # Folded back into the triangle, each place of it is as likely.
     a, b = np.where(a + b > 1, 1 - a, a), np.where(a + b > 1, 1 - b, b)
-    origin, first, second = corners[chosen].transpose(1, 0, 2)
+    origin, first, second = corners[faces].transpose(1, 0, 2)
     drawn: NDArray[Any] = origin + a * (first - origin) + b * (second - origin)
     return drawn

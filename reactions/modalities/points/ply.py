@@ -86,19 +86,21 @@ def read(stream: BinaryIO, size_bytes: int) -> tuple[NDArray[Any], NDArray[Any] 
     else:
         table = _ascii(stream, sum(other.n for other in before), element, rest)
     xyz = np.stack([table[axis] for axis in "xyz"], axis=1)
-    named = next((names for names in _COLOURS if all(n in element.properties for n in names)), None)
-    return xyz, np.stack([table[name] for name in named], axis=1) if named else None
+    colour_names = next(
+        (names for names in _COLOURS if all(n in element.properties for n in names)), None
+    )
+    return xyz, np.stack([table[name] for name in colour_names], axis=1) if colour_names else None
 
 
 def _header(stream: BinaryIO) -> tuple[str, list[_Element]]:
     """Return the byte order, "" for ASCII, and the elements; the stream ends up behind it."""
     order = None
     elements: list[_Element] = []
-    left = MAX_HEADER_BYTES
+    bytes_left = MAX_HEADER_BYTES
     while True:
-        line = stream.readline(left + 1)
-        left -= len(line)
-        if not line.endswith(b"\n") or left < 0:
+        line = stream.readline(bytes_left + 1)
+        bytes_left -= len(line)
+        if not line.endswith(b"\n") or bytes_left < 0:
             raise ValueError("its header is cut short or longer than 64 KiB")
         words = line.decode("ascii").split()
         match words:
@@ -147,9 +149,11 @@ def _binary(
         for other in rest
     )
     needed = skipped + element.n * dtype.itemsize
-    left = size_bytes - stream.tell()
-    if needed + least > left:
-        raise ValueError(f"it is cut short: {left} bytes follow its header, not {needed + least}")
+    bytes_left = size_bytes - stream.tell()
+    if needed + least > bytes_left:
+        raise ValueError(
+            f"it is cut short: {bytes_left} bytes follow its header, not {needed + least}"
+        )
     stream.seek(skipped, os.SEEK_CUR)
     return np.frombuffer(stream.read(element.n * dtype.itemsize), dtype)
 

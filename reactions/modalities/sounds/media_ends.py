@@ -92,16 +92,16 @@ def _cut(place: int, size_bytes: int) -> Damage:
 
 def _check_boxes(stream: BinaryIO, size_bytes: int) -> None:
     place = 0
-    seen: set[bytes] = set()
+    box_names: set[bytes] = set()
     for _ in range(_MAX_PARTS):
         head = _read(stream, place, 16)
         name = head[4:8]
         if len(head) < 8 or not (name.isascii() and name.decode().isprintable()):
             # What some programs put behind a whole file is no box.
-            if {b"moov", b"mdat"} <= seen or not head.strip(b"\0"):
+            if {b"moov", b"mdat"} <= box_names or not head.strip(b"\0"):
                 break
             raise Damage(f"it is damaged: no part begins at byte {place}")
-        seen.add(name)
+        box_names.add(name)
         size = int.from_bytes(head[:4], "big")
         if size == 0:  # to the end of the file
             break
@@ -114,7 +114,7 @@ def _check_boxes(stream: BinaryIO, size_bytes: int) -> None:
             raise _cut(place, size_bytes)
         if place == size_bytes:
             break
-    missing = [name.decode() for name in (b"moov", b"mdat") if name not in seen]
+    missing = [name.decode() for name in (b"moov", b"mdat") if name not in box_names]
     if missing:
         why = "it is cut short, or was never finished"
         raise Damage(f"{why}: its part '{missing[0]}' is missing")

@@ -137,7 +137,7 @@ def _decode_at(
     Returns:
         None if a jump led behind what it was for.
     """
-    taken: dict[int, NDArray[np.uint8]] = {}
+    pictures: dict[int, NDArray[np.uint8]] = {}
     n_bytes = 0
     with open_video(stream, path) as container:
         reader = _Reader(container, picture_track(container, path))
@@ -148,14 +148,14 @@ def _decode_at(
             if frame is None or time_us - shown_us > max(_GAP_US, reader.last_gap_us):
                 raise refused(path, f"its frame at {time_us / SECOND_US:.3f} s cannot be decoded")
             _check_frame(frame, shown_us, path)
-            if shown_us in taken:
+            if shown_us in pictures:
                 continue
             n_bytes += frame.width * frame.height * 3
             if n_bytes > MAX_SAMPLED_BYTES:
                 most = f"{MAX_SAMPLED_BYTES >> 20} MiB"
                 raise refused(path, f"the frames taken of it occupy more than {most}", "scale it")
-            taken[shown_us] = upright(frame, path)
-    return taken
+            pictures[shown_us] = upright(frame, path)
+    return pictures
 
 
 class _Reader:

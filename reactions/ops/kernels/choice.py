@@ -149,21 +149,21 @@ def chosen(operation: Operation, arguments: Sequence[Any], place: DeviceKind) ->
     """
     kind = str(arguments[0].dtype).removeprefix("torch.")
     key = f"{operation.name}, {kind}, {place.versions}"
-    kept = str(place.choices.get(key).get("fastest"))
-    if kept == EAGER:
-        logger.info("%s on %s: %s, as kept", operation.name, place.device, kept)
+    fastest = str(place.choices.get(key).get("fastest"))
+    if fastest == EAGER:
+        logger.info("%s on %s: %s, as kept", operation.name, place.device, fastest)
         return operation.eager
-    if kept in operation.others:
+    if fastest in operation.others:
         with suppress(Exception):  # what was kept may no longer run: all ways are tried again
-            compute = operation.others[kept]()
+            compute = operation.others[fastest]()
             compute(*_copied(operation, arguments))
-            logger.info("%s on %s: %s, as kept", operation.name, place.device, kept)
+            logger.info("%s on %s: %s, as kept", operation.name, place.device, fastest)
             return compute
-    trial, made = tried(operation, arguments, place.seconds)
+    trial, computes = tried(operation, arguments, place.seconds)
     logger.info("%s on %s: %s (%s)", operation.name, place.device, trial.fastest, trial)
     entry = {"fastest": trial.fastest, "ms": trial.milliseconds, "left_out": trial.left_out}
     place.choices.keep(key, entry)
-    return made[trial.fastest]
+    return computes[trial.fastest]
 
 
 def tried(
@@ -172,7 +172,7 @@ def tried(
     seconds: Callable[[Callable[[], object]], float],
 ) -> tuple[Trial, dict[str, Compute]]:
     """Compute in every way; return what came of it, and the ways that agree with the eager one."""
-    trial, made = Trial(), {EAGER: operation.eager}
+    trial, agreeing = Trial(), {EAGER: operation.eager}
     expected = _outputs(operation, operation.eager, arguments)
     is_half = any(output.dtype.itemsize == 2 for output in expected)
     allowed = operation.apart if is_half else min(operation.apart, FLOAT32_APART)
@@ -184,18 +184,18 @@ def tried(
             trial.left_out[name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue
         if far <= allowed:
-            made[name] = compute
+            agreeing[name] = compute
         else:
             trial.left_out[name] = f"{far:.1e} apart, more than {allowed:.1e}"
     del expected
-    for name, compute in made.items():
+    for name, compute in agreeing.items():
         # Each time on fresh copies, made before the clock starts.
         times = []
         for _ in range(TRIALS):
             copies = _copied(operation, arguments)
             times.append(seconds(lambda c=compute, a=copies: c(*a)))  # type: ignore[misc]
         trial.milliseconds[name] = 1e3 * min(times)
-    return trial, made
+    return trial, agreeing
 
 
 def apart(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:

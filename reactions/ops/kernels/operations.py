@@ -103,14 +103,14 @@ def _sum(weights: Tensor, dim: int) -> Tensor:
 
 def _ways(eager: Compute, fused: str) -> Mapping[str, Callable[[], Compute]]:
     def compiled() -> Compute:
-        made: Compute = torch.compile(eager, dynamic=True)
-        return made
+        compute: Compute = torch.compile(eager, dynamic=True)
+        return compute
 
     def by_triton() -> Compute:
         from reactions.ops.kernels import fused as kernels  # Triton, where there is one
 
-        made: Compute = getattr(kernels, fused)
-        return made
+        kernel: Compute = getattr(kernels, fused)
+        return kernel
 
     return {"torch.compile": compiled, "triton": by_triton}
 
