@@ -20,7 +20,8 @@ from reactions.core.hashing import digest
 from reactions.core.types import Item, Leaf, Modality, leaves
 from reactions.encoders.packages import import_package
 from reactions.exchange.card_data import says_mini
-from reactions.modalities import registry
+from reactions.modalities import noticed, registry
+from reactions.modalities.audio import CANCELLED
 from reactions.products.tree import Adjustment, effective_factors, embedded_by, fit_adjustment
 
 if TYPE_CHECKING:
@@ -183,8 +184,15 @@ def _mono(value: Any) -> Any:
     """Return a sound in memory with its channels averaged, which come first in mteb's arrays."""
     if not isinstance(value, Mapping) or value.get("array") is None:
         return value
+    from reactions.modalities.sounds.samples import Downmix
+
     array = np.asarray(value["array"])
-    return {**value, "array": array.mean(axis=0) if array.ndim == 2 else array}
+    if array.ndim == 2 and len(array):
+        what, downmix = f"samples of shape {array.shape}", Downmix()
+        array = downmix.mix(array.T)
+        if downmix.cancels:
+            noticed.note(CANCELLED, what)
+    return {**value, "array": array}
 
 
 def _meta(target: Target, adjustment: Adjustment, model: MtebModel) -> Any:

@@ -19,7 +19,7 @@ from reactions.core.errors import MediaError, UsageError, suggestion
 from reactions.core.storage import Blob
 from reactions.core.types import Modality, Waveform
 from reactions.data.media_structs import is_media_struct, value_of
-from reactions.modalities import registry
+from reactions.modalities import noticed, registry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -236,7 +236,8 @@ def waveform(samples: Any, rate_hz: Any, *, channels_last: bool = False) -> Wave
     Raises:
         UnusableValue: their axes, type or range cannot be a sound's.
     """
-    from reactions.modalities.sounds.samples import MAX_PEAK
+    from reactions.modalities.audio import CANCELLED
+    from reactions.modalities.sounds.samples import MAX_PEAK, Downmix
 
     if _is_tensor(samples):
         samples = as_array(samples)
@@ -253,7 +254,10 @@ def waveform(samples: Any, rate_hz: Any, *, channels_last: bool = False) -> Wave
         raise UnusableValue(what, "samples are floats in [-1, 1], int16 or int32")
     array = array.astype(np.float32, copy=False)
     if array.ndim == 2 and channels_last and array.shape[1]:
-        array = array.mean(axis=1, dtype=np.float32) if array.shape[1] > 1 else array[:, 0]
+        downmix = Downmix()
+        array = downmix.mix(array)
+        if downmix.cancels:
+            noticed.note(CANCELLED, what)
     if array.ndim != 1:
         raise UnusableValue(
             what,

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError
 from reactions.core.types import Waveform
+from reactions.modalities import noticed
 from reactions.modalities.base import Modality
 from reactions.modalities.undecoded import SOUND_FILES, VIDEO_FILES, UndecodedKind, endings
 
 if TYPE_CHECKING:
     from reactions.modalities.encoded import Source
     from reactions.modalities.sounds.samples import Limits
+
+CANCELLED = noticed.Kind(
+    "{n} sounds lost most of their energy when their channels, of opposite phase, were averaged; "
+    "keep one: ffmpeg -i IN -af 'pan=mono|c0=c0' OUT",
+    "1 sound lost most of its energy when its channels, of opposite phase, were averaged; "
+    "keep one: ffmpeg -i IN -af 'pan=mono|c0=c0' OUT",
+)
 
 MIN_RATE_HZ, MAX_RATE_HZ = 100, 384_000
 """What every encoder of sounds takes."""
@@ -58,12 +66,17 @@ def of_channel(channel: int) -> Modality:
 def decode(stream: BinaryIO, path: str, *, channel: int | None = None) -> Waveform:
     """Decode an open sound as ``load_audio`` does."""
     from reactions.modalities.sounds import decoding, media_ends, tracks
-    from reactions.modalities.sounds.samples import Refused
+    from reactions.modalities.sounds.samples import Downmix, Refused
 
+    downmix = Downmix(channel)
     try:
         if kind := media_ends.kind_of(stream):
-            return Waveform(*tracks.decode(stream, path, kind, _limits(), channel=channel))
-        return Waveform(*decoding.decode(stream, _limits(), channel=channel))
+            waveform = Waveform(*tracks.decode(stream, path, kind, _limits(), downmix))
+        else:
+            waveform = Waveform(*decoding.decode(stream, _limits(), downmix))
+        if downmix.cancels:
+            noticed.note(CANCELLED, path)
+        return waveform
     except Refused as error:
         raise MediaError(
             f"cannot use the audio '{path}'", why=error.why, fix=error.fix, path=path

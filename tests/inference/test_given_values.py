@@ -13,8 +13,8 @@ from reactions import Waveform
 from reactions.api.arguments import items_of
 from reactions.core.errors import MediaError, UsageError
 from reactions.core.types import Item
-from reactions.inference.values import media_value
-from reactions.modalities import registry
+from reactions.inference.values import media_value, waveform
+from reactions.modalities import noticed, registry
 
 
 def pixels(seed=0, shape=(5, 7, 3)):
@@ -385,3 +385,13 @@ def test_reading_values_imports_none_of_their_libraries():
     code += " if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_channels_that_cancel_out_are_reported():
+    noticed.take()
+    left = wave(300)
+    waveform(np.stack([left, left], axis=1), 8000, channels_last=True)
+    assert noticed.take() == []
+    mono = waveform(np.stack([left, -left], axis=1), 8000, channels_last=True)
+    assert not mono.samples.any()
+    assert noticed.take()[0].endswith("first 'samples of shape (300, 2), float32'")

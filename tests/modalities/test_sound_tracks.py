@@ -292,7 +292,7 @@ def test_limits_hold_before_memory_is_taken(whole, monkeypatch):
     monkeypatch.setattr(audio, "MIN_RATE_HZ", 16_001)
     assert "its rate is 16000 Hz" in refused(whole["webm"][:0] + whole["m4a"])
     # A hole of days is refused as it is met, not filled.
-    sound = tracks._Sound(samples.Limits(100, 384_000, 1 << 28, 3600), None)
+    sound = tracks._Sound(samples.Limits(100, 384_000, 1 << 28, 3600), samples.Downmix())
     import av
 
     for pts in (0, 1 << 40):

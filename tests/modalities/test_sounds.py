@@ -20,6 +20,7 @@ from reactions.modalities.base import CHECK_DEPTHS
 from reactions.modalities.image import load_image
 from reactions.modalities.registry import check
 from reactions.modalities.sounds import decoding
+from reactions.modalities.sounds.samples import Downmix
 
 ROOT = Path(__file__).parents[2]
 N = 2000
@@ -350,7 +351,7 @@ def test_silence_takes_four_bytes_a_frame(tmp_path: Path) -> None:
 
 
 def test_more_than_the_limits_is_refused_by_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "to_mono", lambda *a: pytest.fail("decoded"))
+    monkeypatch.setattr(Downmix, "add", lambda *a: pytest.fail("decoded"))
     data = sound_bytes(form="FLAC", n=N)
     declared = patched(data, 21, bytes([data[21] | 0x0F]) + b"\xff" * 4)  # 2**36 - 1 samples
     assert "frames of 1 channels" in refused(declared)

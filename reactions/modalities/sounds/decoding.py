@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from reactions.modalities.sounds import containers, mpeg_frames, ogg_pages
-from reactions.modalities.sounds.samples import Limits, Refused, to_mono
+from reactions.modalities.sounds.samples import Downmix, Limits, Refused
 from reactions.modalities.sounds.sndfile import open_sound
 
 if TYPE_CHECKING:
@@ -62,15 +62,13 @@ class _Piece:
     held: containers.Samples | None = None
 
 
-def decode(
-    stream: BinaryIO, limits: Limits, *, channel: int | None = None
-) -> tuple[NDArray[np.float32], int]:
+def decode(stream: BinaryIO, limits: Limits, downmix: Downmix) -> tuple[NDArray[np.float32], int]:
     """Decode a sound to mono, all of it.
 
     Args:
         stream: of the file; where it is a real file, it is read by libsndfile itself.
         limits: held before memory is taken.
-        channel: the one to keep, from 0; None takes the mean of all.
+        downmix: makes one channel of several.
 
     Returns:
         (n,) float32 samples in [-1, 1], n >= 1, and the rate in Hz.
@@ -84,7 +82,7 @@ def decode(
     samples: array[float] = array("f")
     rate_hz = 0
     for piece in pieces:
-        own_rate_hz = _decode_piece(stream, piece, samples, limits, channel)
+        own_rate_hz = _decode_piece(stream, piece, samples, limits, downmix)
         if rate_hz not in (0, own_rate_hz):
             raise Refused(f"it joins sounds of {rate_hz} Hz and {own_rate_hz} Hz", "take it apart")
         rate_hz = own_rate_hz
@@ -217,7 +215,7 @@ def _read(stream: BinaryIO, start: int, size_bytes: int) -> bytes:
 
 
 def _decode_piece(
-    stream: BinaryIO, piece: _Piece, samples: array[float], limits: Limits, channel: int | None
+    stream: BinaryIO, piece: _Piece, samples: array[float], limits: Limits, downmix: Downmix
 ) -> int:
     """Append a piece's samples, mono, and return its rate in Hz."""
     with _open(stream, piece) as sound:
@@ -225,14 +223,13 @@ def _decode_piece(
         channels, rate_hz = sound.channels, int(sound.samplerate)
         declared = sound.frames if sound.frames < _UNKNOWN_FRAMES else 0
         limits.check(len(samples) + (piece.frames or declared), channels, rate_hz)
-        if channel is not None and channel >= channels:
-            raise Refused(f"it has {channels} channels; there is no channel {channel}")
+        downmix.check(channels)
         # Not past the end: what may follow there, such as a tag, does not concern a decoder.
         left = (declared or sys.maxsize) if piece.frames is None else piece.frames
         n = 0
         block = np.empty((max(1, _BLOCK_SAMPLES // channels), channels), np.float32)
         while left > 0 and len(frames := sound.read(min(left, len(block)), out=block)):
-            mono = to_mono(frames, channel)
+            mono = downmix.add(frames)
             n += len(mono)
             left -= len(mono)
             # Block by block, too: what declares no length could not be checked beforehand.

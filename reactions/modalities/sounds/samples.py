@@ -14,6 +14,14 @@ MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
 
+LEAST_SHARE = 0.25
+"""Of the channels' energies, added up, what their sum has at least where nothing is lost.
+
+Of channels that have nothing to do with each other, or of which one alone sounds, it is 1, however
+many there are; of two equal ones 2, of one and its negative 0. Wide stereo comes down to about a
+half; a quarter (two channels correlated by -0.75) takes opposite phases."""
+
+
 class Refused(Exception):
     """A sound that cannot be used.
 
@@ -56,24 +64,56 @@ class Limits:
             raise Refused(f"it is {minutes} long, more than {self.max_seconds // 60}", "cut it up")
 
 
-def to_mono(frames: NDArray[np.float32], channel: int | None) -> NDArray[np.float32]:
-    """Return (n,) samples in [-1, 1] of (n, channels) frames.
+class Downmix:
+    """One channel of several, block by block, and what became of the others' energy.
 
     Args:
-        frames: n >= 1 floats a channel.
         channel: the one to keep, from 0; None takes the mean of all.
-
-    Raises:
-        Refused: samples are not finite, or far outside [-1, 1].
     """
-    if channel is None and frames.shape[1] > 1:
-        mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
-    else:
-        mono = frames[:, channel or 0]
-    # NaN passes through max, so that one number shows it as well as infinities.
-    peak = float(np.abs(mono).max(initial=0.0))
-    if not np.isfinite(peak):
-        raise Refused("some samples are not finite")
-    if peak > MAX_PEAK:
-        raise Refused(f"samples reach {peak:.6g}, far outside [-1, 1]", "scale it to [-1, 1]")
-    return np.clip(mono, -1.0, 1.0)
+
+    def __init__(self, channel: int | None = None) -> None:
+        self.channel = channel
+        self._channels_energy = self._sum_energy = 0.0
+
+    def check(self, channels: int) -> None:
+        """Refuse a sound that has not the channel to be kept."""
+        if self.channel is not None and self.channel >= channels:
+            raise Refused(f"it has {channels} channels; there is no channel {self.channel}")
+
+    def add(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n,) samples in [-1, 1] of (n, channels) frames.
+
+        Args:
+            frames: n >= 1 floats a channel.
+
+        Raises:
+            Refused: samples are not finite, or far outside [-1, 1].
+        """
+        mono = self.mix(frames)
+        # NaN passes through max, so that one number shows it as well as infinities.
+        peak = float(np.abs(mono).max(initial=0.0))
+        if not np.isfinite(peak):
+            raise Refused("some samples are not finite")
+        if peak > MAX_PEAK:
+            raise Refused(f"samples reach {peak:.6g}, far outside [-1, 1]", "scale it to [-1, 1]")
+        return np.clip(mono, -1.0, 1.0)
+
+    def mix(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n,) samples of (n, channels) frames, whatever they are."""
+        if self.channel is not None or frames.shape[1] == 1:
+            return frames[:, self.channel or 0]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is refused, or cancels out
+            mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
+            if not len(frames):
+                return mono
+            # Without their means: a constant offset, which cannot be heard, would hide the rest.
+            heard = frames - frames.mean(axis=0, dtype=np.float32)
+            total = (mono - mono.mean(dtype=np.float32)) * np.float32(frames.shape[1])
+            self._channels_energy += float(np.vdot(heard, heard))
+            self._sum_energy += float(np.vdot(total, total))
+        return mono
+
+    @property
+    def cancels(self) -> bool:
+        """Whether channels of opposite phase cancelled each other out; see ``LEAST_SHARE``."""
+        return self._sum_energy < LEAST_SHARE * self._channels_energy

@@ -19,7 +19,7 @@ from reactions.core.errors import MediaError
 from reactions.modalities import noticed
 from reactions.modalities.sounds import media_ends
 from reactions.modalities.sounds.containers import Damage
-from reactions.modalities.sounds.samples import Limits, Refused, to_mono
+from reactions.modalities.sounds.samples import Downmix, Limits, Refused
 from reactions.modalities.videos.files import open_video, planar, sound_track
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _LATE_FRAMES = 2
 
 
 def decode(
-    stream: BinaryIO, path: str, kind: str, limits: Limits, *, channel: int | None = None
+    stream: BinaryIO, path: str, kind: str, limits: Limits, downmix: Downmix
 ) -> tuple[NDArray[np.float32], int]:
     """Decode the first track of sound to mono, all of it.
 
@@ -59,7 +59,7 @@ def decode(
         path: for messages.
         kind: from ``media_ends.kind_of``.
         limits: held before memory is taken.
-        channel: the one to keep, from 0; None takes the mean of all.
+        downmix: makes one channel of several.
 
     Returns:
         (n,) float32 samples in [-1, 1], n >= 1, and the rate in Hz. Holes of the track are silence.
@@ -69,7 +69,7 @@ def decode(
         MissingError: PyAV is not installed.
     """
     with _opened(stream, path, kind) as (container, track):
-        sound, ends = _Sound(limits, channel), _Ends()
+        sound, ends = _Sound(limits, downmix), _Ends()
         for packet in container.demux():
             ends.note(packet)
             if packet.stream.index != track.index:
@@ -175,12 +175,12 @@ def _stated_s(container: Any, track: Any, kind: str) -> Fraction:
 class _Sound:
     """Samples of one track as they come."""
 
-    def __init__(self, limits: Limits, channel: int | None) -> None:
+    def __init__(self, limits: Limits, downmix: Downmix) -> None:
         # Grown in place: a list of frames would hold the sound twice.
         self.samples: array[float] = array("f")
         self.rate_hz = 0
         self.has_holes = False
-        self._limits, self._channel = limits, channel
+        self._limits, self._downmix = limits, downmix
         self._channels = self._longest = 0
         self._start_s: Fraction | None = None
 
@@ -189,8 +189,7 @@ class _Sound:
         channels, rate_hz = len(frame.layout.channels), frame.sample_rate
         if self._start_s is None:
             self.rate_hz, self._channels = rate_hz, channels
-            if self._channel is not None and self._channel >= channels:
-                raise Refused(f"it has {channels} channels; there is no channel {self._channel}")
+            self._downmix.check(channels)
         if (rate_hz, channels) != (self.rate_hz, self._channels):
             raise Refused("it changes its rate or its number of channels", "take it apart")
         hole = self._hole(frame)
@@ -199,7 +198,7 @@ class _Sound:
             self.has_holes = True
             self.samples.frombytes(bytes(hole * self.samples.itemsize))
         if frame.samples:
-            self.samples.frombytes(to_mono(planar(frame).T, self._channel).tobytes())
+            self.samples.frombytes(self._downmix.add(planar(frame).T).tobytes())
             self._longest = max(self._longest, frame.samples)
 
     def _hole(self, frame: Any) -> int:
