@@ -117,8 +117,8 @@ def plan_centre_scores(
             adjustment=adjustment,
         )
         planned = replace(planned, notices=planned.notices + _scored_items(planned, rows))
-        asked = (adjustment, ties, further)
-        scorings.append(_scored(planner, target, rows, planned, centres.options, *asked))
+        score_options = (adjustment, ties, further)
+        scorings.append(_scored(planner, target, rows, planned, centres.options, *score_options))
     return scorings
 
 
@@ -172,8 +172,8 @@ def plan_class_rows(
             rows.append(PlannedBaseline(TASK_PROMPTS, task, lacks=lacks))
             continue
         for name, templates in _templates(task).items():
-            asked = replace(task, templates=templates)
-            scoring = plan_score(planner, target, asked, adjustment, ties, further=further)
+            with_templates = replace(task, templates=templates)
+            scoring = plan_score(planner, target, with_templates, adjustment, ties, further=further)
             rows.append(PlannedBaseline(name, task, ((target, scoring.plan),)))
         rows.append(_synonyms(planner, target, task, source, adjustment, ties, further))
     return rows

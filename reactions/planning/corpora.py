@@ -27,8 +27,8 @@ def candidates(pair: Fusion, subsets: Subsets = "all") -> tuple[Modality, ...]:
         subsets: of the lab.
     """
     expert = pair.experts[0]
-    named = () if isinstance(subsets, str) else chain.from_iterable(subsets)
-    needed_modalities = ALWAYS.union(expert.space.modalities, expert.anchors or (), named)
+    in_subsets = () if isinstance(subsets, str) else chain.from_iterable(subsets)
+    needed_modalities = ALWAYS.union(expert.space.modalities, expert.anchors or (), in_subsets)
     return tuple(modality for modality in pair.modalities if modality in needed_modalities)
 
 
@@ -98,11 +98,11 @@ class ReactionCorpora:
 
     def candidates(self, pair: Fusion, subsets: Subsets) -> tuple[Modality, ...]:
         """Return what ``candidates`` does, and note which corpora that leaves out."""
-        taken = candidates(pair, subsets)
-        others = (m for m in pair.modalities if m not in taken)
-        if left_out := tuple(m for m in others if self._has_corpus(pair, m)):
+        joined = candidates(pair, subsets)
+        rest = (m for m in pair.modalities if m not in joined)
+        if left_out := tuple(m for m in rest if self._has_corpus(pair, m)):
             self._left_out.setdefault(left_out, {})[pair.experts[0].label] = None
-        return taken
+        return joined
 
     def _has_corpus(self, space: Space, modality: Modality) -> bool:
         """Return whether a modality could take part: its rows, or items, are there."""
@@ -141,8 +141,8 @@ def made_up_notices(lab: str, replaced: Mapping[str, Sequence[Modality]]) -> lis
     """
     sentences = []
     for folder, modalities in replaced.items():
-        *others, last = modalities
-        names = f"{', '.join(others)} and {last}" if others else last
-        subject = f"corpora of lab '{lab}' are" if others else f"corpus of lab '{lab}' is"
+        *first_ones, last = modalities
+        names = f"{', '.join(first_ones)} and {last}" if first_ones else last
+        subject = f"corpora of lab '{lab}' are" if first_ones else f"corpus of lab '{lab}' is"
         sentences.append(f"the {names} {subject} made up, and not used: the rows of '{folder}' are")
     return sentences

@@ -52,23 +52,23 @@ def plan_quality(
                 corpora[modality] = shared
     if not corpora:
         return None
-    held: dict[str, dict[Modality, Step]] = {}
+    held_steps: dict[str, dict[Modality, Step]] = {}
     means: dict[str, dict[Modality, Step]] = {}
     for modality, corpus in corpora.items():
         for leaf in leaves(space):
             if modality in leaf.modalities:
-                held.setdefault(leaf.label, {})[modality] = encode(leaf, corpus)
+                held_steps.setdefault(leaf.label, {})[modality] = encode(leaf, corpus)
                 # Of the training rows, as in the bundle: what is measured must not enter the mean.
                 means.setdefault(leaf.label, {})[modality] = mean(leaf, modality)
     for _, node in tuned_nodes(space):
         modality = node.arguments[0]
         if tunes(node, modality) and modality in corpora:
             leaf = tuned_leaf(node)
-            held.setdefault(leaf.label, {})[modality] = encode(leaf, corpora[modality])
+            held_steps.setdefault(leaf.label, {})[modality] = encode(leaf, corpora[modality])
     pairs, reason = paired(corpora)
     return MeasureProduct(
         product=space,
-        held=held,
+        held=held_steps,
         means=means,
         heads=heads,
         tuned=[part.step for part in parts.values() if isinstance(part, PlannedTuning)],

@@ -68,7 +68,7 @@ def plan_learning(planner: Planning, node: Tuned) -> PlannedLearning:
 
 def lcl_settings(lab: LclSettings, options: LclOptions) -> LclSettings:
     """Return what an Lcl is trained with: its own options, its preset's, the lab's for the rest."""
-    given = {
+    options_given = {
         "temperature": options.temperature,
         "symmetric": options.symmetric,
         "duplicates": options.duplicates,
@@ -77,12 +77,14 @@ def lcl_settings(lab: LclSettings, options: LclOptions) -> LclSettings:
         "learning_rate": options.lr,
         "batch_size": options.batch,
     }
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, Any] = {
+        name: value for name, value in options_given.items() if value is not None
+    }
     if options.targets == "labels":
         # Items of one class have one text: as negatives they would be drawn apart and together.
-        chosen.setdefault("duplicates", "masked")
+        settings.setdefault("duplicates", "masked")
     preset = PRESETS[options.preset] if options.preset else {}
-    return replace(lab, **{**preset, **chosen})
+    return replace(lab, **{**preset, **settings})
 
 
 def _modalities(planner: Planning, node: Tuned, knowledge: KnowledgeBase) -> list[Modality]:
@@ -106,10 +108,10 @@ def _modalities(planner: Planning, node: Tuned, knowledge: KnowledgeBase) -> lis
             f"{base.label} embeds {', '.join(base.modalities)}",
             fix="molspace kb describe --corpus NAME adds descriptions of items",
         )
-    if others := [modality for modality in embedded if modality not in described]:
+    if undescribed := [modality for modality in embedded if modality not in described]:
         planner.notices.append(
-            f"knowledge base '{knowledge.name}' describes no items of {', '.join(others)}, which "
-            f"{'stays' if len(others) == 1 else 'stay'} as in {base.label}"
+            f"knowledge base '{knowledge.name}' describes no items of {', '.join(undescribed)}, "
+            f"which {'stays' if len(undescribed) == 1 else 'stay'} as in {base.label}"
         )
     return described
 
@@ -179,11 +181,11 @@ def _short_trainings(steps: Sequence[AlignText]) -> list[str]:
 
 def _leaves_as_drawn(steps: Sequence[AlignText]) -> str:
     """Return the notice of trainings of one length."""
-    (step, *others), settings = steps, steps[0].settings
+    (step, *other_steps), settings = steps, steps[0].settings
     times = MIN_REACH / step.reach
     rate = times * settings.learning_rate
     digit = 10.0 ** math.floor(math.log10(rate))
-    layers = ", ".join(step.modality for step in steps) + (" layers" if others else " layer")
+    layers = ", ".join(step.modality for step in steps) + (" layers" if other_steps else " layer")
     return (
         f"{step.n_steps:,} steps at a learning rate of {settings.learning_rate:g} can move the "
         f"weights of the {layers} by {100 * step.reach:.0f} % of the range they are drawn from: "
@@ -235,11 +237,11 @@ def _described(
     ids = ids_of(corpus)
     described = [row for row, id in enumerate(ids) if id in by_id]
     # What a product is measured on has taken part in none of its layers either.
-    held = held_ids(by_id, planner.divided, planner.settings.holdout, planner.lab.seed)
-    chosen = [row for row in described if ids[row] not in held]
-    n_held = len(described) - len(chosen)
+    ids_held = held_ids(by_id, planner.divided, planner.settings.holdout, planner.lab.seed)
+    rows_used = [row for row in described if ids[row] not in ids_held]
+    n_held = len(described) - len(rows_used)
     name = f"knowledge base '{knowledge.name}'"
-    if len(chosen) < 2:
+    if len(rows_used) < 2:
         raise DataError(
             f"{name} describes {len(described)} of the {len(ids):,} items of {corpus.name}"
             + (f", of which {n_held} are held back" if n_held else ""),
@@ -248,9 +250,9 @@ def _described(
             fix=f"molspace kb describe --corpus '{corpus.name}'",
             corpus=corpus.name,
         )
-    if (others := len(by_id) - len(described)) > 0:
+    if (n_absent := len(by_id) - len(described)) > 0:
         planner.notices.append(
-            f"{name}: {others:,} of {len(by_id):,} described {modality} items are not in "
+            f"{name}: {n_absent:,} of {len(by_id):,} described {modality} items are not in "
             f"{corpus.name}, and take no part"
         )
     if n_held:
@@ -263,9 +265,9 @@ def _described(
             f"{corpus.name}: {len(ids) - len(described):,} of {len(ids):,} items have no "
             f"description in {name}, and take no part"
         )
-    if len(chosen) < len(ids):
-        corpus = subset(corpus, np.array(chosen, np.int64), "described")
-    return corpus, [by_id[ids[row]] for row in chosen], n_held
+    if len(rows_used) < len(ids):
+        corpus = subset(corpus, np.array(rows_used, np.int64), "described")
+    return corpus, [by_id[ids[row]] for row in rows_used], n_held
 
 
 def _descriptions(

@@ -27,10 +27,10 @@ def whole_seconds(
             made: they took no time, and would again take some.
         recorded: seconds of the entries of the store, by key.
     """
-    known = [step for step in steps if step.key in recorded]
-    parts = made_by(store.layout, [step.key for step in known if step.corpus is not None])
+    timed = [step for step in steps if step.key in recorded]
+    parts = made_by(store.layout, [step.key for step in timed if step.corpus is not None])
     seconds = {}
-    for step in known:
+    for step in timed:
         took_s, n_rows = recorded[step.key], step.n_rows or 0
         if step.corpus is not None and n_rows:
             if not took_s:
@@ -58,8 +58,8 @@ def seconds_by_rows(
     for step in steps:
         if step.space is None or step.corpus is None or step.key in recorded:
             continue
-        others = [k for k in store.index.keys(step.kind, step.preimage) if k in recorded]
-        rows = {key: _rows_made(parts) for key, parts in made_by(store.layout, others).items()}
+        other_keys = [k for k in store.index.keys(step.kind, step.preimage) if k in recorded]
+        rows = {key: _rows_made(parts) for key, parts in made_by(store.layout, other_keys).items()}
         if n_made := sum(rows.values()):
             took_s = sum(recorded[key] for key, n in rows.items() if n)
             seconds[step.key] = took_s / n_made * (step.n_rows or 0)

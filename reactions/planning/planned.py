@@ -115,16 +115,16 @@ class PlannedLearning:
 
     def part(self, path: str) -> dict[str, Any]:
         """Return the entry of a bundle's record, for the node at a path of its tree."""
-        options, known = self.node.learning, self.knowledge.metadata
+        options, metadata = self.node.learning, self.knowledge.metadata
         about = {
             "knowledge": {
                 "name": self.knowledge.name,
                 "digest": self.knowledge.digest,
-                "dataset": known.dataset,
+                "dataset": metadata.dataset,
             },
             "models": [
                 {"name": model.name, "revision": model.revision, "licence": model.licence}
-                for model in known.models
+                for model in metadata.models
             ],
             "targets": options.targets or "descriptions",
             "norms": options.norms or "unit",

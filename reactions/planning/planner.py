@@ -188,7 +188,7 @@ class Planner:
         if why := too_few_to_hold(divided, settings.holdout):
             self.notices.append(why)
             settings, divided = replace(settings, holdout=0.0), ()
-        before, now = ([corpus.digest for corpus in each] for each in (self.divided, divided))
+        before, now = ([corpus.digest for corpus in corpora] for corpora in (self.divided, divided))
         is_other = settings != self.settings or now != before
         if is_other or any(leaf.spec.centre for leaf in leaves(space)):
             self._embeds.clear()
@@ -311,10 +311,10 @@ class Planner:
         recipe = recipe_of(expert.recipe)
         if recipe.notice:
             self.notices.append(f"recipe {recipe.name}: {recipe.notice}")
-        chosen = chosen_subsets(expert, sorted(corpora), settings.subsets)
+        subsets = chosen_subsets(expert, sorted(corpora), settings.subsets)
         pseudo_sets = {
             anchor: self._pseudo_set(pair, corpora, anchor)
-            for anchor in sorted({anchor for subset in chosen for anchor in subset})
+            for anchor in sorted({anchor for subset in subsets for anchor in subset})
         }
         label = f"{base.label} + {pair.op.capitalize()}({expert.label})"
         projectors = tuple(
@@ -324,7 +324,7 @@ class Planner:
                 n,
                 None if recipe.solver else choose(settings, pair.op, n),
             )
-            for subset in chosen
+            for subset in subsets
             for n in (sum(len(corpora[anchor]) for anchor in subset),)
         )
         self.notices.extend(few_pairs(pair, corpora, projectors))
@@ -338,7 +338,7 @@ class Planner:
                 pseudo_sets=pseudo_sets,
                 corpora=corpora,
             )
-            for subset, projector in zip(chosen, projectors, strict=True)
+            for subset, projector in zip(subsets, projectors, strict=True)
         }
         if len(heads) > MANY and settings.subsets == "all":
             self.notices.append(many_subsets(label, sorted(corpora), heads))

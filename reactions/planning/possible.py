@@ -28,7 +28,7 @@ def possible(
     fit = [task for task in tasks if {task.query, task.other} <= set(target.space.modalities)]
     if left_out := [task.name for task in tasks if task not in fit]:
         on_note(f"{target.name} cannot do {', '.join(left_out)}")
-    left: list[Task] = []
+    possible_tasks: list[Task] = []
     for task in fit:
         try:
             data = lab.benchmark(task.name)
@@ -38,11 +38,11 @@ def possible(
             why = f": {error.why}" if error.why else ""
             on_note(f"{task.name} is left out: {error.what}{why}")
         else:
-            left.append(task)
-    if not left:
+            possible_tasks.append(task)
+    if not possible_tasks:
         raise MissingError(
             "no task is left to be evaluated",
             why=f"lab '{lab.name}' has the data of none that {target.name} can do",
             fix="--data FOLDER with the evaluation sets   or [data] in the lab file",
         )
-    return tuple(left)
+    return tuple(possible_tasks)

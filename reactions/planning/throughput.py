@@ -31,8 +31,8 @@ def _speed(device: str, precision: str) -> float:
 
     from reactions.ops.precision import Precision, full_float32, gemm_dtype
 
-    asked: Precision = "exact" if precision == "exact" else "fast"
-    dtype = gemm_dtype(device, "retrieval", asked) or torch.float32
+    retrieval_precision: Precision = "exact" if precision == "exact" else "fast"
+    dtype = gemm_dtype(device, "retrieval", retrieval_precision) or torch.float32
     size = _SIZE["cuda" if device.startswith("cuda") else "cpu"]
     a = torch.linspace(-1, 1, size * size, device=device).view(size, size).to(dtype)
     best = float("inf")

@@ -143,7 +143,7 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
             settings.add(UNKNOWN)
         trained_on.append({**items.to_json(), "scored": None if why else count})
     order = (FINE_TUNED, ON_LABELS, UNKNOWN)
-    setting = next((each for each in order if each in settings), untrained)
+    setting = next((candidate for candidate in order if candidate in settings), untrained)
     record = {**result.record, "setting": setting}
     if trained_on:
         record["trained_on"] = trained_on
@@ -224,12 +224,12 @@ def _is_of_task(items: TrainedItems, lab: Lab, task: Task, scored: Scored) -> bo
     """Return whether items are of a task's set: a part that may be trained on, or all of it."""
     head = items.corpus.partition(":")[0]
     try:
-        (named,) = lab.parse_tasks(head)
+        (trained_task,) = lab.parse_tasks(head)
     except (MolspaceError, ValueError):
-        named = None
-    if named is not None and named.name == task.name:
+        trained_task = None
+    if trained_task is not None and trained_task.name == task.name:
         return True
-    if named is not None and _shares_items(lab, named, items.modality, scored):
+    if trained_task is not None and _shares_items(lab, trained_task, items.modality, scored):
         return True
     return items.digest in _splits(lab, task.name)
 

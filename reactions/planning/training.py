@@ -74,8 +74,8 @@ class PlannedProjector:
         """Return the fields as a flat JSON object."""
         if self.training is None:
             return {"pair": self.pair, "subset": self.subset, "rows": self.rows}
-        chosen = {**asdict(self.training), "chosen": list(self.training.chosen)}
-        return {"pair": self.pair, "subset": self.subset, "rows": self.rows, **chosen}
+        training = {**asdict(self.training), "chosen": list(self.training.chosen)}
+        return {"pair": self.pair, "subset": self.subset, "rows": self.rows, **training}
 
 
 @dataclass(frozen=True)

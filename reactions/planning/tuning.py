@@ -122,8 +122,8 @@ def tuning_settings(lab: TuningSettings, node: Tuned) -> TuningSettings:
         "encoder_learning_rate": options.lr,
         "lora_rank": options.lora,
     }
-    chosen = {name: value for name, value in options_given.items() if value is not None}
-    return replace(lab, heads=options.heads, **chosen)
+    settings = {name: value for name, value in options_given.items() if value is not None}
+    return replace(lab, heads=options.heads, **settings)
 
 
 def plan_embedding(planner: Planning, node: Tuned, corpus: Corpus, **stored: Any) -> Step:

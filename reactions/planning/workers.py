@@ -110,8 +110,8 @@ def step_seconds(
     for step in steps:
         own_s = (step.cost.flops - step.cost.shared_flops) / flops_per_s
         estimate = StepSeconds(own_s, step.cost.shared_flops / flops_per_s)
-        known = step.key in recorded
-        times[step.key] = StepSeconds(recorded[step.key]) if known else estimate
+        is_recorded = step.key in recorded
+        times[step.key] = StepSeconds(recorded[step.key]) if is_recorded else estimate
     return times
 
 
@@ -206,11 +206,14 @@ class _Simulation:
         for step in sorted((self._steps[place] for place in self._ready), key=self._place):
             offers.setdefault(_holds(step), step)
         pairs = [
-            (held, step) for held, idle in self._idle.items() if idle for step in offers.values()
+            (loaded, step)
+            for loaded, idle in self._idle.items()
+            if idle
+            for step in offers.values()
         ]
-        held, step = min(pairs, key=self._rank)
-        worker = heapq.heappop(self._idle[held])
-        self._n_holders[held] -= 1
+        loaded, step = min(pairs, key=self._rank)
+        worker = heapq.heappop(self._idle[loaded])
+        self._n_holders[loaded] -= 1
         self._n_holders[_holds(step)] += 1
         members = [step]
         if step.together:
@@ -245,15 +248,15 @@ class _Simulation:
 
     def _rank(self, pair: tuple[str, Step]) -> tuple[int, int, int]:
         """Return how well a step suits a worker, best first; see ``dispatcher``."""
-        held, step = pair
+        loaded, step = pair
         need = _holds(step)
-        if need and held == need:
+        if need and loaded == need:
             affinity = 0
         elif need and self._n_holders[need]:
             affinity = 2
         else:
             affinity = 1
-        return affinity, self._place(step), self._idle[held][0]
+        return affinity, self._place(step), self._idle[loaded][0]
 
     def _place(self, step: Step) -> int:
         """Return a step's place in the plan, or that of one in progress that it could run with."""

@@ -55,10 +55,10 @@ class Assemble(Step):
         """Gather the tensors and complete the record."""
         record = {**self.record, **self.facts}
         if self.parts:
-            made = enumerate(zip(record["parts"], self.parts, strict=True))
+            numbered = enumerate(zip(record["parts"], self.parts, strict=True))
             record["parts"] = [
                 {**part, "about": _with_facts(part["about"], steps, f"part.{i}", inputs)}
-                for i, (part, steps) in made
+                for i, (part, steps) in numbered
             ]
         arrays: dict[str, Rows] = {}
         losses = {}

@@ -84,12 +84,12 @@ class ChosenDescriptions(Step):
     def cost(self) -> Cost:
         """Estimates: a product with the mean; for medoids, ten rounds of one with each."""
         rounds = 10 * self.most_kept if self.options.selection == "medoids" else 1
-        kept = len(self.spans) * self.most_kept * self.dim * 4
+        size_bytes = len(self.spans) * self.most_kept * self.dim * 4
         return Cost(
             flops=2.0 * sum(self.counts) * self.dim * rounds,
-            size_bytes=kept,
+            size_bytes=size_bytes,
             # One class at a time: its rows, as whole numbers and their products.
-            memory_bytes=kept + max(self.counts) * self.dim * 24,
+            memory_bytes=size_bytes + max(self.counts) * self.dim * 24,
         )
 
     @abstractmethod
@@ -137,10 +137,10 @@ class ChosenDescriptions(Step):
             if items is not None:
                 of_class = items[0][items[1] == index]
                 class_items = torch.from_numpy(of_class).to(device)
-            kept = self._chosen(rows, class_items)
-            counts[index] = len(kept)
-            places[index, : len(kept)] = kept.cpu().numpy()
-            centres[index, : len(kept)] = unit(rows[kept].float()).cpu().numpy()
+            chosen_rows = self._chosen(rows, class_items)
+            counts[index] = len(chosen_rows)
+            places[index, : len(chosen_rows)] = chosen_rows.cpu().numpy()
+            centres[index, : len(chosen_rows)] = unit(rows[chosen_rows].float()).cpu().numpy()
             context.progress(index + 1, n, "classes")
         arrays: dict[str, Rows] = {"centres": centres, "counts": counts, "places": places}
         return Artifact(arrays, self.facts(counts))
@@ -170,8 +170,8 @@ class ChosenDescriptions(Step):
         whole = fixed_point(rows)
         if self.options.selection == "medoids":
             return medoids(whole, self.options.k, seed=self.seed)
-        others = whole if items is None else fixed_point(items)
-        return nearest(whole, others, self.options.k)
+        centred_on = whole if items is None else fixed_point(items)
+        return nearest(whole, centred_on, self.options.k)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

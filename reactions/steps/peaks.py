@@ -62,9 +62,9 @@ class MeasurePeaks(Step):
         from reactions.ops.peaks import softmax_peaks
 
         queries, keys = (inputs[name].arrays["embeddings"] for name in ("queries", "keys"))
-        chosen = choose_rows(len(queries), self.sample)
+        rows = choose_rows(len(queries), self.sample)
         entropy, top = softmax_peaks(
-            torch.from_numpy(take(queries, chosen)),
+            torch.from_numpy(take(queries, rows)),
             keys,
             temperature=self.temperature,
             device=context.device,

@@ -53,10 +53,10 @@ PairRows = tuple["NDArray[np.int64]", "NDArray[np.int64]"]
 
 
 def _tree_params(step: MeasureProduct) -> dict[str, Any]:
-    held = (leaf for leaf in leaves(step.product) if leaf.label in step.held)
+    held_leaves = (leaf for leaf in leaves(step.product) if leaf.label in step.held)
     return {
         "tree": tree_to_json(step.product),
-        "centre": sorted({leaf.label for leaf in held if leaf.spec.centre}),
+        "centre": sorted({leaf.label for leaf in held_leaves if leaf.spec.centre}),
     }
 
 
@@ -151,8 +151,8 @@ class MeasureProduct(Step):
         with torch.inference_mode():
             found_again = list(measure.found_again())
             cross = []
-            for done, ((first, second), chosen) in enumerate(self.pairs.items()):
-                cross.append(measure.cross(first, second, chosen))
+            for done, ((first, second), pair_rows) in enumerate(self.pairs.items()):
+                cross.append(measure.cross(first, second, pair_rows))
                 context.progress(done + 1, len(self.pairs), "pairs of modalities")
         report = {"found_again": found_again, "cross": cross, "cross_reason": self.reason}
         return Artifact({}, report)
@@ -207,8 +207,8 @@ class _Measure:
                 sums.append(("centred sum", bare))
             for row, matrices in sums:
                 weights, ranking = best_sum(matrices)
-                named = dict(zip(cosines, weights, strict=True))
-                entries.append({"row": row, "weights": named, **ranking.to_json()})
+                weight_of = dict(zip(cosines, weights, strict=True))
+                entries.append({"row": row, "weights": weight_of, **ranking.to_json()})
         adjustment, best = self._best_factors(rows, default)
         better = None
         if best.merit() > default.merit() + MARGIN:

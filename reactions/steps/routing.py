@@ -152,9 +152,9 @@ def derive(
         if anchor in base:
             query = anchor if hub is None or direct(anchor, key) else hub
         else:
-            known = sorted(m for side, m in filled if side == "base")
-            near = [m for m in known if direct(m, key)]
-            query = (near or known)[0]
+            base_modalities = sorted(m for side, m in filled if side == "base")
+            near = [m for m in base_modalities if direct(m, key)]
+            query = (near or base_modalities)[0]
         lends = key in expert and anchor not in expert
         hop("base", query, key, "expert" if lends else None)
     for key in sorted(expert):

@@ -35,8 +35,8 @@ def choose_rows(n: int, sample: int, seed: int = 0) -> NDArray[np.int64]:
     """Return at most ``sample`` of n row numbers, ascending; equal seeds choose the same."""
     if n <= sample:
         return np.arange(n, dtype=np.int64)
-    chosen = np.random.default_rng(seed).choice(n, size=sample, replace=False)
-    return np.sort(chosen).astype(np.int64)
+    rows = np.random.default_rng(seed).choice(n, size=sample, replace=False)
+    return np.sort(rows).astype(np.int64)
 
 
 def take(rows: Rows, index: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -49,10 +49,10 @@ def take(rows: Rows, index: NDArray[np.int64]) -> NDArray[np.float32]:
     Returns:
         (k, d) float32.
     """
-    chosen = np.empty((len(index), rows.shape[1]), np.float32)
+    taken_rows = np.empty((len(index), rows.shape[1]), np.float32)
     for place, row in enumerate(index):
-        chosen[place] = rows[slice(int(row), int(row) + 1)][0]
-    return chosen
+        taken_rows[place] = rows[slice(int(row), int(row) + 1)][0]
+    return taken_rows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

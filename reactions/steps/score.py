@@ -126,8 +126,8 @@ class ScoreRows(Step):
         result = self.score(embeddings, inputs, context.device)
         # A class without a positive item has no average precision; what is stored is finite.
         arrays = {name: rows[np.isfinite(rows[:, 0])] for name, rows in result.arrays.items()}
-        known = self.context(inputs)
-        return Artifact(arrays, {**known, **self.facts, **result.to_json()})
+        context_facts = self.context(inputs)
+        return Artifact(arrays, {**context_facts, **self.facts, **result.to_json()})
 
     def corpora(self) -> Mapping[str, Corpus]:
         """Return what is embedded, by the names that ``embedded`` has them under."""
@@ -146,14 +146,14 @@ class ScoreRows(Step):
 
 def score_context(task: Task, data: BenchmarkData) -> dict[str, Any]:
     """Return what a score was made with besides embeddings: prompts, and which classes."""
-    known: dict[str, Any] = {"prompts": list(task.templates)}
+    facts: dict[str, Any] = {"prompts": list(task.templates)}
     if not isinstance(data, RetrievalData):
         # Names of classes are prompts too: this says which ones were used.
-        named = digest("classes", list(data.classes))
-        known["classes"] = {"n": len(data.classes), "digest": named[:12]}
+        classes_digest = digest("classes", list(data.classes))
+        facts["classes"] = {"n": len(data.classes), "digest": classes_digest[:12]}
     elif data.left_labels is not None:
-        known["hit"] = task.hit
-    return known
+        facts["hit"] = task.hit
+    return facts
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -53,13 +53,15 @@ def subsets(anchors: Sequence[Modality], choice: Subsets = "all") -> list[Anchor
             fix='subsets = "singles+all" under [reaction], or a list of subsets',
         )
     return [
-        tuple(sorted(chosen)) for size in sizes for chosen in itertools.combinations(ordered, size)
+        tuple(sorted(members))
+        for size in sizes
+        for members in itertools.combinations(ordered, size)
     ]
 
 
-def _check_named(named: Sequence[Anchors], anchors: Sequence[Modality]) -> None:
+def _check_named(subsets_named: Sequence[Anchors], anchors: Sequence[Modality]) -> None:
     listed = ", ".join(anchors)
-    for modality in dict.fromkeys(itertools.chain.from_iterable(named)):
+    for modality in dict.fromkeys(itertools.chain.from_iterable(subsets_named)):
         if modality not in anchors:
             raise UsageError(
                 f"no modality '{modality}' to train on",
@@ -68,7 +70,7 @@ def _check_named(named: Sequence[Anchors], anchors: Sequence[Modality]) -> None:
                 modality=modality,
             )
     for modality in anchors:
-        if not any(modality in subset for subset in named):
+        if not any(modality in subset for subset in subsets_named):
             raise UsageError(
                 f"reaction.subsets leaves {modality} out",
                 why=f"a mixture trains on every modality that has a corpus: {listed}",

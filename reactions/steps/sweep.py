@@ -56,7 +56,9 @@ class CellCorpus:
 
     def __init__(self, space: Space, adjustments: Sequence[Adjustment]) -> None:
         self.adjustments = tuple(adjustments)
-        self._tags = [canonical(acting_adjustment(space, each)) for each in self.adjustments]
+        self._tags = [
+            canonical(acting_adjustment(space, adjustment)) for adjustment in self.adjustments
+        ]
 
     @cached_property
     def digest(self) -> str:
@@ -192,7 +194,7 @@ def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score], folds: i
     """Return the rows of some cells; what ``meta`` says is the same for all of them."""
     first = scores[0]
     names = list(first.metrics)
-    metrics = [[each.metrics[name] for name in names] for each in scores]
+    metrics = [[cell.metrics[name] for name in names] for cell in scores]
     meta = {
         "task": first.task,
         "main": first.main,
@@ -205,6 +207,6 @@ def _artifact(task: Task, data: BenchmarkData, scores: Sequence[Score], folds: i
     }
     arrays = {"metrics": np.array(metrics, np.float64)}
     if folds:
-        parts = [fold_means(contributions(task, data, each), folds) for each in scores]
+        parts = [fold_means(contributions(task, data, cell), folds) for cell in scores]
         arrays["folds"] = np.array(parts, np.float64)
     return Artifact(arrays, meta)

@@ -100,11 +100,11 @@ class _Distinct:
     """
 
     def __init__(self, side: Components, adjustments: Sequence[Adjustment]) -> None:
-        known: dict[object, int] = {}
+        place_of: dict[object, int] = {}
         self.adjustments: list[Adjustment] = []
         self.places: list[int] = []
         for adjustment in adjustments:
-            place = known.setdefault(side.shares(adjustment), len(known))
+            place = place_of.setdefault(side.shares(adjustment), len(place_of))
             if place == len(self.adjustments):
                 self.adjustments.append(adjustment)
             self.places.append(place)

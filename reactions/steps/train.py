@@ -89,14 +89,16 @@ class Train(ProjectorStep):
         # A multiply-add a weight, three times: forward, and the gradients of input and weight. Of
         # the logits' products there are two, for the frozen side needs no gradient.
         per_row = 6.0 * parameters * sources + 4.0 * batch * sources * targets * d_out
-        kept = 0 if recipe.name == PAPER else _kept_by_autograd(head, batch, sources, targets)
+        autograd_bytes = (
+            0 if recipe.name == PAPER else _kept_by_autograd(head, batch, sources, targets)
+        )
         return Cost(
             flops=per_row * n * self.settings.epochs,
             size_bytes=4 * parameters,
             memory_bytes=4 * n * (sources * d_in + targets * d_out)
             + 4 * batch * batch * sources * targets
             + 16 * parameters  # weights, gradients, Adam's two moments
-            + kept,
+            + autograd_bytes,
         )
 
     @cached_property
@@ -169,13 +171,13 @@ def _encoders(steps: Iterable[Step]) -> list[str]:
     or stored type. All of them are in the keys of the steps, so equal keys give equal seeds.
     """
     encoders: set[str] = set()
-    seen: set[str] = set()
+    keys: set[str] = set()
     stack = list(steps)
     while stack:
         step = stack.pop()
-        if step.key in seen:
+        if step.key in keys:
             continue
-        seen.add(step.key)
+        keys.add(step.key)
         if step.space is not None and step.corpus is not None:
             encoders.add(digest("encoder", step.space.identity(step.corpus.modality)))
         stack.extend(child for _, child in step.inputs)

@@ -53,11 +53,13 @@ class CorpusItems:
 
     def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[list[Any]]:
         """Yield the prepared items of each batch."""
-        missing = [row for chosen in rows for row in chosen.tolist() if row not in self._kept]
+        missing = [
+            row for batch_rows in rows for row in batch_rows.tolist() if row not in self._kept
+        ]
         with closing(self._prepared(missing)) as prepared:
-            for chosen in rows:
+            for batch_rows in rows:
                 batch = []
-                for row in chosen.tolist():
+                for row in batch_rows.tolist():
                     value = self._kept.get(row)
                     if value is None:
                         value = next(prepared)
