@@ -90,12 +90,12 @@ class LclKind:
         if not isinstance(node, Tuned) or node.op != "lcl":
             raise ValueError("a part of kind 'lcl' belongs to what an Lcl trained")
         layers = a_mapping("layers", about["layers"])
-        others = set(node.modalities) - {TEXT.name}
+        alignable = set(node.modalities) - {TEXT.name}
         chosen = node.learning.modalities
-        if not layers or not set(layers) <= others or (chosen and set(chosen) != set(layers)):
+        if not layers or not set(layers) <= alignable or (chosen and set(chosen) != set(layers)):
             raise ValueError(
                 f"layers of {sorted(layers)!r:.200}; the reaction says "
-                f"{', '.join(chosen or sorted(others))}"
+                f"{', '.join(chosen or sorted(alignable))}"
             )
         _check_claims(node, about)
         for modality, layer in layers.items():
@@ -121,10 +121,10 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
         ValueError, UsageError: it is not what this version could have written.
     """
     options = node.learning
-    said = about["targets"], about["norms"]
+    claims = about["targets"], about["norms"]
     expected = options.targets or "descriptions", options.norms or "unit"
-    if said != expected:
-        raise ValueError(f"it was trained with {said!r:.200}; the reaction says {expected}")
+    if claims != expected:
+        raise ValueError(f"it was trained with {claims!r:.200}; the reaction says {expected}")
     models = a_list("models", about["models"])
     if len(models) > _MAX_MODELS:
         raise ValueError(f"{len(models)} models")
@@ -143,11 +143,11 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
     for name in SHOWN_SETTINGS:
         if name not in settings:
             raise ValueError(f"settings without {name}")
-    known = {entry.name for entry in fields(LclSettings)}
+    names = {entry.name for entry in fields(LclSettings)}
     for name, value in settings.items():
-        if name in known and type(value) not in (int, float, str, bool):
+        if name in names and type(value) not in (int, float, str, bool):
             raise ValueError(f"settings.{name} is {value!r:.40}")
-    LclSettings(**{name: value for name, value in settings.items() if name in known})
+    LclSettings(**{name: value for name, value in settings.items() if name in names})
 
 
 def _check_layer(modality: Modality, layer: Any, *, imported: bool) -> None:

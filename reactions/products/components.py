@@ -148,8 +148,8 @@ class Components:
         fusion = self._outermost
         if fusion is None:
             return self._by_chunks(
-                lambda rows, kept: fuse(
-                    self._space, self._modality, rows, self._parts, adjustment, kept
+                lambda rows, projected: fuse(
+                    self._space, self._modality, rows, self._parts, adjustment, projected
                 ),
                 self._space.dim,
             )
@@ -173,8 +173,8 @@ class Components:
             fusion = self._outermost
             assert fusion is not None, "only its sides are asked for"
             self._sides[key] = self._by_chunks(
-                lambda rows, kept: joined(
-                    *(fusion, index, self._modality, rows, self._parts, adjustment, kept),
+                lambda rows, projected: joined(
+                    *(fusion, index, self._modality, rows, self._parts, adjustment, projected),
                     mean=mean,
                 ),
                 fusion.dim,

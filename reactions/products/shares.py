@@ -79,7 +79,12 @@ def cosine_weights(
 
     Source: Molecule-Space, eq. 1-3, 9, 10, without the projectors.
     """
-    shares, others = leaf_shares(space, first, adjustment), leaf_shares(space, second, adjustment)
-    weights = {leaf: share * others[leaf] for leaf, share in shares.items() if leaf in others}
+    shares, other_shares = (
+        leaf_shares(space, first, adjustment),
+        leaf_shares(space, second, adjustment),
+    )
+    weights = {
+        leaf: share * other_shares[leaf] for leaf, share in shares.items() if leaf in other_shares
+    }
     total = sum(weights.values())
     return {leaf: weight / total for leaf, weight in weights.items()}

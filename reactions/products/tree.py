@@ -53,11 +53,11 @@ class Adjustment:
             UsageError: the factors given do not fit the shared modalities.
         """
         by_expert = self.lambda_ if op == "dr" else self.sigma
-        chosen = by_expert.get(expert.label, by_expert.get(""))
+        expert_factors = by_expert.get(expert.label, by_expert.get(""))
         shared = shared_modalities(fusion.base, expert.space)
-        if chosen is None:
+        if expert_factors is None:
             return dict(expert.factors)
-        return spread(chosen, shared, option="--lambda" if op == "dr" else "--sigma")
+        return spread(expert_factors, shared, option="--lambda" if op == "dr" else "--sigma")
 
     def keeps(self, expert: Expert) -> bool:
         """Return whether an expert takes part."""
@@ -291,17 +291,17 @@ def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
     pairs = list(mixtures(space))
     labels = {op: [f.experts[i].label for f, i in pairs if f.op == op] for op in ("dr", "cr")}
     everyone = labels["dr"] + labels["cr"]
-    for option, op, given in (
+    for option, op, by_expert in (
         ("--sigma", "cr", adjustment.sigma),
         ("--lambda", "dr", adjustment.lambda_),
     ):
-        if given and not labels[op]:
+        if by_expert and not labels[op]:
             raise UsageError(
                 f"{option} has no effect on this product",
                 why=f"it has no {'combination (Cr)' if op == 'cr' else 'displacement (Dr)'}",
                 fix=f"leave {option} out",
             )
-        for label in given:
+        for label in by_expert:
             if label and label not in labels[op]:
                 raise UsageError(
                     f"{option}: no expert '{label}'", fix=suggestion(label, labels[op])
@@ -317,15 +317,15 @@ def fit_adjustment(space: Space, adjustment: Adjustment) -> Adjustment:
         adjustment.factors(fusion.op, fusion, fusion.experts[i])
     if adjustment.experts is None:
         return adjustment
-    kept = set(adjustment.experts)
+    experts = set(adjustment.experts)
     for fusion, i in pairs:
         expert = fusion.experts[i]
         within = {f.experts[j].label for f, j in mixtures(expert.space)}
         if expert.label in adjustment.experts:
-            kept |= within
+            experts |= within
         elif within & adjustment.experts:
-            kept.add(expert.label)
-    return replace(adjustment, experts=frozenset(kept))
+            experts.add(expert.label)
+    return replace(adjustment, experts=frozenset(experts))
 
 
 def effective_factors(
@@ -335,10 +335,10 @@ def effective_factors(
 
     An expert that takes part twice is distinguished by its turn: ``"sigma CLAP_m (2)"``.
     """
-    kept = [(fusion, i) for fusion, i in mixtures(space) if adjustment.keeps(fusion.experts[i])]
+    acting = [(fusion, i) for fusion, i in mixtures(space) if adjustment.keeps(fusion.experts[i])]
     return {
         name: adjustment.factors(fusion.op, fusion, fusion.experts[i])
-        for (fusion, i), name in _factor_names(kept).items()
+        for (fusion, i), name in _factor_names(acting).items()
     }
 
 
@@ -353,7 +353,7 @@ def _factor_names(pairs: Sequence[tuple[Fusion, int]]) -> dict[tuple[Fusion, int
         expert = fusion.experts[i]
         if expert.factors:  # none where nothing is shared
             name = f"{'lambda' if fusion.op == 'dr' else 'sigma'} {expert.label}"
-            again = sum(known == name or known.startswith(f"{name} (") for known in names.values())
+            again = sum(used == name or used.startswith(f"{name} (") for used in names.values())
             names[fusion, i] = f"{name} ({again + 1})" if again else name
     return names
 
@@ -362,7 +362,7 @@ def effective_means(space: Space, adjustment: Adjustment = NO_ADJUSTMENT) -> dic
     """Return ``{"CLAP_m & CLAP_g": "unit"}`` for each stage that does not follow equation 10."""
     by_stage: dict[str, Mean] = {}
     for fusion in dict.fromkeys(fusion for fusion, _ in mixtures(space)):
-        kept = [expert.label for expert in fusion.experts if adjustment.keeps(expert)]
-        if fusion.mean != "eq10" and len(kept) > 1:
-            by_stage[" & ".join(kept)] = fusion.mean
+        acting = [expert.label for expert in fusion.experts if adjustment.keeps(expert)]
+        if fusion.mean != "eq10" and len(acting) > 1:
+            by_stage[" & ".join(acting)] = fusion.mean
     return by_stage

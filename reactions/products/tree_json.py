@@ -72,12 +72,12 @@ def tree_from_json(data: Mapping[str, Any], specs: Mapping[str, SpaceSpec]) -> S
 
 
 def _options(data: Mapping[str, Any]) -> TuningOptions | LclOptions:
-    given = dict(data.get("options", {}))
+    options = dict(data.get("options", {}))
     if "ft" in data:
-        return TuningOptions(**given)
-    if "modalities" in given:
-        given["modalities"] = tuple(given["modalities"])
-    return LclOptions(**given)
+        return TuningOptions(**options)
+    if "modalities" in options:
+        options["modalities"] = tuple(options["modalities"])
+    return LclOptions(**options)
 
 
 def _anchors(value: list[str] | None) -> Anchors | None:

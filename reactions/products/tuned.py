@@ -152,9 +152,9 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
         ValueError, UsageError: it is not what this version could have written.
     """
     spec = path_of(node).leaf.spec
-    said = about["modality"], about["paired"], about["space"], about["licence"]
-    if said != (*node.arguments, spec.name, spec.licence):
-        raise ValueError(f"it tuned {said!r:.200}, and not what the reaction says")
+    claims = about["modality"], about["paired"], about["space"], about["licence"]
+    if claims != (*node.arguments, spec.name, spec.licence):
+        raise ValueError(f"it tuned {claims!r:.200}, and not what the reaction says")
     if about["pairs"] is None:
         # Imported, and not published with what it was made of.
         if about["steps"] is not None or about["settings"] != {}:
@@ -167,11 +167,11 @@ def _check_claims(node: Tuned, about: Mapping[str, Any]) -> None:
         if type(count) is not int or count < 0:
             raise ValueError(f"{count!r:.40} {name}")
     settings = a_mapping("settings", about["settings"])
-    known = {entry.name for entry in fields(TuningSettings)}
+    names = {entry.name for entry in fields(TuningSettings)}
     for name, value in settings.items():
-        if name in known and value is not None and type(value) not in (int, float, str):
+        if name in names and value is not None and type(value) not in (int, float, str):
             raise ValueError(f"settings.{name} is {value!r:.40}")
-    TuningSettings(**{name: value for name, value in settings.items() if name in known})
+    TuningSettings(**{name: value for name, value in settings.items() if name in names})
     for name in ("batch_size", "epochs"):  # which people are told
         if name not in settings:
             raise ValueError(f"settings without {name}")

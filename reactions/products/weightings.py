@@ -62,8 +62,8 @@ def weightings(side: Components, adjustments: Sequence[Adjustment]) -> Iterator[
     groups: list[tuple[dict[Any, tuple[Term, Adjustment]], list[int]]] = []
     for i in order:
         keys = {term.key: (term, adjustments[i]) for term in terms[i]}
-        for known, members in groups:
-            if keys.keys() <= known.keys():
+        for group_keys, members in groups:
+            if keys.keys() <= group_keys.keys():
                 members.append(i)
                 break
         else:
@@ -72,7 +72,7 @@ def weightings(side: Components, adjustments: Sequence[Adjustment]) -> Iterator[
         shares = np.array(
             [[{t.key: t.share for t in terms[i]}.get(key, 0.0) for key in keys] for i in members]
         )
-        rows = [side.term_rows(*made) for made in keys.values()]
+        rows = [side.term_rows(*arguments) for arguments in keys.values()]
         yield from _weighted(members, rows, shares)
 
 
@@ -102,9 +102,9 @@ def _merged(
 ) -> tuple[list[Tensor], NDArray[np.float64]]:
     """Merge rows whose shares are in the same proportion at all settings: experts of one factor."""
     totals = shares.sum(axis=0)
-    kept: list[list[int]] = []
+    groups: list[list[int]] = []
     for k in range(len(rows)):
-        for group in kept:
+        for group in groups:
             first = group[0]
             if np.allclose(
                 shares[:, k] * totals[first], shares[:, first] * totals[k], rtol=0, atol=_ALIKE
@@ -112,14 +112,14 @@ def _merged(
                 group.append(k)
                 break
         else:
-            kept.append([k])
+            groups.append([k])
     merged = [
         rows[group[0]]
         if len(group) == 1
         else _sum(totals[group] / totals[group].sum(), [rows[k] for k in group])
-        for group in kept
+        for group in groups
     ]
-    return merged, np.stack([shares[:, group].sum(axis=1) for group in kept], axis=1)
+    return merged, np.stack([shares[:, group].sum(axis=1) for group in groups], axis=1)
 
 
 def _weighting(

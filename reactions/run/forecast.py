@@ -107,7 +107,7 @@ class Forecast:
         took, planned = self._observed(now_s)
         if self._speed is None and not any(planned.values()):
             return None
-        left = sum(
+        work_s = sum(
             self._seconds(step) * self._slower(step.kind, took, planned)
             for step in self._waiting.values()
         )
@@ -119,9 +119,9 @@ class Forecast:
             rest_s = whole_s * (1 - pace.share)
             if pace.share == pace.start:  # it says nothing of how far it is
                 rest_s = max(0.0, rest_s - (now_s - pace.began_s))
-            left += rest_s
+            work_s += rest_s
             longest = max(longest, rest_s)
-        return max(longest, left / self._side_by_side(now_s))
+        return max(longest, work_s / self._side_by_side(now_s))
 
     def _observed(self, now_s: float) -> tuple[dict[str, float], dict[str, float]]:
         """Return the seconds that steps of each kind took, and those that were planned for it."""

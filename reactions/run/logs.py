@@ -55,8 +55,8 @@ def watch(progress: bool | None, events: EventSink | None = None) -> EventSink:
         sinks.append(events)
 
     def sink(event: Event) -> None:
-        for each in sinks:
-            each(event)
+        for write in sinks:
+            write(event)
 
     return sink
 

@@ -121,8 +121,8 @@ def cpu_name() -> str:
             text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         except OSError:
             text = ""
-        if named := re.search(r"model name\s*:\s*(.+)", text):
-            return named[1].strip()
+        if match := re.search(r"model name\s*:\s*(.+)", text):
+            return match[1].strip()
     return platform.processor() or platform.machine()
 
 

@@ -82,13 +82,13 @@ def keys_of(targets: Iterable[Step]) -> set[Digest]:
 def steps_of(targets: Iterable[Step]) -> Iterator[Step]:
     """Yield steps and all that they are made of, each once."""
     keys: set[Digest] = set()
-    left = list(targets)
-    while left:
-        step = left.pop()
+    pending = list(targets)
+    while pending:
+        step = pending.pop()
         if step.key not in keys:
             keys.add(step.key)
             yield step
-            left.extend(source for _, source in step.inputs)
+            pending.extend(source for _, source in step.inputs)
 
 
 def most_at_a_time(plan: Schedule) -> int:

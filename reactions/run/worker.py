@@ -108,11 +108,11 @@ class Worker:
     def _make(self, work: Work) -> None:
         start, stop = work.rows or (0, 1)
         inputs = self._read_inputs(work)
-        first, *others = work.steps
+        first, *other_steps = work.steps
         began_s = time.monotonic()
         self._has_saved = False
-        self._checkpoint = None if others or work.rows else self._store.checkpoint(first.key)
-        if others:
+        self._checkpoint = None if other_steps or work.rows else self._store.checkpoint(first.key)
+        if other_steps:
             artifacts = type(first).run_together(self, work.steps, inputs, start, stop)
         else:
             artifacts = [first.run(self, inputs[0], start, stop)]

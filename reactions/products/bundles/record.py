@@ -233,8 +233,8 @@ def read_spec(item: Mapping[str, Any]) -> SpaceSpec:
         # The last two are not in records of earlier versions.
         values = item.get(key, []) if key in ("tower_digests", "derived") else item[key]
         pairs[key] = tuple((m, value) for m, value in a_list(key, values))
-        named = [m for m, _ in pairs[key]]
-        if not set(named) <= set(modalities) or len(set(named)) < len(named):
+        entries = [m for m, _ in pairs[key]]
+        if not set(entries) <= set(modalities) or len(set(entries)) < len(entries):
             raise ValueError(f"{key} of {name} names other modalities than it embeds")
     for key in ("preprocessing", "tower_digests", "derived"):
         for _, text in pairs[key]:
@@ -304,12 +304,12 @@ def _check_rest(record: Mapping[str, Any]) -> None:
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     """Check hyper-parameters as a lab file's are; those of other versions are let pass."""
-    known = {field.name for field in fields(ReactionSettings)}
+    names = {field.name for field in fields(ReactionSettings)}
     for name, value in settings.items():
-        if name in known and type(value) not in (int, float, str, list):
+        if name in names and type(value) not in (int, float, str, list):
             raise ValueError(f"settings.{name} is {value!r:.40}")
     # Made for the checks of its constructor.
-    ReactionSettings(**{name: value for name, value in settings.items() if name in known})
+    ReactionSettings(**{name: value for name, value in settings.items() if name in names})
 
 
 def _doubled(names: list[str]) -> str:

@@ -60,10 +60,10 @@ def _check_learning(data: Mapping[str, Any]) -> None:
     if unknown := options.keys() - set(LCL_OPTIONS):
         raise ValueError(f"Lcl has no option {min(unknown)!r:.80}")
     for name, value in options.items():
-        held = tuple(value) if isinstance(value, list) else value
+        hashable = tuple(value) if isinstance(value, list) else value
         # By type as well: 1 equals True.
-        read = lcl_option_of(name, held)
-        if value is None or read != held or (type(read) is bool) != (type(held) is bool):
+        read = lcl_option_of(name, hashable)
+        if value is None or read != hashable or (type(read) is bool) != (type(hashable) is bool):
             raise ValueError(f"{name} is {value!r:.80}")
     Lcl(a_text("the knowledge base", arguments[0]))  # for what its constructor raises
 

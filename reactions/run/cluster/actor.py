@@ -227,7 +227,7 @@ class RemoteWorker:
 
     def _read_graph(self, label: str) -> dict[Digest, Step]:
         try:
-            left: list[Step] = list(pickle.loads(self._graph))
+            pending: list[Step] = list(pickle.loads(self._graph))
         except (OSError, AttributeError, ImportError, ValueError) as error:
             raise StepError(
                 f"the worker {label} cannot read the plan: {error}",
@@ -235,11 +235,11 @@ class RemoteWorker:
                 fix="keep data, weights and packages at the same paths on all nodes",
             ) from error
         steps: dict[Digest, Step] = {}
-        while left:
-            step = left.pop()
+        while pending:
+            step = pending.pop()
             if step.key not in steps:
                 steps[step.key] = step
-                left.extend(source for _, source in step.inputs)
+                pending.extend(source for _, source in step.inputs)
         for step in steps.values():
             if differences := altered(step, step.preimage_here()):
                 raise StepError(

@@ -92,11 +92,11 @@ class Places:
             ids = {node["NodeID"] for node in alive}
             # A place whose node is gone is none any more.
             self._places = [p for p in self._places if p.node in ids or not p.is_free]
-            known = {place.node for place in self._places}
+            node_ids = {place.node for place in self._places}
             for node in alive:
                 cpus = asked.cpus or _count(node, "CPU")
                 room = len(self._places) < self._most
-                if room and node["NodeID"] not in known and 0 < cpus <= _count(node, "CPU"):
+                if room and node["NodeID"] not in node_ids and 0 < cpus <= _count(node, "CPU"):
                     self._places.append(_on_node(node, cpus))
             return
         if self.device == "cpu":
@@ -122,12 +122,12 @@ class Places:
 
     def _no_gpu(self, alive: Sequence[Any]) -> UsageError:
         prefix = "accelerator_type:"
-        known = sorted(
+        gpu_names = sorted(
             {n.removeprefix(prefix) for node in alive for n in node["Resources"] if prefix in n}
         )
-        if self._asked.accelerator and known:
+        if self._asked.accelerator and gpu_names:
             what = f"no GPU '{self._asked.accelerator}' on the cluster"
-            return UsageError(what, fix=suggestion(self._asked.accelerator, known))
+            return UsageError(what, fix=suggestion(self._asked.accelerator, gpu_names))
         return UsageError(
             "the cluster has no GPU that Ray knows of",
             fix="--device cpu, or start its nodes with --num-gpus",
