@@ -28,13 +28,13 @@ class Best:
 
     def add(self, scores: NDArray[np.float32], numbers: NDArray[np.int64], order: int) -> None:
         """Add rows of one modality, by their numbers."""
-        chosen = np.arange(len(scores))
+        rows = np.arange(len(scores))
         if len(scores) > self._k:
             threshold = np.partition(scores, -self._k)[-self._k]
-            chosen = np.flatnonzero(scores >= threshold - TIE)
-        chosen = chosen[np.isfinite(scores[chosen])]
-        places = np.stack([np.full(len(chosen), order), numbers[chosen]], axis=1)
-        self._scores = np.concatenate([self._scores, scores[chosen]])
+            rows = np.flatnonzero(scores >= threshold - TIE)
+        rows = rows[np.isfinite(scores[rows])]
+        places = np.stack([np.full(len(rows), order), numbers[rows]], axis=1)
+        self._scores = np.concatenate([self._scores, scores[rows]])
         self._places = np.concatenate([self._places, places])
         if len(self._scores) > self._k:
             self._keep()
@@ -44,8 +44,8 @@ class Best:
         last = np.partition(self._scores, -self._k)[-self._k]
         tied = np.flatnonzero(np.abs(self._scores - last) <= TIE)
         first = tied[np.lexsort((self._places[tied, 1], self._places[tied, 0]))][: self._k]
-        kept = np.concatenate([np.flatnonzero(self._scores > last + TIE), first])
-        self._scores, self._places = self._scores[kept], self._places[kept]
+        best = np.concatenate([np.flatnonzero(self._scores > last + TIE), first])
+        self._scores, self._places = self._scores[best], self._places[best]
 
     def sorted(self) -> list[tuple[float, int, int]]:
         """Return (score, order of the modality, number), best first; ties have one score."""

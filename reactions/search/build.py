@@ -134,7 +134,7 @@ def add_items(
         else:
             record = new_record(target, dtype or "float32")
             files.write_record(directory, record)
-        known = KnownItems(index)
+        known_items = KnownItems(index)
         counts: Counter[str] = Counter()
         added: Counter[Modality] = Counter()
         replaced: Counter[Modality] = Counter()
@@ -144,7 +144,7 @@ def add_items(
             on_problem(entry)
 
         waiting: dict[Modality, _Waiting] = {}
-        fresh = _fresh(items, prefix, known, digests, counts, problem)
+        fresh = _fresh(items, prefix, known_items, digests, counts, problem)
         stream = embed_stream(
             embedder, fresh, batch_items=min(256, segment_rows), on_problem=problem, read_ahead=True
         )
@@ -154,7 +154,7 @@ def add_items(
                 pending = waiting.setdefault(item.modality, _Waiting())
                 pending.items.append(IndexedItem.of(item, content_digest(item, digests)))
                 pending.rows.append(row)
-                number = known.embedded(item)
+                number = known_items.embedded(item)
                 if number >= 0:
                     pending.gone.append(number)
                     replaced[item.modality] += 1
@@ -181,7 +181,7 @@ def add_items(
             raise
         for modality, pending in waiting.items():
             record = _publish(directory, record, embedder, modality, pending)
-        outdated = known.outdated()
+        outdated = known_items.outdated()
         for modality, numbers in outdated.items():
             record = _without(record, modality, numbers)
         if outdated:
@@ -212,7 +212,7 @@ class _Waiting:
 def _fresh(
     items: Iterable[Item | Problem],
     prefix: str,
-    known: KnownItems,
+    known_items: KnownItems,
     digests: DigestCache,
     counts: Counter[str],
     on_problem: Callable[[Problem], None],
@@ -229,7 +229,7 @@ def _fresh(
         except MolspaceError as error:
             on_problem(Problem(0, item.id, f"{error.what}: {error.why}"))
             continue
-        if known.state(item, digest) == "there":
+        if known_items.state(item, digest) == "there":
             counts["there"] += 1
         else:
             yield item
@@ -239,14 +239,20 @@ def _approximated(directory: Path, record: IndexRecord, kind: str) -> IndexRecor
     """Build, or drop, what each modality's rows are searched by, and publish it."""
     for modality in sorted({segment.modality for segment in record.segments}):
         n = sum(s.n for s in record.segments if s.modality == modality)
-        known = record.approximations.get(modality)
-        if kind == AUTO and known is not None and n - known.n <= STALE_SHARE * n:
+        approximation = record.approximations.get(modality)
+        if kind == AUTO and approximation is not None and n - approximation.n <= STALE_SHARE * n:
             continue  # whatever it is: what was added since is compared row by row
-        new_kind = known.kind if kind == AUTO and known is not None else chosen_kind(kind, n)
+        new_kind = (
+            approximation.kind
+            if kind == AUTO and approximation is not None
+            else chosen_kind(kind, n)
+        )
         if new_kind == "flat":
-            others = {m: entry for m, entry in record.approximations.items() if m != modality}
-            changed = replace(record, approximations=others)
-        elif known is not None and known.kind == new_kind and known.n == n:
+            other_approximations = {
+                m: entry for m, entry in record.approximations.items() if m != modality
+            }
+            changed = replace(record, approximations=other_approximations)
+        elif approximation is not None and approximation.kind == new_kind and approximation.n == n:
             continue
         else:
             changed = approximate.build(directory, record, modality, new_kind)  # type: ignore[arg-type]
@@ -312,18 +318,18 @@ def compact(directory: Path, target: Target) -> int:
                 if s.modality == segment.modality
             )
             gone = np.array(old.deleted.get(segment.modality, ()), dtype=np.int64) - start
-            kept = np.setdiff1d(np.arange(segment.n), gone)
-            if len(kept) == segment.n:
+            rows = np.setdiff1d(np.arange(segment.n), gone)
+            if len(rows) == segment.n:
                 record = replace(record, segments=(*record.segments, segment))
-            elif len(kept):
-                items = [opened.item(int(row)) for row in kept]
+            elif len(rows):
+                items = [opened.item(int(row)) for row in rows]
                 record = files.write_segment(
                     directory,
                     record,
                     items,
-                    np.asarray(opened.units[kept], dtype=np.float32),
-                    np.asarray(opened.lengths[kept]),
-                    np.asarray(opened.products[kept]),
+                    np.asarray(opened.units[rows], dtype=np.float32),
+                    np.asarray(opened.lengths[rows]),
+                    np.asarray(opened.products[rows]),
                 )
         files.write_record(directory, record)
         for modality, entry in old.approximations.items():

@@ -99,11 +99,11 @@ def nearest(
             numbers, estimates = numbers[order], estimates[order]
             cosines = exactly(numbers, position)
             cosines[np.isnan(cosines)] = -1.0
-            kept = ~is_deleted(numbers)
-            done[position] = numbers[kept], cosines[kept]
+            is_there = ~is_deleted(numbers)
+            done[position] = numbers[is_there], cosines[is_there]
             if len(numbers) < n or n == covered.rows:
                 continue  # there are no more
-            best = cosines[kept]
+            best = cosines[is_there]
             kth = np.partition(best, -k)[-k] if len(best) >= k else -1.0
             margin = 3.0 * float((cosines / spread.largest - estimates).std())
             if (estimates.min() + margin) * spread.largest > kth:

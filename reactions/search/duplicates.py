@@ -62,15 +62,15 @@ def duplicates(
             if first != number and item.digest != "id":  # looked up by id: nothing is known of it
                 groups.setdefault(first, []).append((number, 1.0))
         if near is not None:
-            again = {number for others in groups.values() for number, _ in others}
-            left = [number for number in items if number not in again]
-            for first, number, cosine in _near(index, modality, left, near, adjustment):
+            again = {number for repeats in groups.values() for number, _ in repeats}
+            ungrouped = [number for number in items if number not in again]
+            for first, number, cosine in _near(index, modality, ungrouped, near, adjustment):
                 groups.setdefault(first, []).append((number, cosine))
-        for first, others in sorted(groups.items()):
+        for first, repeats in sorted(groups.items()):
             yield Duplicates(
                 modality,
                 (first, items[first]),
-                tuple((number, items[number], cosine) for number, cosine in others),
+                tuple((number, items[number], cosine) for number, cosine in repeats),
             )
 
 

@@ -192,8 +192,10 @@ class SearchIndex:
         key = (modality, acting_shares(self._space, modality, adjustment))
         spread = self._spreads.get(key)
         if spread is None:
-            known = [c for s, c in zip(stored.starts, every, strict=False) if int(s) < covered.rows]
-            spread = Spread.of(known, covered.n_atoms)
+            covered_coefficients = [
+                c for s, c in zip(stored.starts, every, strict=False) if int(s) < covered.rows
+            ]
+            spread = Spread.of(covered_coefficients, covered.n_atoms)
             with self._lock:
                 self._spreads[key] = spread
                 while len(self._spreads) > _KEPT_SPREADS:
@@ -203,8 +205,8 @@ class SearchIndex:
             exactly=lambda numbers, i: self._exactly(stored, every, numbers, queries[i]),
             is_deleted=lambda numbers: np.isin(numbers, stored.deleted),
         )
-        for (numbers, cosines), taken in zip(candidates, best, strict=True):
-            taken.add(cosines, numbers, order)
+        for (numbers, cosines), ranked in zip(candidates, best, strict=True):
+            ranked.add(cosines, numbers, order)
 
     def _exactly(
         self,

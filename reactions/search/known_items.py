@@ -37,8 +37,8 @@ class KnownItems:
                 has another one, which lies in a tar or parquet file of its own.
         """
         key = item.modality, item.id
-        number, known = self._numbers.get(key, (-1, ""))
-        if key in self._seen and known != digest:
+        number, last_digest = self._numbers.get(key, (-1, ""))
+        if key in self._seen and last_digest != digest:
             own_ids = 'give ids of their own: {"id": "...", "' + item.modality + '": "..."}'
             in_file = isinstance(item.value, Blob) and str(item.value) != item.value.url
             raise UsageError(
@@ -47,13 +47,13 @@ class KnownItems:
                 fix="index one set at a time, each with --prefix NAME" if in_file else own_ids,
             )
         self._seen.add(key)
-        if known == digest:
+        if last_digest == digest:
             return "there"
         self._refuse_another_set(item)
         self._numbers[key] = number, digest
         if number >= 0:
             self._changed[key] = number
-        return "new" if not known else "changed"
+        return "new" if not last_digest else "changed"
 
     def _refuse_another_set(self, item: Item) -> None:
         """Refuse an item whose id another one has that lies in another tar or parquet file.

@@ -166,14 +166,14 @@ class Gate:
         """Ask for the token, and let a browser keep it in a cookie; None goes on."""
         if not self._access.token:
             return None
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._access.accepts(given.strip()):
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._access.accepts(bearer.strip()):
             return None
         if self._access.accepts(request.cookies.get(COOKIE, "")):
             return None
         if request.url.path == "/" and request.method == "GET":
-            named = dict(parse_qsl(request.url.query)).get("token")
-            if named is not None and self._access.accepts(named.strip()):
+            token = dict(parse_qsl(request.url.query)).get("token")
+            if token is not None and self._access.accepts(token.strip()):
                 # The token leaves the address bar, and with it the browser's history.
                 answer = RedirectResponse("/", status_code=303)
                 answer.set_cookie(COOKIE, self._access.token, httponly=True, samesite="strict")

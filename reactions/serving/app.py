@@ -137,17 +137,17 @@ class Desk:
         bench = self._bench
         body = await self._object(request, ("query", "index", "into", "k"))
         adjustment = read_settings(bench, body)
-        asked = read_asked(bench, body.get("query"))
+        probe = read_asked(bench, body.get("query"))
         k = integer(body, "k", 10, low=1, high=bench.limits.k)
         number = integer(body, "index", 0, low=0, high=1 << 20)
         into = names(body, "into")
         bench.index(number)
         start = time.perf_counter()
-        await self._prepared(request, [asked])
+        await self._prepared(request, [probe])
         embedded = time.perf_counter()
 
         def work() -> dict[str, Any]:
-            hits_of_modalities = bench.search(number, asked, adjustment, into=into, k=k)
+            hits_of_modalities = bench.search(number, probe, adjustment, into=into, k=k)
             return {m: self._group(number, hits) for m, hits in hits_of_modalities.items()}
 
         groups = await self._weighed(request, work)
@@ -158,7 +158,7 @@ class Desk:
                 "index": number,
                 "groups": groups,
                 **bench.acting(adjustment),
-                "command": self._command(number, asked, into, k, adjustment),
+                "command": self._command(number, probe, into, k, adjustment),
                 "embedding_ms": round(1000 * (embedded - start), 2),
                 "search_ms": round(1000 * (done - embedded), 2),
             },
@@ -178,16 +178,16 @@ class Desk:
         bench = self._bench
         body = await self._object(request, ("query", "knowledge", "top"))
         adjustment = read_settings(bench, body)
-        asked = read_asked(bench, body.get("query"))
+        probe = read_asked(bench, body.get("query"))
         top = integer(body, "top", 10, low=1, high=bench.limits.classes)
         knowledge = body.get("knowledge")
         if not isinstance(knowledge, str):
             raise UsageError("'knowledge' is no text", fix=f"one of {', '.join(bench.knowledge)}")
-        await self._prepared(request, [asked])
+        await self._prepared(request, [probe])
 
         def work() -> dict[str, Any]:
             classifier = bench.classifier(knowledge, adjustment)
-            (best,) = classifier.best(bench.row(asked, adjustment), top)
+            (best,) = classifier.best(bench.row(probe, adjustment), top)
             return {
                 "classes": [{"class": name, "score": round(score, 6)} for name, score in best],
                 "of": len(classifier.classes),
@@ -212,7 +212,7 @@ class Desk:
 
     async def _prepared(self, request: Request, items: list[Probe]) -> None:
         """Embed what has not been embedded yet, in turn."""
-        waiting = [asked for asked in items if not self._bench.is_ready(asked)]
+        waiting = [probe for probe in items if not self._bench.is_ready(probe)]
         if waiting:
             await self.models.run(lambda: self._bench.prepare(waiting), gone=_gone(request))
 
@@ -225,21 +225,21 @@ class Desk:
         places = self._bench.media.places
         return {"hits": [{**h.to_json(), **places(index, h.item, h.number)} for h in hits]}
 
-    def _command(self, number: int, asked: Probe, into: Any, k: int, adjustment: Any) -> str | None:
+    def _command(self, number: int, probe: Probe, into: Any, k: int, adjustment: Any) -> str | None:
         """Return the command line that does the same; None where a command cannot name the query.
 
         A file that was dropped goes by its name: the server does not know its folder.
         """
         index = self._bench.index(number)
-        value = asked.upload.name if asked.upload else asked.text
-        if asked.kind == "item":
-            item = self._bench.index(asked.index).item(asked.modality, asked.number)
+        value = probe.upload.name if probe.upload else probe.text
+        if probe.kind == "item":
+            item = self._bench.index(probe.index).item(probe.modality, probe.number)
             value = "" if item.within else item.source  # no argument names a part of a file
         if not value:
             return None
         return command_line(
             str(index.directory),
-            (asked.modality, value),
+            (probe.modality, value),
             into=into[0] if into and len(into) == 1 else None,
             k=k,
             options=options_of(self._bench.controls, adjustment),

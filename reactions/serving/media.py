@@ -96,8 +96,8 @@ class Media:
             DataError: its file is gone, or was changed.
         """
         key = ("picture", str(index.directory), modality, number)
-        if (kept := self._kept.get(key)) is not None:
-            return kept
+        if (cached := self._kept.get(key)) is not None:
+            return cached
         if not is_drawn(modality):
             raise _nothing(modality, number)
         pixels = picture_of(modality, self._value(index, modality, number))
@@ -108,8 +108,8 @@ class Media:
     def outline(self, index: SearchIndex, modality: Modality, number: int) -> list[float]:
         """Return the outline of a sound, as ``pictures.peaks``; raises as ``picture`` does."""
         key = (str(index.directory), modality, number)
-        if (kept := self._outlines.get(key)) is not None:
-            return kept
+        if (cached := self._outlines.get(key)) is not None:
+            return cached
         if modality != "audio":
             raise _nothing(modality, number)
         heights = peaks(self._value(index, modality, number))
@@ -124,21 +124,21 @@ class Media:
             DataError: its file is gone, or was changed.
         """
         key = ("play", str(index.directory), modality, number)
-        if (kept := self._kept.get(key)) is not None:
-            return kept
+        if (cached := self._kept.get(key)) is not None:
+            return cached
         if modality not in _PLAYED:
             raise _nothing(modality, number)
         indexed = _indexed(index, modality, number)
         if indexed.source:
-            held = self._contents(indexed)
-            if isinstance(held, bytes):
-                if kind := played(modality, held[:_HEAD]):
-                    return self._keep(key, Medium(kind, held, size_bytes=len(held)))
+            content = self._contents(indexed)
+            if isinstance(content, bytes):
+                if kind := played(modality, content[:_HEAD]):
+                    return self._keep(key, Medium(kind, content, size_bytes=len(content)))
             else:
-                with held.open("rb") as stream:
+                with content.open("rb") as stream:
                     kind = played(modality, stream.read(_HEAD))
                 if kind:
-                    return Medium(kind, path=held, size_bytes=held.stat().st_size)
+                    return Medium(kind, path=content, size_bytes=content.stat().st_size)
         if modality != "audio":
             raise NotThere(
                 f"the video {number} cannot be played by a browser",
@@ -161,11 +161,11 @@ class Media:
 
     def _is_in_lab(self, item: IndexedItem) -> bool:
         key = item.modality, item.id, item.digest
-        known = self._are_in_lab.get(key)
-        if known is None:
-            known = (self._lab_items.find(item) is not None,)
-            self._are_in_lab.put(key, known)
-        return known[0]
+        cached = self._are_in_lab.get(key)
+        if cached is None:
+            cached = (self._lab_items.find(item) is not None,)
+            self._are_in_lab.put(key, cached)
+        return cached[0]
 
     def _plays(self, item: IndexedItem) -> bool:
         return item.modality == "audio" or bool(item.source)

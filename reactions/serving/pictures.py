@@ -135,8 +135,8 @@ def _cloud(points: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
         for right in (0, 1):
             at = (rows + down).clip(0, side - 1), (columns + right).clip(0, side - 1)
             np.maximum.at(nearest, at, depth)
-    seen = np.isfinite(nearest)
+    is_drawn = np.isfinite(nearest)
     picture = np.zeros((side, side, 3), dtype=np.uint8)
-    light = 0.35 + 0.65 * (nearest[seen] - depth.min()) / max(float(np.ptp(depth)), 1e-9)
-    picture[seen] = (light[:, None] * np.array([150, 205, 255])).astype(np.uint8)
+    light = 0.35 + 0.65 * (nearest[is_drawn] - depth.min()) / max(float(np.ptp(depth)), 1e-9)
+    picture[is_drawn] = (light[:, None] * np.array([150, 205, 255])).astype(np.uint8)
     return picture

@@ -98,7 +98,7 @@ def read_many(bench: Bench, value: Any, most: int) -> list[Probe]:
         raise UsageError("there are no items", fix=f'"items": [...], each as a query: {_QUERY}')
     if len(value) > most:
         raise TooLarge(f"{len(value)} items", why=f"at most {most} are compared", fix="take fewer")
-    return [read_asked(bench, each) for each in value]
+    return [read_asked(bench, entry) for entry in value]
 
 
 def integer(body: dict[str, Any], name: str, default: int, *, low: int, high: int) -> int:

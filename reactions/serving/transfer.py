@@ -21,9 +21,9 @@ async def read_body(request: Request, most: int, refuse: Callable[[int], Molspac
     Raises:
         MolspaceError: it has more.
     """
-    said = request.headers.get("content-length", "0")
-    if said.isdecimal() and int(said) > most:
-        raise refuse(int(said))
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > most:
+        raise refuse(int(length))
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -36,11 +36,11 @@ def sent(request: Request, medium: Medium) -> Response:
     """Send a medium, or the range of it that is asked for."""
     size = medium.size_bytes
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=600"}
-    asked = request.headers.get("range")
-    if asked is None:
+    range_header = request.headers.get("range")
+    if range_header is None:
         first, last, status = 0, size - 1, 200
     else:
-        bounds = read_range(asked, size)
+        bounds = read_range(range_header, size)
         if bounds is None:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
         (first, last), status = bounds, 206
@@ -78,7 +78,7 @@ def _blocks(path: Path, first: int, last: int) -> Iterator[bytes]:
     stream: BinaryIO = path.open("rb")
     with stream:
         stream.seek(first)
-        left = last - first + 1
-        while left > 0 and (block := stream.read(min(_BLOCK, left))):
-            left -= len(block)
+        bytes_left = last - first + 1
+        while bytes_left > 0 and (block := stream.read(min(_BLOCK, bytes_left))):
+            bytes_left -= len(block)
             yield block

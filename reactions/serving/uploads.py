@@ -92,24 +92,24 @@ class Uploads:
             )
         decoded: dict[Modality, Any] = {}
         refusals: dict[Modality, MolspaceError] = {}
-        for each in (modality,) if modality else self._modalities:
+        for candidate in (modality,) if modality else self._modalities:
             try:
-                decoded[each] = _decoded(each, content, name)
+                decoded[candidate] = _decoded(candidate, content, name)
             except MolspaceError as error:
-                refusals[each] = error
+                refusals[candidate] = error
         if not decoded:
             raise self._undecodable(name, refusals)
-        chosen = _first(decoded, name)
-        value = decoded[chosen]
-        picture = picture_of(chosen, value)
+        taken_as = _first(decoded, name)
+        value = decoded[taken_as]
+        picture = picture_of(taken_as, value)
         upload = Upload(
-            key=hashlib.sha256(f"{chosen}:".encode() + content).hexdigest()[:32],
+            key=hashlib.sha256(f"{taken_as}:".encode() + content).hexdigest()[:32],
             name=name,
-            modality=chosen,
-            others=tuple(other for other in decoded if other != chosen),
+            modality=taken_as,
+            others=tuple(other for other in decoded if other != taken_as),
             content=content,
             picture=b"" if picture is None else encoded_picture(picture),
-            peaks=tuple(peaks(value)) if chosen == "audio" else (),
+            peaks=tuple(peaks(value)) if taken_as == "audio" else (),
         )
         self._held.put(upload.key, upload)
         return upload
@@ -132,8 +132,8 @@ class Uploads:
 
     def _undecodable(self, name: str, refusals: dict[Modality, MolspaceError]) -> MediaError:
         """Return the error for a file that nothing decodes: that of what its name says it is."""
-        named = modality_of(name)
-        error = refusals.get(named or "") or next(
+        by_name = modality_of(name)
+        error = refusals.get(by_name or "") or next(
             (refusals[m] for m in refusals if suffix_of(name) in registry.get(m).shared), None
         )
         if error is None and len(refusals) == 1:
@@ -146,10 +146,10 @@ class Uploads:
                 fix=error.fix or "open it in the program that made it, and save it again",
                 refused_by=sorted(refusals),
             )
-        if named is not None:
+        if by_name is not None:
             return MediaError(
                 f"'{name}' cannot be decoded",
-                why=f"its name is that of {named}, which this space does not embed, and it holds "
+                why=f"its name is that of {by_name}, which this space does not embed, and it holds "
                 f"none of {', '.join(self._modalities)}",
                 fix="drop another file",
                 refused_by=sorted(refusals),
@@ -157,14 +157,14 @@ class Uploads:
         kinds = {
             s: kind for m in refusals for kind in registry.get(m).undecoded for s in kind.suffixes
         }
-        known = kinds.get(suffix_of(name))
+        other_kind = kinds.get(suffix_of(name))
         return MediaError(
             f"'{name}' cannot be decoded",
-            why=f"its name is that of {known.name}, which is not decoded"
-            if known
+            why=f"its name is that of {other_kind.name}, which is not decoded"
+            if other_kind
             else f"it is none of {', '.join(self._modalities) or 'what can be decoded here'}",
-            fix=known.fix
-            if known
+            fix=other_kind.fix
+            if other_kind
             else "drop a picture (PNG, JPEG, WebP) or a sound (WAV, FLAC, MP3), or type a text",
             refused_by=sorted(refusals),
         )
@@ -204,9 +204,9 @@ def _decoded(modality: Modality, content: bytes, name: str) -> Any:
 
 def _first(decoded: dict[Modality, Any], name: str) -> Modality:
     """Return what a file is taken as, where several modalities decode it: as its name says."""
-    named = modality_of(name)
-    if named in decoded:
-        return named
+    by_name = modality_of(name)
+    if by_name in decoded:
+        return by_name
     by_suffix = [m for m in decoded if suffix_of(name) in registry.get(m).shared]
     # A picture is a picture unless someone says that it shows heat.
     return (
