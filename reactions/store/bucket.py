@@ -300,8 +300,8 @@ class Bucket:
 
     def watch_others(self, layout: StoreLayout) -> None:
         """Look at all locks and leases."""
-        held = [*self._objects.find("locks"), *self._objects.find("leases")]
-        watch_until_known([partial(life_of, self._objects, name) for name in held])
+        names = [*self._objects.find("locks"), *self._objects.find("leases")]
+        watch_until_known([partial(life_of, self._objects, name) for name in names])
 
     def retire(
         self, layout: StoreLayout, key: Digest, record: str, *, dry_run: bool

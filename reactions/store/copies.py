@@ -101,8 +101,8 @@ class Copies:
         except OSError as error:
             if not is_full(error):
                 raise
-            kept = self.size_bytes()
-            if not self.prune(older_than_s=None, max_bytes=kept // 2, dry_run=False)[0]:
+            size_bytes = self.size_bytes()
+            if not self.prune(older_than_s=None, max_bytes=size_bytes // 2, dry_run=False)[0]:
                 raise
         return fetch()
 

@@ -293,9 +293,9 @@ def _list_anew(folder: Path) -> bool:
     Returns:
         Whether there is such a folder.
     """
-    for each in (*reversed(folder.parents[:2]), folder):
+    for parent in (*reversed(folder.parents[:2]), folder):
         try:
-            os.close(os.open(each, os.O_RDONLY))
+            os.close(os.open(parent, os.O_RDONLY))
         except OSError:  # Windows opens no folders, and has no such clients
             return False
     return True

@@ -32,17 +32,17 @@ def miss(step: Step, entries: Sequence[EntryManifest]) -> str:
         one that has the fewest, such as ``"params.seed: 0 -> 1"`` or, where an input is another
         one, ``"input base changed (params.dtype: 'float16' -> 'float32')"``.
     """
-    others = [entry for entry in entries if entry.kind == step.kind and entry.key != step.key]
-    if not others:
+    candidates = [entry for entry in entries if entry.kind == step.kind and entry.key != step.key]
+    if not candidates:
         return f"no earlier {step.kind} step"
     by_key = {entry.key: entry for entry in entries}
     preimage = _plain(step)
     lab = _Lab(by_key)
-    others = [entry for entry in others if lab.made(entry, step)]
-    if not others:
+    candidates = [entry for entry in candidates if lab.made(entry, step)]
+    if not candidates:
         return f"no earlier {step.kind} step like it"
     nearest = min(
-        others,
+        candidates,
         key=lambda entry: (
             len(list(_walk(entry.preimage, preimage))),
             _descending(entry.created),

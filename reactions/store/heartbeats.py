@@ -145,9 +145,9 @@ class Watch:
         """
         now_s = self._clock()
         with self._lock:
-            known, since_s, life = self._seen.get(name, (None, now_s, Life.UNKNOWN))
-            if known is None or known != sign:
-                life = Life.UNKNOWN if known is None else Life.ALIVE
+            last_sign, since_s, life = self._seen.get(name, (None, now_s, Life.UNKNOWN))
+            if last_sign is None or last_sign != sign:
+                life = Life.UNKNOWN if last_sign is None else Life.ALIVE
                 since_s = now_s
             elif now_s - since_s >= SILENT_S:
                 life = Life.DEAD

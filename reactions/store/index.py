@@ -35,8 +35,8 @@ def without_corpus(kind: str, preimage: Mapping[str, Any]) -> dict[str, Any] | N
     params = preimage.get("params")
     if not isinstance(params, Mapping) or not isinstance(params.get(CORPUS), str):
         return None
-    others = {name: value for name, value in params.items() if name != CORPUS}
-    return {"kind": kind, "preimage": {**preimage, "params": others}}
+    other_params = {name: value for name, value in params.items() if name != CORPUS}
+    return {"kind": kind, "preimage": {**preimage, "params": other_params}}
 
 
 class Index:
@@ -75,10 +75,10 @@ class Index:
         """
         alive = {folder.name for folder in self._folders()}
         text = self._text()
-        kept = "".join(f"{key} {name}\n" for key, name in _parsed(text).items() if key in alive)
-        if kept != text:
+        lines = "".join(f"{key} {name}\n" for key, name in _parsed(text).items() if key in alive)
+        if lines != text:
             with suppress(OSError):
-                replace_text(self._layout.index, kept)
+                replace_text(self._layout.index, lines)
 
     def _folders(self) -> Iterator[Path]:
         yield from self._layout.entry_folders()

@@ -69,14 +69,14 @@ class Leases(ABC):
                 if not self._is_open:
                     self._open()
                     self._is_open = True
-                taken: list[Digest] = []
+                leased: list[Digest] = []
                 try:
                     for key in keys:
                         self._take(key)
-                        taken.append(key)
+                        leased.append(key)
                     self._flush()
                 except OSError:
-                    self._give_back(self._pid, taken)
+                    self._give_back(self._pid, leased)
                     raise
             self._free_given_back()  # by collections meanwhile
         return Hold(self, self._pid, keys)

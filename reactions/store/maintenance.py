@@ -226,14 +226,14 @@ def _chosen(
     if older_than_s is None and max_bytes is None:
         return free if keep is not None else []
     now, total = datetime.now(UTC), sum(entry.size_bytes for entry in infos)
-    chosen = []
+    to_remove = []
     for entry in free:
         idle_s = (now - entry.last_used).total_seconds()
         old = older_than_s is not None and idle_s >= older_than_s
         if old or (max_bytes is not None and total > max_bytes):
-            chosen.append(entry)
+            to_remove.append(entry)
             total -= entry.size_bytes
-    return chosen
+    return to_remove
 
 
 def _debris(
@@ -261,9 +261,9 @@ def _debris(
         except FileNotFoundError:  # its run has just finished it
             continue
         limit_s = _UNFINISHED_S if older_than_s is None else older_than_s
-        kept = key in in_use or (keep is not None and key in keep)
+        is_kept = key in in_use or (keep is not None and key in keep)
         is_there = place.is_published(layout.entry(key), MANIFEST_JSON)
-        if not (is_there or (idle_s >= limit_s and not kept)):
+        if not (is_there or (idle_s >= limit_s and not is_kept)):
             continue
         with nullcontext(True) if dry_run else place.locked(layout.lock(key)) as idle:
             if idle:

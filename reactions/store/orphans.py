@@ -35,8 +35,8 @@ def orphans(
     busy = {name.split("/")[1].split(".")[0] for name in objects.find("locks")}
     busy |= leased(objects, leases)
     records = [name for name in entries if name.endswith(f"/{record}")]
-    named = {name.rpartition("/")[0]: data for name, data in objects.read_all(records)}
-    corpora = {data[:32] for data in map(_corpus, named.values())}
+    manifests = {name.rpartition("/")[0]: data for name, data in objects.read_all(records)}
+    corpora = {data[:32] for data in map(_corpus, manifests.values())}
     unused = {
         name: info
         for name, info in objects.find("corpora").items()
@@ -45,14 +45,14 @@ def orphans(
     }
     for name, info in entries.items():
         folder, _, file = name.rpartition("/")
-        is_named = file == record or named_digests(named.get(folder, b"{}"), file)
+        is_named = file == record or named_digests(manifests.get(folder, b"{}"), file)
         if not is_named and Path(folder).name not in busy and age_s(info) >= GRACE_S:
             unused[name] = info
     for name, info in (o for folder in _PROBES for o in objects.find(folder).items()):
         if age_s(info) >= GRACE_S:
             unused[name] = info
     used = objects.find(USED)
-    keys = {Path(folder).name for folder in named}
+    keys = {Path(folder).name for folder in manifests}
     return unused | {name: used[name] for name in used if Path(name).name not in keys}
 
 

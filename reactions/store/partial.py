@@ -95,10 +95,10 @@ class Partial:
         Args:
             warn: called with a sentence for every shard that is removed.
         """
-        kept: list[Range] = []
+        sound_ranges: list[Range] = []
         model: EntryManifest | None = None
         for rows in self._ranges():
-            problem = self._misplaced(rows, kept)
+            problem = self._misplaced(rows, sound_ranges)
             if not problem:
                 try:
                     manifest = self._read(*rows, full=True)
@@ -115,7 +115,7 @@ class Partial:
                     self._place.remove(path)
                 continue
             model = model or manifest
-            kept.append(rows)
+            sound_ranges.append(rows)
 
     def add(
         self,
@@ -194,8 +194,8 @@ class Partial:
             n_rows = sum(shard.rows for shard in files)
             arrays[name] = ArrayRecord(record.dtype, (n_rows, *record.shape[1:]), tuple(files))
         times = [manifest.seconds for _, manifest in shards]
-        known = [seconds for seconds in times if seconds is not None]
-        seconds = sum(known) if len(known) == len(times) else None
+        recorded = [seconds for seconds in times if seconds is not None]
+        seconds = sum(recorded) if len(recorded) == len(times) else None
         made_by = joined(part for _, manifest in shards for part in manifest.made_by)
         whole = _manifest(self._step, first.meta, arrays, seconds, made_by)
         counts = [

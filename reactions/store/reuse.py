@@ -210,13 +210,15 @@ def reuse_rows(store: Store, shards: Partial, step: Step, corpus: Corpus) -> int
     Raises:
         StoreError: the store cannot be read or written.
     """
-    known = _ItemDigests(store.layout)
-    if (items := known.of(corpus)) is None:
+    item_digests = _ItemDigests(store.layout)
+    if (items := item_digests.of(corpus)) is None:
         return 0
     missing = shards.missing()
     with disk_errors(store.address, "read"):
-        others = _other_keys(store, step) if missing else []
-        earlier = _EarlierRows(list(_pieces(store, step, others, known)), store.layout.place)
+        other_keys = _other_keys(store, step) if missing else []
+        earlier = _EarlierRows(
+            list(_pieces(store, step, other_keys, item_digests)), store.layout.place
+        )
     n_reused = 0
     for start, stop in missing:
         if (rows := earlier.take(items[start:stop])) is not None:
@@ -239,30 +241,30 @@ def made_rows(store: Store, step: Step, corpus: Corpus) -> NDArray[np.bool_]:
     Raises:
         StoreError: the store cannot be read.
     """
-    known = _ItemDigests(store.layout)
-    if (items := known.of(corpus)) is None:
+    item_digests = _ItemDigests(store.layout)
+    if (items := item_digests.of(corpus)) is None:
         return np.zeros(len(corpus), np.bool_)
     with disk_errors(store.address, "read"):
         keys = store.index.keys(step.kind, step.preimage)
-        pieces = list(_pieces(store, step, keys, known))
-    made: NDArray[np.bool_] = np.isin(
+        pieces = list(_pieces(store, step, keys, item_digests))
+    is_made: NDArray[np.bool_] = np.isin(
         items, np.concatenate([np.empty(0, np.uint64), *(piece.items for piece in pieces)])
     )
-    return made
+    return is_made
 
 
 def _pieces(
-    store: Store, step: Step, keys: Sequence[Digest], known: _ItemDigests
+    store: Store, step: Step, keys: Sequence[Digest], item_digests: _ItemDigests
 ) -> Iterator[_Piece]:
     """Yield what equal steps, of these keys, have made, whole or in part."""
     layout = store.layout
     for key in keys:
-        yield from _pieces_of(layout, layout.entry(key), MANIFEST_JSON, 0, step, known)
+        yield from _pieces_of(layout, layout.entry(key), MANIFEST_JSON, 0, step, item_digests)
     for key in keys:
         for folder in layout.place.folders(layout.partial / key):
             start, _, stop = folder.name.partition("-")
             if start.isdecimal() and stop.isdecimal():
-                yield from _pieces_of(layout, folder, SHARD_JSON, int(start), step, known)
+                yield from _pieces_of(layout, folder, SHARD_JSON, int(start), step, item_digests)
 
 
 def _other_keys(store: Store, step: Step) -> list[Digest]:
@@ -276,7 +278,12 @@ def _other_keys(store: Store, step: Step) -> list[Digest]:
 
 
 def _pieces_of(
-    layout: LocatedStore, folder: Path, record: str, start: int, step: Step, known: _ItemDigests
+    layout: LocatedStore,
+    folder: Path,
+    record: str,
+    start: int,
+    step: Step,
+    item_digests: _ItemDigests,
 ) -> Iterator[_Piece]:
     try:
         manifest = EntryManifest.read(folder / record, layout.place)
@@ -285,7 +292,7 @@ def _pieces_of(
     shared = without_corpus(manifest.kind, manifest.preimage)
     if shared is None or shared != without_corpus(step.kind, step.preimage):
         return
-    items = known.known(manifest.preimage["params"][CORPUS])
+    items = item_digests.known(manifest.preimage["params"][CORPUS])
     if items is None or not manifest.arrays:
         return
     cuts = [[shard.rows for shard in array.shards] for array in manifest.arrays.values()]

@@ -258,12 +258,12 @@ class Store(OpenedStore):
         with ExitStack() as stack:
             with self._writing():
                 path = self.layout.lock(key, part)
-                held = stack.enter_context(self._place.locked(path, on_busy, shared=shared))
+                lock_held = stack.enter_context(self._place.locked(path, on_busy, shared=shared))
             if not self._has_cautioned and (caveat := self._place.caveat()):
                 self._has_cautioned = True
                 self.warn(caveat)
-            yield held
-        if held is not None and held.is_lost:
+            yield lock_held
+        if lock_held is not None and lock_held.is_lost:
             self.warn(
                 f"another process took over {path.stem[:12]}: this one gave no sign of life for "
                 f"{SILENT_S:.0f} s; the result was perhaps made twice, and one of the two is kept"

@@ -144,11 +144,11 @@ class Tracking:
         """Write the points of curves that this run did not measure itself."""
         cached = []
         for curve in curves:
-            seen = self._seen.get((curve.key, curve.name), set())
+            written = self._seen.get((curve.key, curve.name), set())
             missing = [
                 (position, value)
                 for position, value in enumerate(curve.values, 1)
-                if position not in seen
+                if position not in written
             ]
             for position, value in missing:
                 self._open().scalar(self._tag(curve), value, position)
@@ -180,8 +180,8 @@ class Tracking:
         board = self._open()
         for metric, value in record["metrics"].items():
             board.scalar(f"{task}/{metric}", value, 0)
-        known = ("space", "lab", "seed", "n", "main", "ties")
-        facts = {key: record[key] for key in known if key in record}
+        keys = ("space", "lab", "seed", "n", "main", "ties")
+        facts = {key: record[key] for key in keys if key in record}
         if experts := record.get("experts"):
             facts["experts"] = ", ".join(experts)
         for factor, values in record.get("factors", {}).items():

@@ -38,10 +38,10 @@ def open_tracker(place: str) -> Tracker:
         MissingError: its package is not installed.
         StoreError: the place cannot be written.
     """
-    named = _NAMED.fullmatch(place)
-    if named is None:
+    match = _NAMED.fullmatch(place)
+    if match is None:
         return _factory(FILES)(place)
-    name, rest = named.groups()
+    name, rest = match.groups()
     if rest.startswith("//"):
         raise UsageError(
             f"cannot write to '{place}'",
@@ -72,11 +72,11 @@ def _factory(name: str, place: str = "") -> TrackerFactory:
     if points:
         added: TrackerFactory = load_plugin(points[0], "the tracker")
         return added
-    known = sorted({*TRACKERS, *(point.name for point in plugins(GROUP))})
+    names = sorted({*TRACKERS, *(point.name for point in plugins(GROUP))})
     raise UsageError(
         f"unknown tracker '{name}'",
-        why=f"trackers: {', '.join(known)}",
-        fix=f"{suggestion(name, known)}   or for a folder of this name: --track ./{place}",
+        why=f"trackers: {', '.join(names)}",
+        fix=f"{suggestion(name, names)}   or for a folder of this name: --track ./{place}",
         tracker=name,
-        known=known,
+        known=names,
     )

@@ -45,8 +45,8 @@ TOKENISER_FILES = (
 def hub_cache() -> Path:
     """Return where the hub's own package keeps its cache, by the same settings."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if chosen := os.environ.get(name):
-            return expand_user(chosen)
+        if folder := os.environ.get(name):
+            return expand_user(folder)
     if home := os.environ.get("HF_HOME"):
         return expand_user(home) / "hub"
     return cache_home() / "huggingface" / "hub"
@@ -133,13 +133,13 @@ def trust(pins: Sequence[str]) -> None:
         os.environ[TRUST_VARIABLE] = "\n".join([*trusted(), *pins, ""])
 
 
-def _check_pin(pin: str, given: str) -> None:
+def _check_pin(pin: str, prefix: str) -> None:
     place, _, revision = pin.rpartition("@")
     kind, _, digest = revision.partition(":")
     in_full = kind == "sha256" and _SHA256.fullmatch(digest)
     if not place or not (in_full or (_REPO.fullmatch(place) and is_commit(revision))):
         raise UsageError(
-            f"{given}{pin} pins no code",
+            f"{prefix}{pin} pins no code",
             why="a name alone, a branch or a tag can stand for other code tomorrow",
             fix="ORG/REPO@COMMIT (40 hex digits)   or, for a folder, FOLDER@sha256:DIGEST, which "
             "is printed where the code is refused",

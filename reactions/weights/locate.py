@@ -98,10 +98,10 @@ class NamedWeights(dict[str, Path]):
         self.used: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
-        known = super().__contains__(name)
-        if known:
+        is_in = super().__contains__(name)
+        if is_in:
             self.used.add(str(name))
-        return known
+        return is_in
 
     def __getitem__(self, name: str) -> Path:
         path = super().__getitem__(name)
@@ -215,9 +215,9 @@ def find_file(
 
 
 def _candidates(space: str, file: WeightsFile, locator: WeightLocator) -> Iterator[Path]:
-    chosen = locator.overrides.get(space)
-    if chosen is not None:  # a person's word is not second-guessed
-        yield chosen / file.name if chosen.is_dir() else chosen
+    override = locator.overrides.get(space)
+    if override is not None:  # a person's word is not second-guessed
+        yield override / file.name if override.is_dir() else override
         return
     for folder in locator.folders:
         yield folder / folder_name(space) / file.name
@@ -278,9 +278,9 @@ def find_folder(space: str, repo: WeightsRepo, locator: WeightLocator, *, fetch:
     Raises:
         MissingError: it is nowhere; the message says where was looked.
     """
-    chosen = locator.overrides.get(space)
-    if chosen is not None:
-        candidates = [chosen]
+    override = locator.overrides.get(space)
+    if override is not None:
+        candidates = [override]
     else:
         # Only the hub's cache tells revisions apart: it keeps snapshots by commit.
         fetched = [] if repo.revision else [p / folder_name(space) for p in locator.folders]

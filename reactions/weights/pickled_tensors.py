@@ -78,10 +78,10 @@ class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         """Return what stands for a name that pickles of tensors hold."""
-        known = _KNOWN.get((module, name))
-        if known is None:
+        stand_in = _KNOWN.get((module, name))
+        if stand_in is None:
             raise _Refused(f"it holds more than tensors: unpickling it would call {module}.{name}")
-        return known
+        return stand_in
 
     def persistent_load(self, pid: Any) -> Any:
         """Refuse references to what lies outside the pickle."""

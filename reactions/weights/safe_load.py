@@ -47,13 +47,13 @@ def check_shapes(
     """
     missing = sorted(needed.keys() - tensors.keys())
     extra = sorted(tensors.keys() - needed.keys())
-    others = [
+    mismatched = [
         (name, shape_text(tensors[name].shape), shape_text(shape))
         for name, shape in sorted(needed.items())
         if name in tensors and tuple(tensors[name].shape) != tuple(shape)
     ]
-    if missing or extra or others:
-        raise unfit(space, path, missing=missing, unexpected=extra, mismatched=others)
+    if missing or extra or mismatched:
+        raise unfit(space, path, missing=missing, unexpected=extra, mismatched=mismatched)
 
 
 def shape_text(shape: Iterable[object]) -> str:

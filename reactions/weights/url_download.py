@@ -203,10 +203,12 @@ def _check(file: WeightsFile, part: Path) -> None:
 
 def _unreachable(file: WeightsFile, part: Path, why: str) -> MissingError:
     usable = part.exists() and (file.sha256 or _tag_file(part).exists())
-    kept = part.stat().st_size if usable else 0
+    n_bytes = part.stat().st_size if usable else 0
     return MissingError(
         f"cannot download {file.name}",
         why=why,
-        fix=f"try again: {kept:,} bytes are kept" if kept else "check the network, then try again",
+        fix=f"try again: {n_bytes:,} bytes are kept"
+        if n_bytes
+        else "check the network, then try again",
         url=file.url,
     )
