@@ -83,14 +83,14 @@ def _boxed(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
 
 def _wrapped(natural: Sequence[int], room: int, least: int) -> set[int] | None:
     """Return which columns to wrap, the widest first; None where all of them do not suffice."""
-    chosen: set[int] = set()
-    taken = sum(natural)
+    columns: set[int] = set()
+    width = sum(natural)
     for i in sorted(range(len(natural)), key=lambda i: -natural[i]):
-        if taken <= room or natural[i] <= least:
+        if width <= room or natural[i] <= least:
             break
-        chosen.add(i)
-        taken -= natural[i] - least
-    return chosen if taken <= room else None
+        columns.add(i)
+        width -= natural[i] - least
+    return columns if width <= room else None
 
 
 def _print_fields(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -132,22 +132,22 @@ def verify(
 
     store = Store()
     problems = list(store.verify(repair=repair))
-    left = len({p.path for p in problems if not p.is_repaired})
+    n_damaged = len({p.path for p in problems if not p.is_repaired})
     if as_json:
         body = [
             {"key": p.key[:12], "label": p.label, "problem": p.what, "repaired": p.is_repaired}
             for p in problems
         ]
-        repaired = repair and not left
+        repaired = repair and not n_damaged
         print_json("verify", {"root": store.address, "problems": body, "repaired": repaired})
     elif problems:
         rows = [(p.key[:12], p.label, p.what) for p in problems]
         print_table(store.address, ("key", "label", "problem"), rows)
     else:
         say(f"{store.address}: no damage found")
-    if left:
+    if n_damaged:
         if repair:
-            entries = "1 damaged entry" if left == 1 else f"{left} damaged entries"
+            entries = "1 damaged entry" if n_damaged == 1 else f"{n_damaged} damaged entries"
             say(f"{entries} could not be put aside: may {store.address} be written to?")
         raise typer.Exit(EXIT_STEP_FAILED)
 
@@ -210,7 +210,7 @@ def gc(
     places: list[Path] = []
     with suppress(OSError):  # the working folder may be gone
         places.append(Path.cwd())
-    left, left_bytes = leftovers.sweep(data_root(), tuple(places), dry_run=dry_run)
+    paths, left_bytes = leftovers.sweep(data_root(), tuple(places), dry_run=dry_run)
     scans = scan_bytes = 0
     if everything or older_than_days is not None:
         age_s = 0.0 if everything else 86_400 * (older_than_days or 0.0)
@@ -229,7 +229,7 @@ def gc(
                 "entries": [_entry(entry) for entry in freed.entries],
                 "debris": [
                     *(store.layout.name(path) for path in freed.debris),
-                    *map(str, left),
+                    *map(str, paths),
                 ],
                 "in_use": [_entry(entry) for entry in freed.in_use],
             },
@@ -238,7 +238,7 @@ def gc(
     verb = "would free" if dry_run else "freed"
     say(
         f"{store.address}: {verb} {human_bytes(freed.size_bytes + scan_bytes + left_bytes)}: "
-        f"{_entries(len(freed.entries))}, {counted(len(freed.debris) + len(left), 'leftover')}"
+        f"{_entries(len(freed.entries))}, {counted(len(freed.debris) + len(paths), 'leftover')}"
         + (f", {scans} scans of corpora" if scans else "")
     )
     if freed.in_use:

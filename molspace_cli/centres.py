@@ -142,8 +142,8 @@ def _print(
     record = result.record
     task, main, centres = record["task"], record["main"], record["centres"]
     table = [(f"{options.title} ({_source(centres)})", f"{record['metrics'][main]:.2f}", "")]
-    asked = [] if metrics is None else _chosen(metrics, record)
-    values = [_values(record, asked)]
+    names = [] if metrics is None else _chosen(metrics, record)
+    values = [_values(record, names)]
     task_rows = [row for row in rows if row.has(task)]
     for row in task_rows:
         name = row.name
@@ -151,19 +151,19 @@ def _print(
             name += ", the task's"
         if task not in row.results:
             table.append((name, "-", ""))
-            values.append(["-"] * len(asked))
+            values.append(["-"] * len(names))
             continue
         gain = difference(result, row.results[task])
         value = row.results[task].record["metrics"][main]
         cell = f"{gain.mean:+.2f} [{gain.low:+.1f}, {gain.high:+.1f}]"
         table.append((name, f"{value:.2f}", cell))
-        values.append(_values(row.results[task].record, asked))
+        values.append(_values(row.results[task].record, names))
     columns = ("classes described by", f"{main} (%)", "centres better by [95 %]")
     shown = [line[: 3 if rows else 2] for line in table]
     title = f"{task}   {record['space']}"
-    if asked:
-        named = [(line[0], *cells) for line, cells in zip(table, values, strict=True)]
-        print_table(title, (columns[0], *asked), named)
+    if names:
+        lines = [(line[0], *cells) for line, cells in zip(table, values, strict=True)]
+        print_table(title, (columns[0], *names), lines)
     else:
         print_table(title, columns[: 3 if rows else 2], shown)
     counts = centres["descriptions"]
@@ -182,17 +182,17 @@ def _print(
     print_note("   ".join(facts))
     if not centres["zero_shot"]:
         print_note(f"{NOT_ZERO_SHOT}, {centres['items']}")
-    if folds := [name for name in record["metrics"] if name not in (main, *asked)]:
+    if folds := [name for name in record["metrics"] if name not in (main, *names)]:
         print_note(f"--json has {folds[0]} to {folds[-1]}, too")
     for sentence in lacking(rows, task):
         print_note(f"- {sentence}")
     print_ties(record)
 
 
-def _chosen(asked: str, record: Mapping[str, Any]) -> list[str]:
+def _chosen(metrics: str, record: Mapping[str, Any]) -> list[str]:
     from reactions.eval.further_metrics import chosen
 
-    return chosen(asked, record["metrics"], record.get("further", {}))
+    return chosen(metrics, record["metrics"], record.get("further", {}))
 
 
 def _values(record: Mapping[str, Any], names: Sequence[str]) -> list[str]:

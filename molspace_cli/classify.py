@@ -66,11 +66,11 @@ class ClassifyOptions(Group):
         from reactions.core.errors import UsageError
 
         if self.classify is None:
-            given = {"--classes": self.classes, "--top": self.top}
-            named = [name for name, value in given.items() if value is not None]
-            if named:
+            values = {"--classes": self.classes, "--top": self.top}
+            names = [name for name, value in values.items() if value is not None]
+            if names:
                 raise UsageError(
-                    f"{' and '.join(named)} belong{'s' if len(named) == 1 else ''} to --classify",
+                    f"{' and '.join(names)} belong{'s' if len(names) == 1 else ''} to --classify",
                     fix="--classify KB, such as --classify kb in the mini lab",
                 )
             described.refuse_without("--classify")
@@ -128,16 +128,18 @@ class Asked:
         """Return what names items, its centres made or found; say what is to be known of them."""
         from reactions.centres import classifier
 
-        made = classifier(session, target, self.centres, self.classes, adjustment, confirm=confirm)
-        notices = list(made.notices)
-        if self.classes is None and len(made.classes) > self.top:
+        naming = classifier(
+            session, target, self.centres, self.classes, adjustment, confirm=confirm
+        )
+        notices = list(naming.notices)
+        if self.classes is None and len(naming.classes) > self.top:
             notices.append(
-                f"among all {len(made.classes):,} classes that are described, of whatever task; "
+                f"among all {len(naming.classes):,} classes that are described, of whatever task; "
                 "--classes TASK or FILE names yours"
             )
         for notice in () if quiet else notices:
             say(f"note: {notice}")
-        return made
+        return naming
 
 
 class Named:
@@ -157,11 +159,11 @@ class Named:
 
     def add(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
         """Name items."""
-        named = zip(items, self._classifier.best(rows, self._top), strict=True)
+        pairs = zip(items, self._classifier.best(rows, self._top), strict=True)
         if not self._lines:
-            self._kept += named
+            self._kept += pairs
             return
-        for item, best in named:
+        for item, best in pairs:
             print(json.dumps(_entry(item, best)))
         sys.stdout.flush()  # whoever reads the pipe may wait for these very items
 

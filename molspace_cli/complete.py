@@ -23,8 +23,8 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 def labs(incomplete: str) -> list[str]:
     """Return built-in labs, and lab files in the folder typed so far."""
-    known = [path.stem for path in sorted(_LABS.glob("*.toml"))]
-    return [*_starting(known, incomplete), *_paths(incomplete, "*.toml")]
+    built_in = [path.stem for path in sorted(_LABS.glob("*.toml"))]
+    return [*_starting(built_in, incomplete), *_paths(incomplete, "*.toml")]
 
 
 def spaces(context: typer.Context, incomplete: str) -> list[str]:
@@ -34,8 +34,8 @@ def spaces(context: typer.Context, incomplete: str) -> list[str]:
 
 def knowledge(context: typer.Context, incomplete: str) -> list[str]:
     """Return the knowledge bases of a lab, and parquet files in the folder typed so far."""
-    known = _names_in("kb", context.params.get("lab"))
-    return [*_starting(known, incomplete), *_paths(incomplete, "*.parquet")]
+    names = _names_in("kb", context.params.get("lab"))
+    return [*_starting(names, incomplete), *_paths(incomplete, "*.parquet")]
 
 
 def weights(context: typer.Context, incomplete: str) -> list[str]:
@@ -60,10 +60,12 @@ def bundles(incomplete: str) -> list[str]:
     """Return the bundles in the default folder, and those in the folder typed so far."""
     from reactions.core.paths import data_root
 
-    known = [str(path.parent) for path in _glob(data_root() / "bundles", f"*/{_RECORD}")]
+    default_paths = [str(path.parent) for path in _glob(data_root() / "bundles", f"*/{_RECORD}")]
     near = [path for path in _paths(incomplete, "*") if (Path(path) / _RECORD).is_file()]
-    by_name = [path for path in known if incomplete and Path(path).name.startswith(incomplete)]
-    return list(dict.fromkeys([*_starting(known, incomplete), *by_name, *near]))
+    by_name = [
+        path for path in default_paths if incomplete and Path(path).name.startswith(incomplete)
+    ]
+    return list(dict.fromkeys([*_starting(default_paths, incomplete), *by_name, *near]))
 
 
 def built_in_tasks() -> list[str]:
@@ -88,8 +90,10 @@ def tasks(context: typer.Context, incomplete: str) -> list[str]:
 def experts(context: typer.Context, incomplete: str) -> list[str]:
     """Return spaces for the last place of a comma-separated list."""
     head, comma, last = incomplete.rpartition(",")
-    left = [name for name in _spaces_of(context.params.get("lab")) if name not in head.split(",")]
-    return [f"{head}{comma}{name}" for name in _starting(left, last)]
+    untyped = [
+        name for name in _spaces_of(context.params.get("lab")) if name not in head.split(",")
+    ]
+    return [f"{head}{comma}{name}" for name in _starting(untyped, last)]
 
 
 def reactions(context: typer.Context, incomplete: str) -> list[str]:

@@ -21,10 +21,10 @@ def env(lab: options.Lab = None, as_json: options.Json = False) -> None:
     from reactions.run import machine
 
     system, torch = machine.system_facts(), machine.torch_facts()
-    chosen = _lab(lab)
+    lab_facts = _lab(lab)
     packages, variables, folders = machine.packages(), machine.variables(), machine.folders()
     if as_json:
-        facts = {"torch": torch, "lab": chosen, "packages": packages}
+        facts = {"torch": torch, "lab": lab_facts, "packages": packages}
         print_json("env", {**system, **facts, "variables": variables, "folders": folders})
         return
     cuda = f"CUDA {torch['cuda']}" if torch["cuda"] else "no CUDA"
@@ -41,8 +41,8 @@ def env(lab: options.Lab = None, as_json: options.Json = False) -> None:
             ("torch", f"{torch['version']}, {cuda}, {torch['threads']} threads"),
             ("arithmetic", f"{torch['cpu_capability']}, bfloat16 is {fast} on this CPU"),
             ("GPUs", ", ".join(torch["gpus"]) or "none"),
-            ("lab", f"{shortened(chosen['path'])} ({chosen['from']})"),
-            *(("", why) for why in filter(None, [chosen["problem"]])),
+            ("lab", f"{shortened(lab_facts['path'])} ({lab_facts['from']})"),
+            *(("", why) for why in filter(None, [lab_facts["problem"]])),
         ],
     )
     print_table(

@@ -151,14 +151,14 @@ def evaluate(
     from reactions.planning.scoring import plan_scores
     from reactions.products.tree import fit_adjustment
 
-    chosen = used.adjustment()
+    adjustment = used.adjustment()
     if centres is None:
         described.refuse_without("--centres")
     described_by = described.read()
     session, quiet = running.open(command="eval"), running.quiet
     if task is None and not tables.is_given:
-        given = f"--task {space}" if space in complete.built_in_tasks() else "--task TASK"
-        raise UsageError("nothing to score on", fix=f"{given}, --pairs FILE or --labels FILE")
+        task_option = f"--task {space}" if space in complete.built_in_tasks() else "--task TASK"
+        raise UsageError("nothing to score on", fix=f"{task_option}, --pairs FILE or --labels FILE")
     session, table_tasks, messages = tables.add_to(session)
     tasks = (*(session.lab.parse_tasks(task) if task is not None else ()), *table_tasks)
     if hit is not None:
@@ -171,9 +171,9 @@ def evaluate(
         by_centres = ClassCentres(open_source(session.lab, centres), described_by)
     if metrics is not None:
         check_metrics(metrics, tasks, of_some=is_groups)  # now, not after minutes of training
-    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    fits = partial(fit_adjustment, adjustment=chosen)
-    target = session.target(space, confirm=checked_first(fits, asked))
+    confirm_run = partial(confirm, session, yes=running.yes, quiet=quiet)
+    fits = partial(fit_adjustment, adjustment=adjustment)
+    target = session.target(space, confirm=checked_first(fits, confirm_run))
     fits(target.space)
     say_bundle(target, quiet=quiet)
     if is_groups:
@@ -188,12 +188,12 @@ def evaluate(
             target,
             tasks,
             by_centres,
-            chosen,
+            adjustment,
             ties=ties.value,
             metrics=metrics,
             beside=beside is not False,
             leave_out=is_groups,
-            confirm=asked,
+            confirm=confirm_run,
             quiet=quiet,
             as_json=as_json,
         )
@@ -202,20 +202,20 @@ def evaluate(
         session.lab,
         target,
         tasks,
-        chosen,
+        adjustment,
         ties.value,
         further=metrics is not None or bool(table_tasks),
     )
-    results = [result.record for result in session.score(target, scorings, asked)]
+    results = [result.record for result in session.score(target, scorings, confirm_run)]
     baselines: list[Baseline] = []
     if beside is not False:
         baselines = session.baselines(
             target,
             tasks,
-            chosen,
+            adjustment,
             ties.value,
             within_s=None if beside else WITHIN_S,
-            confirm=asked,
+            confirm=confirm_run,
         )
     if not quiet:
         for notice in (text for record in results for text in record["notices"]):
@@ -282,9 +282,9 @@ def with_classes(tasks: Sequence[Task], *, left_out: bool, quiet: bool) -> tuple
     from reactions.planning.centre_scores import check_has_classes
 
     if left_out:
-        others = [task.name for task in tasks if task.kind == "retrieval"]
-        if others and not quiet:
-            say(f"note: centres stand for classes, and change nothing of {', '.join(others)}")
+        retrieval = [task.name for task in tasks if task.kind == "retrieval"]
+        if retrieval and not quiet:
+            say(f"note: centres stand for classes, and change nothing of {', '.join(retrieval)}")
         return tuple(task for task in tasks if task.kind != "retrieval")
     for task in tasks:
         check_has_classes(task)
@@ -312,7 +312,7 @@ def _print(
     record: Mapping[str, Any],
     whole: str,
     baselines: Sequence[Baseline],
-    asked: str | None = None,
+    metric_names: str | None = None,
 ) -> None:
     """Print a result, and what trains nothing beside it.
 
@@ -320,15 +320,15 @@ def _print(
         record: of the space.
         whole: names what has all of the items, found or not.
         baselines: rows beside a reaction.
-        asked: names of metrics, if any were asked for.
+        metric_names: names of metrics, if any were asked for.
     """
     from reactions.eval.baselines import baseline_cells, beaten, lacking
     from reactions.eval.further_metrics import chosen as select_metrics
 
     metrics = record["metrics"]
-    if asked is not None:
+    if metric_names is not None:
         every = {**metrics, **record.get("further", {})}
-        names = select_metrics(asked, metrics, record.get("further", {}))
+        names = select_metrics(metric_names, metrics, record.get("further", {}))
         metrics = {name: every[name] for name in names}
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:

@@ -49,7 +49,7 @@ def findings(
     from reactions.experiments.findings.measure import measure
     from reactions.experiments.paper.spaces import SETTINGS
 
-    chosen = parse_findings(only)
+    numbers = parse_findings(only)
     sessions = open_seeds(
         "reproduce findings",
         lab,
@@ -64,7 +64,7 @@ def findings(
         say(f"lab: {sessions[0].lab.label}")
         for line in SETTINGS:
             say(f"note: {line}")
-    measured = measure(sessions, chosen, events=sessions[0].events)
+    measured = measure(sessions, numbers, events=sessions[0].events)
     if as_json:
         print_json("findings", measured.to_json())
     else:

@@ -54,13 +54,13 @@ def named_inputs(
     if text and modality:
         raise UsageError("--text says what --modality says", fix="give one of them")
     taken_as = TEXT.name if text else modality
-    held: list[PlaceContents] = []
+    contents: list[PlaceContents] = []
     if not text:
-        inputs, held = named_places(inputs, taken_as)
+        inputs, contents = named_places(inputs, taken_as)
     if taken_as is None:
         refuse_paths(inputs)
         _refuse_texts(inputs)
-    return taken_as, inputs, held
+    return taken_as, inputs, contents
 
 
 def refuse_others(space: Space, *, corpora: Mapping[str, Corpus], taken_as: str | None) -> None:

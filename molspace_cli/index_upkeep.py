@@ -54,10 +54,10 @@ def remove(
     numbers: dict[str, list[int]] = {}
     # An item without an id of its own has its whole path for one.
     names = {
-        name: given
-        for given in ids or ()
-        for path in (Path(given).absolute(), whole_path(as_stored(Path(given))))
-        for name in (given, str(path))
+        name: typed
+        for typed in ids or ()
+        for path in (Path(typed).absolute(), whole_path(as_stored(Path(typed))))
+        for name in (typed, str(path))
     }
     missing = set(ids or ())
     for searched in index.searched(modality):

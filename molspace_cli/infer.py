@@ -147,9 +147,9 @@ def infer(
         )
     taken_as = TEXT.name if text else modality
     literal = taken_as == TEXT.name
-    held: list[PlaceContents] = []
+    contents: list[PlaceContents] = []
     if not literal:
-        inputs, held = named_places(inputs or (), taken_as)
+        inputs, contents = named_places(inputs or (), taken_as)
     if taken_as is None:
         refuse_paths(inputs or ())
     stdin = _binary(sys.stdin)
@@ -163,16 +163,16 @@ def infer(
     if not overwrite:
         outputs.refuse_replacing(files)
     replaced = [str(file) for file in files if is_there(file)]
-    chosen = used.adjustment()
+    adjustment = used.adjustment()
     session, quiet = running.open(), running.quiet
     classification = named.open(session.lab, described)
-    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
+    confirm_run = partial(confirm, session, yes=running.yes, quiet=quiet)
 
     def fits(space: Space) -> None:
-        fit_adjustment(space, chosen)
+        fit_adjustment(space, adjustment)
         inference.check_embedded(taken_as, space.modalities)
 
-    target = session.target(used.space, confirm=checked_first(fits, asked))
+    target = session.target(used.space, confirm=checked_first(fits, confirm_run))
     fits(target.space)
     say_bundle(target, quiet=quiet)
     notes = InputNotes(quiet)
@@ -180,23 +180,25 @@ def infer(
         notes.note(notice)
     if (inputs or embeddings) and (notice := unread_stdin(inputs or (), stdin)):
         notes.note(notice)
-    for holding in held:
+    for holding in contents:
         notes.held(holding)
     for notice in near_names(inputs or ()) if taken_as is None else ():
         notes.note(notice)
     naming: Named | None = None
     if classification is not None:
-        classifier = classification.classifier(session, target, chosen, confirm=asked, quiet=quiet)
+        classifier = classification.classifier(
+            session, target, adjustment, confirm=confirm_run, quiet=quiet
+        )
         naming = Named(classifier, classification.top, as_json=as_json)
     entries: Iterable[Item | Problem]
     if embeddings:
-        folders = given_folders(embeddings, target, chosen, digests=session.lab.digests)
-        embedder = session.embedder(target, chosen, given=folders.specs)
+        folders = given_folders(embeddings, target, adjustment, digests=session.lab.digests)
+        embedder = session.embedder(target, adjustment, given=folders.specs)
         entries, samples = folders.items(), 0
         for notice in folders.notices:
             notes.note(notice)
     else:
-        embedder = session.embedder(target, chosen)
+        embedder = session.embedder(target, adjustment)
         entries, samples = inference.choose_items(
             inputs or (),
             stdin,
@@ -219,7 +221,7 @@ def infer(
             say(f"no input: embedding the lab's {samples} sample items")
         compare = compare or not (classifies or out or format)
 
-    about = writers.describe(target, chosen)
+    about = writers.describe(target, adjustment)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not shows and is_terminal()
     with Report(

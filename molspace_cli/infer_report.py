@@ -126,8 +126,8 @@ class Report:
         embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
         fixes = [RECODE] if any(problem.message == NOT_UTF8 for problem in self._problems) else []
         if any(problem.is_path for problem in self._problems):
-            said = '--text, or {"text": ...} a line'
-            fixes.append(f"correct the paths; or say that they are texts: {said}")
+            as_texts = '--text, or {"text": ...} a line'
+            fixes.append(f"correct the paths; or say that they are texts: {as_texts}")
         fix = "; ".join(fixes)
         if not embedded:
             only_paths = bool(self._problems) and all(p.is_path for p in self._problems)
@@ -148,13 +148,13 @@ class Report:
                 say(f"{plain(about['expression'], 200)}   {weights}{everyone}")
         if self._n_like_files:
             first, n = plain(self._first_like_file, 60), self._n_like_files
-            said = "1 text ends" if n == 1 else f"{n} texts end"
+            subject = "1 text ends" if n == 1 else f"{n} texts end"
             done = "was embedded as a text" if n == 1 else "were embedded as texts"
-            self._notes.note(f"{said} as a file's name does, and {done}, first '{first}'")
+            self._notes.note(f"{subject} as a file's name does, and {done}, first '{first}'")
         if n := self._n_like_maps:
-            said = "1 image is a grey PNG" if n == 1 else f"{n} images are grey PNGs"
+            subject = "1 image is a grey PNG" if n == 1 else f"{n} images are grey PNGs"
             self._notes.note(
-                f"{said} of 16 bits, as depth and thermal maps are: "
+                f"{subject} of 16 bits, as depth and thermal maps are: "
                 "--modality depth or thermal if that is meant"
             )
         if self.skipped:

@@ -84,7 +84,7 @@ class InputNotes:
         """Return why items were skipped, files left out, what arguments held, and all notes."""
         return {
             "skipped_why": dict(self._reasons.most_common()),
-            "left_out": sum(sum(each.left_out.values()) for each in self._holdings),
-            "inputs": [each.to_json() for each in self._holdings],
+            "left_out": sum(sum(holding.left_out.values()) for holding in self._holdings),
+            "inputs": [holding.to_json() for holding in self._holdings],
             "notices": list(self._texts),
         }

@@ -161,12 +161,12 @@ def _print_report(report: KnowledgeReport, label: str) -> None:
 
 def _shown(example: Mapping[str, Any]) -> str:
     """Return ``id dog/3, category dog: a dog beside a cat (names cat)``."""
-    known = dict(example)
-    text = known.pop("description", None)
-    named = known.pop("names", None) or known.pop("categories", None)
-    head = ", ".join(f"{key} {value}" for key, value in known.items())
+    facts = dict(example)
+    text = facts.pop("description", None)
+    names = facts.pop("names", None) or facts.pop("categories", None)
+    head = ", ".join(f"{key} {value}" for key, value in facts.items())
     parts = [part for part in (head, text) if part is not None and part != ""]
-    return ": ".join(parts) + (f" ({', '.join(named)})" if named else "")
+    return ": ".join(parts) + (f" ({', '.join(names)})" if names else "")
 
 
 # --- merge and export ------------------------------------------------------------------
@@ -206,15 +206,15 @@ def merge(
     check_knowledge_out(out, overwrite=overwrite, formats=(SUFFIX,))
     opened = opening.open_lab(lab, seed=seed, quiet=quiet, online=False)
     merged = merge_knowledge([opened.knowledge(name) for name in names])
-    made = KnowledgeTable(str(out), merged.rows, merged.metadata)
-    write_knowledge(out, made.rows(), merged.metadata)
+    table = KnowledgeTable(str(out), merged.rows, merged.metadata)
+    write_knowledge(out, table.rows(), merged.metadata)
     told = (
         (merged.n_same, "rows that an earlier one is letter for letter, kept once"),
         (merged.n_renamed, "rows of categories with a new id, as theirs was taken"),
         (merged.n_shared_categories, "categories of several of them, now one each"),
     )
     say_made(
-        made,
+        table,
         out,
         [*(f"{what}: {n:,}" for n, what in told if n), *merged.remarks],
         "kb_merge",

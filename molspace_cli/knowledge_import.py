@@ -232,10 +232,10 @@ def _check_modality(name: str) -> None:
     from reactions.modalities.registry import names
     from reactions.modalities.text import TEXT
 
-    known = [modality for modality in names() if modality != TEXT.name]
+    modalities = [modality for modality in names() if modality != TEXT.name]
     # Corpora may have modalities of any other name, too: only slips are refused.
-    if name not in known and did_you_mean(name, known):
-        raise UsageError(f"there is no modality '{name}'", fix=suggestion(name, known))
+    if name not in modalities and did_you_mean(name, modalities):
+        raise UsageError(f"there is no modality '{name}'", fix=suggestion(name, modalities))
 
 
 def _write(
@@ -252,9 +252,9 @@ def _write(
 
     items, remarks = _described(imported, facts)
     metadata = imported.metadata(dataset=dataset, token_limit=facts.token_limit, items=items)
-    made = KnowledgeTable(str(out), imported.rows, metadata)
-    write_knowledge(out, made.rows(), metadata)
-    say_made(made, out, [*imported.remarks, *remarks], "kb_import", quiet=quiet, as_json=as_json)
+    table = KnowledgeTable(str(out), imported.rows, metadata)
+    write_knowledge(out, table.rows(), metadata)
+    say_made(table, out, [*imported.remarks, *remarks], "kb_import", quiet=quiet, as_json=as_json)
 
 
 def _described(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def say_made(
-    made: KnowledgeTable,
+    table: KnowledgeTable,
     path: Path,
     remarks: Sequence[str],
     kind: str,
@@ -26,7 +26,7 @@ def say_made(
     """Print the path of a knowledge base on stdout, and its counts and remarks on stderr.
 
     Args:
-        made: what was written.
+        table: what was written.
         path: where.
         remarks: a sentence each.
         kind: of the JSON.
@@ -36,16 +36,16 @@ def say_made(
     """
     from reactions.knowledge.base import count_sources
 
-    sources = count_sources(made.rows())
+    sources = count_sources(table.rows())
     if as_json:
         body = {
             "path": str(path),
-            "digest": made.digest,
-            "rows": len(made),
+            "digest": table.digest,
+            "rows": len(table),
             "sources": sources,
-            "categories": len(made.categories),
-            "modalities": list(made.modalities),
-            "dropped": dict(made.metadata.dropped),
+            "categories": len(table.categories),
+            "modalities": list(table.modalities),
+            "dropped": dict(table.metadata.dropped),
             "remarks": list(remarks),
             **(facts or {}),
         }
@@ -53,9 +53,9 @@ def say_made(
         return
     if not quiet:
         rows = ", ".join(f"{n:,} {source}" for source, n in sources.items())
-        n = len(made.categories)
+        n = len(table.categories)
         categories = f"{n:,} categories" if n != 1 else "1 category"
-        say(f"{path}: {counted(len(made), 'row')} ({rows}) of {categories}")
+        say(f"{path}: {counted(len(table), 'row')} ({rows}) of {categories}")
         for remark in remarks:
             say(f"note: {remark}")
     print_path(path)

@@ -143,7 +143,7 @@ def _list(lab: Lab, *, as_json: bool) -> None:
 def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab) -> None:
     from molspace_cli.amounts import counted
 
-    known = knowledge.metadata
+    metadata = knowledge.metadata
     counts = (
         ("source", summary.sources, ""),
         ("modality", summary.modalities, "(categories)"),
@@ -160,16 +160,16 @@ def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab)
         ],
     )
     for what, values, _ in counts:
-        if (left := len(values) - _SHOWN_VALUES) > 0:
-            print_note(f"and {left:,} more {what}s: all of them with --json")
-    print_note(f"data set: {known.dataset or 'not named'}; token limit {known.token_limit}")
-    for model in known.models:
+        if (n_hidden := len(values) - _SHOWN_VALUES) > 0:
+            print_note(f"and {n_hidden:,} more {what}s: all of them with --json")
+    print_note(f"data set: {metadata.dataset or 'not named'}; token limit {metadata.token_limit}")
+    for model in metadata.models:
         facts = " ".join(filter(None, (model.name, model.revision, model.licence)))
         print_note(f"model: {facts}")
-    for modality, corpus in known.items.items():
+    for modality, corpus in metadata.items.items():
         print_note(f"{modality} items: {corpus.corpus or 'not named'}")
-    if known.dropped:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in known.dropped.items())
+    if metadata.dropped:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in metadata.dropped.items())
         print_note(f"left out when it was made: {reasons}")
     shown = summary.categories[: _SHOWN_CATEGORIES if is_terminal() else None]
     n = len(summary.categories)
@@ -181,8 +181,8 @@ def _print_counts(knowledge: KnowledgeBase, summary: KnowledgeSummary, lab: Lab)
             for c in shown
         ],
     )
-    if left := n - len(shown):
-        print_note(f"and {left:,} more: all of them in a pipe, or with --json")
+    if n_hidden := n - len(shown):
+        print_note(f"and {n_hidden:,} more: all of them in a pipe, or with --json")
 
 
 def _commonest(values: Mapping[str, int]) -> list[tuple[str, int]]:

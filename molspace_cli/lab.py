@@ -121,15 +121,15 @@ def show(lab: options.Lab = None, as_json: options.Json = False) -> None:
     from reactions.labs.contents import contents
 
     opened = opening.open_lab(lab)
-    held = contents(opened)
+    holdings = contents(opened)
     if as_json:
         body = {"lab": opened.label, "path": str(opened.path), "seed": opened.seed}
-        print_json("lab", {**body, "holds": [entry.to_json() for entry in held]})
+        print_json("lab", {**body, "holds": [entry.to_json() for entry in holdings]})
         return
     print_table(
         f"lab: {opened.label}   seed: {opened.seed}",
         ("kind", "name", "holds"),
-        [(entry.kind, entry.name, entry.holds) for entry in held],
+        [(entry.kind, entry.name, entry.holds) for entry in holdings],
     )
 
 

@@ -106,10 +106,10 @@ class Live(Plain):
         return self._whole(f"{part.number} of {part.total}" if part else "", now, True)
 
     def _whole(self, count: str, elapsed: str, has_left: bool) -> tuple[str, str, str]:
-        left = self.left() if has_left else ""
-        left = f"{left} left" if left else ""
-        full = ", ".join(filter(None, (count, f"{elapsed} so far", left)))
-        return full, ", ".join((count, left or elapsed)), ", ".join((count, left or elapsed))
+        rest = self.left() if has_left else ""
+        rest = f"{rest} left" if rest else ""
+        full = ", ".join(filter(None, (count, f"{elapsed} so far", rest)))
+        return full, ", ".join((count, rest or elapsed)), ", ".join((count, rest or elapsed))
 
     def _started(self) -> Progress:
         """Return the bars, drawn from now on."""

@@ -76,31 +76,31 @@ def mteb(
     )
     from reactions.products.tree import fit_adjustment
 
-    chosen = factors.adjustment(sigma, lambda_, experts)
+    adjustment = factors.adjustment(sigma, lambda_, experts)
     open_mteb()  # before anything is trained
     session, quiet = running.open(command="mteb"), running.quiet
     target = session.target(
         bundle,
         naming="molspace mteb",
         confirm=checked_first(
-            partial(fit_adjustment, adjustment=chosen),
+            partial(fit_adjustment, adjustment=adjustment),
             partial(confirm, session, yes=running.yes, quiet=quiet),
         ),
     )
-    model = MtebModel(session.embedder(target, chosen), chosen)
-    named, notes = named_tasks(tasks, model)
+    model = MtebModel(session.embedder(target, adjustment), adjustment)
+    mteb_tasks, notes = named_tasks(tasks, model)
     cache = result_cache(model, out)
     failures: dict[str, MolspaceError] = {}
 
     def failed(task: str, error: MolspaceError) -> None:
         failures[task] = error
-        if len(named) > 1:
+        if len(mteb_tasks) > 1:
             say(f"error: {error}")
 
     scores: list[MtebScore] = []
     for score in run_tasks(
         model,
-        named,
+        mteb_tasks,
         cache,
         batch_size=batch_size,
         overwrite=overwrite,
@@ -108,7 +108,7 @@ def mteb(
         on_failure=failed,
     ):
         scores.append(score)
-    if len(named) == 1 and failures:
+    if len(mteb_tasks) == 1 and failures:
         raise next(iter(failures.values()))
     notes += [
         f"{score.task}: mteb gives no number for {score.main}, as where all of its values are equal"

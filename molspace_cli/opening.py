@@ -82,10 +82,10 @@ def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
     from reactions.core.errors import MissingError, UsageError
     from reactions.weights.locate import parse_override
 
-    named: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for text in texts:
         name, path = parse_override(text)
-        if name in named:
+        if name in paths:
             raise UsageError(f"--weights is given twice for {name}", fix="leave one out")
         if not os.path.exists(path):  # noqa: PTH110  (False, too, for what no name can be)
             path_fix = f"--weights {name}=PATH of the file, or of the folder that holds it"
@@ -95,8 +95,8 @@ def _weights(texts: Sequence[str], lab_name: str | None) -> dict[str, Path]:
                 space=name,
                 path=str(path),
             )
-        named[name] = path
-    return named
+        paths[name] = path
+    return paths
 
 
 def _other_name(name: str, lab_name: str | None) -> str:

@@ -217,8 +217,8 @@ class LabOptions(Group):
 
     def open(self, **more: Any) -> Session:
         """Open the lab and the store, as these options say; see ``open_session``."""
-        chosen = {name: value for name, value in vars(self).items() if name not in ("lab", "yes")}
-        return opening.open_session(self.lab, **chosen, **more)
+        settings = {name: value for name, value in vars(self).items() if name not in ("lab", "yes")}
+        return opening.open_session(self.lab, **settings, **more)
 
 
 @dataclass(frozen=True)
@@ -294,10 +294,10 @@ class DescriptionOptions(Group):
         """
         from reactions.core.errors import UsageError
 
-        given = [f"--{name}" for name, value in vars(self).items() if value is not None]
-        if given:
+        names = [f"--{name}" for name, value in vars(self).items() if value is not None]
+        if names:
             raise UsageError(
-                f"{' and '.join(given)} choose{'s' if len(given) == 1 else ''} among descriptions, "
+                f"{' and '.join(names)} choose{'s' if len(names) == 1 else ''} among descriptions, "
                 "and none are named",
                 fix=f"{option} KB, such as {option} kb in the mini lab",
             )

@@ -95,7 +95,7 @@ class TableOptions(Group):
         for kind, path in (("pairs", self.pairs), ("labels", self.labels)):
             if path is None:
                 continue
-            made = table_task(
+            added = table_task(
                 session.lab,
                 path,
                 kind,  # type: ignore[arg-type]
@@ -104,9 +104,9 @@ class TableOptions(Group):
                 id_column=self.id,
                 separator=self.separator or "",
             )
-            session = replace(session, lab=made.lab)
-            tasks.append(made.task)
-            messages += [f"note: {notice}" for notice in made.notices]
+            session = replace(session, lab=added.lab)
+            tasks.append(added.task)
+            messages += [f"note: {notice}" for notice in added.notices]
             messages.append("to keep it as a task, in molspace.toml:")
-            messages.append("\n".join(f"  {line}" for line in made.toml.split("\n")))
+            messages.append("\n".join(f"  {line}" for line in added.toml.split("\n")))
         return session, tuple(tasks), messages

@@ -77,13 +77,13 @@ def plan(
         print_text(drawing.draw(planned, reasons, form=draw))
         return
     if shards or counts:
-        left = _left(session, planned, anew=anew)
+        work_left = _left(session, planned, anew=anew)
         expression = planned.checked.expression
         if shards:
-            print_shards(session, expression, left, as_json=as_json)
+            print_shards(session, expression, work_left, as_json=as_json)
         else:
             print_workers(
-                *(session, expression, left, counts),
+                *(session, expression, work_left, counts),
                 flops_per_s=pace,
                 is_anew=anew,
                 as_json=as_json,
@@ -148,13 +148,13 @@ def _asked_forms(
     """
     from reactions.core.errors import UsageError
 
-    given = [
+    forms = [
         name
         for name, value in (("--draw", draw), ("--shards", shards), ("--workers", workers))
         if value
     ]
-    if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} do not go together", fix="give one of them")
+    if len(forms) > 1:
+        raise UsageError(f"{forms[0]} and {forms[1]} do not go together", fix="give one of them")
     for name, value in (("--pace", pace), ("--anew", anew)):
         if value and not workers:
             raise UsageError(f"{name} is about --workers, which is not given", fix="--workers 1,8")

@@ -114,12 +114,12 @@ def print_workers(
     from reactions.planning.throughput import pace
     from reactions.run.device import resolve_devices
 
-    taken = recorded_seconds(session.store)
-    recorded = whole_seconds(session.store, steps, taken)
+    recorded_s = recorded_seconds(session.store)
+    recorded = whole_seconds(session.store, steps, recorded_s)
     for step in steps:
         if step.key not in recorded:  # all of its rows were taken over
-            taken.pop(step.key, None)
-    by_rows = seconds_by_rows(session.store, steps, taken)
+            recorded_s.pop(step.key, None)
+    by_rows = seconds_by_rows(session.store, steps, recorded_s)
     n_recorded = sum(step.key in recorded for step in steps)
     unknown = [step for step in steps if step.key not in recorded and step.key not in by_rows]
     # Without known operations an encoder's cost is 0; so, rightly, is that of reading embeddings.
@@ -190,7 +190,7 @@ def print_workers(
             for run in runs
         ],
     )
-    named = ", ".join(f"'{step.label}' {_time(_longest(step, todo))}" for step in heaviest)
+    longest = ", ".join(f"'{step.label}' {_time(_longest(step, todo))}" for step in heaviest)
     say(
         f"simulated: {len(todo)} tasks of {len(steps)} steps "
         f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}); "
@@ -201,7 +201,7 @@ def print_workers(
     if chain:
         say(
             f"no number of workers takes less than {_time(bound_s)}: {len(chain)} steps, one after "
-            f"the other (longest: {named})"
+            f"the other (longest: {longest})"
         )
         say(f"from {enough} workers on, twice as many save less than a tenth")
     say("not counted: loading encoders, decoding, and moving rows between machines")

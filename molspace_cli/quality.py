@@ -37,7 +37,7 @@ def row_line(rows: Sequence[Mapping[str, Any]]) -> str:
 def training_line(planned: Plan) -> str:
     """Say what a reaction trains on: rows of its corpora, and pairs."""
     rows = row_line([count.to_json() for count in planned.rows])
-    pairs = [f"{counted(len(each), 'pair')} ({each.name})" for each in planned.pairs]
+    pairs = [f"{counted(len(source), 'pair')} ({source.name})" for source in planned.pairs]
     return f"trains on: {'; '.join(part for part in (rows, *pairs) if part) or 'nothing'}"
 
 

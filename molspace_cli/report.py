@@ -92,11 +92,11 @@ def report(
     check_packages()
     check_method(drawn_by)
     session, quiet = running.open(command="report"), running.quiet
-    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
+    confirm_run = partial(confirm, session, yes=running.yes, quiet=quiet)
     tasks = session.lab.parse_tasks(task)
     target = _target(session, bundle, cached=cached, running=running)
     say_bundle(target, quiet=quiet)
-    gathered = gather(session, target, tasks, method=drawn_by, cached=cached, confirm=asked)
+    gathered = gather(session, target, tasks, method=drawn_by, cached=cached, confirm=confirm_run)
     write(out, render(gathered, method=drawn_by), overwrite=overwrite)
     size_bytes = out.stat().st_size
     for what, why, fix in summed(gathered.lacks):

@@ -263,8 +263,8 @@ def _announced(session: Session, quiet: bool) -> Callable[[SpaceRow], None]:
 
     def announce(row: SpaceRow) -> None:
         if not quiet:
-            made = definition(row)
-            say(f"lab: {session.lab.label}   {row.name}{f' = {made}' if made else ''}")
+            formula = definition(row)
+            say(f"lab: {session.lab.label}   {row.name}{f' = {formula}' if formula else ''}")
 
     return announce
 
@@ -281,13 +281,13 @@ def _measure(
     from reactions.experiments.reproduce import measure
 
     table = TABLES[name]
-    chosen, bundles = parse_rows(rows, table.rows), _bundles(bundle)
+    chosen_rows, bundles = parse_rows(rows, table.rows), _bundles(bundle)
     session = running.open(command=f"reproduce {name}", has_rows=True)
     quiet = running.quiet
     results = measure(
         table,
         session,
-        chosen,
+        chosen_rows,
         bundles=bundles,
         confirm=partial(confirm, session, yes=running.yes, quiet=quiet),
         started=_announced(session, quiet),

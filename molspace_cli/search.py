@@ -184,9 +184,9 @@ def _queries(
     from reactions.inference.inputs import read_inputs
 
     modalities = embedder.spec.modalities
-    named = [("text", value) for value in texts or ()]
-    named += [("image", value) for value in images or ()]
-    named += [("audio", value) for value in sounds or ()]
+    modality_values = [("text", value) for value in texts or ()]
+    modality_values += [("image", value) for value in images or ()]
+    modality_values += [("audio", value) for value in sounds or ()]
     for value in others or ():
         modality, equals, path = value.partition("=")
         if not equals:
@@ -194,8 +194,8 @@ def _queries(
                 f"--query: '{value}' does not say of which modality it is",
                 fix="--query MODALITY=FILE, such as --query depth=a.png",
             )
-        named.append((modality, path))
-    for modality, _ in named:
+        modality_values.append((modality, path))
+    for modality, _ in modality_values:
         if modality not in modalities:
             raise UsageError(
                 f"the index's space does not embed {modality}",
@@ -206,21 +206,21 @@ def _queries(
     for notice in near_names(inputs):
         note(notice)
     stdin = getattr(sys.stdin, "buffer", None)
-    if (inputs or named) and (notice := unread_stdin(inputs, stdin)):
+    if (inputs or modality_values) and (notice := unread_stdin(inputs, stdin)):
         note(notice)
-    if not inputs and not named and stdin is not None and not stdin.isatty():
+    if not inputs and not modality_values and stdin is not None and not stdin.isatty():
         inputs = ["-"]
     by_id = embedder.by_id
-    given = [
+    read_values = [
         (value, read_inputs([value], modalities=modalities, stdin=stdin, by_id=by_id))
         for value in inputs
     ]
-    given += [
+    read_values += [
         (value, read_inputs([value], modalities=modalities, taken_as=modality))
-        for modality, value in named
+        for modality, value in modality_values
     ]
     items: list[Item] = []
-    for value, entries in given:
+    for value, entries in read_values:
         is_lines = value == "-" or isinstance(file_of_lines(value, Path()), Path)
         for entry in entries:
             if isinstance(entry, Problem):

@@ -74,8 +74,8 @@ def show(
         for spec in loaded.record["spaces"]
     ]
     if tuned := loaded.record.get("tuned"):
-        kept = "".join(f", keeping {text}" for text in tuned["keep"])
-        rows.append(("tuned for", f"{tuned['objective']}{kept}; seed {tuned['seed']}"))
+        kept_texts = "".join(f", keeping {text}" for text in tuned["keep"])
+        rows.append(("tuned for", f"{tuned['objective']}{kept_texts}; seed {tuned['seed']}"))
     if origin := loaded.record.get("imported"):
         n = len(origin["files"])
         rows.append(("imported from", f"{origin['from']}, {n} file{'s' if n > 1 else ''}"))

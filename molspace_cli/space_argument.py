@@ -48,8 +48,8 @@ def named_space(command: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(command)
     arguments = {name: info for name, hint in hints.items() if (info := _argument(hint))}
     needed = [name for name in arguments if signature.parameters[name].default is Parameter.empty]
-    first, *others = arguments
-    after = others[0] if others else None
+    first, *following = arguments
+    after = following[0] if following else None
     kinds = () if after is None else get_args(get_args(hints[after])[0])
     takes_many = any(get_origin(kind) is list for kind in kinds)
     parameters = [
@@ -69,10 +69,10 @@ def named_space(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **values: Any) -> None:
         values |= dict(zip(signature.parameters, args, strict=False))  # of a program
         context = values.pop(_CONTEXT, None)
-        if (named := values.pop(_OPTION, None)) is not None:
-            given, values[first] = values.get(first), named
-            if given is not None:
-                _shift(values, given, named, after, takes_many=takes_many)
+        if (by_option := values.pop(_OPTION, None)) is not None:
+            first_value, values[first] = values.get(first), by_option
+            if first_value is not None:
+                _shift(values, first_value, by_option, after, takes_many=takes_many)
         for name in needed:
             if values.get(name) is None:
                 path = context.command_path if context else "the command"
@@ -96,14 +96,14 @@ def _or_none(hint: Any) -> Any:
 
 
 def _shift(
-    values: dict[str, Any], given: str, named: str, after: str | None, *, takes_many: bool
+    values: dict[str, Any], first_value: str, by_option: str, after: str | None, *, takes_many: bool
 ) -> None:
     """Make the first argument what follows the one that ``--space`` names.
 
     Args:
         values: of all parameters; changed.
-        given: the first argument.
-        named: what ``--space`` says.
+        first_value: the first argument.
+        by_option: what ``--space`` says.
         after: the name of the second argument; None if there is none.
         takes_many: whether that one takes several.
 
@@ -114,8 +114,9 @@ def _shift(
     from reactions.products.bundles.reference import names_bundle
 
     has_room = after is not None and (takes_many or values.get(after) is None)
-    if after is None or not has_room or names_bundle(Path(given)):
+    if after is None or not has_room or names_bundle(Path(first_value)):
         raise UsageError(
-            f"'{given}' and --space {named} both say what to use", fix="leave one of them out"
+            f"'{first_value}' and --space {by_option} both say what to use",
+            fix="leave one of them out",
         )
-    values[after] = [given, *(values.get(after) or ())] if takes_many else given
+    values[after] = [first_value, *(values.get(after) or ())] if takes_many else first_value

@@ -142,23 +142,23 @@ def sweep(
     tables: list[SweepTable] = []
     trivial: list[Baseline] = []
     for seeded in _sessions(session, seeds, space, running.seed):
-        asked = partial(confirm, seeded, yes=running.yes, quiet=quiet)
+        confirm_run = partial(confirm, seeded, yes=running.yes, quiet=quiet)
         if seeds is not None:
             seeded.events(RowStarted(f"seed {seeded.lab.seed}"))
         target = seeded.target(
-            space, naming="molspace sweep", confirm=checked_first(tried.plan, asked)
+            space, naming="molspace sweep", confirm=checked_first(tried.plan, confirm_run)
         )
         tried.plan(target.space)
         say_bundle(target, quiet=quiet)
         if names_groups_only(task):
             tasks = possible_tasks(seeded, target, tasks, quiet)
-        tables.append(_table(seeded, target, tasks, tried, ties, running, asked))
+        tables.append(_table(seeded, target, tasks, tried, ties, running, confirm_run))
         for record in tables[-1].own_records():
             seeded.events(TaskScored(product_name(target.space), record))
         if shows_beside and beside is not False and not trivial:
             within_s = None if beside else WITHIN_S
             trivial = seeded.baselines(
-                target, tasks, ties=ties.value, within_s=within_s, confirm=asked
+                target, tasks, ties=ties.value, within_s=within_s, confirm=confirm_run
             )
     table = SweepTable.joined(tables)
     if not quiet:
@@ -169,7 +169,7 @@ def sweep(
     if as_json:
         from reactions.eval.baselines import baselines_json
 
-        rows = {each.name: baselines_json(trivial, each.name) for each in tasks}
+        rows = {scored.name: baselines_json(trivial, scored.name) for scored in tasks}
         seed = table.seeds[0] if trivial and table.seeds else None
         print_json("sweep", {**to_json(table), "baselines": rows, "baselines_seed": seed})
     elif is_terminal():
@@ -202,12 +202,12 @@ def _sessions(
             fix='molspace sweep "ImageBind + Cr(CLAP_m)" --seeds 0,1,2',
         )
     try:
-        chosen = list(dict.fromkeys(int(part) for part in seeds.split(",")))
+        numbers = list(dict.fromkeys(int(part) for part in seeds.split(",")))
     except ValueError:
         raise UsageError(
             f"--seeds: '{seeds}' is not a list of seeds", fix="--seeds 0,1,2"
         ) from None
-    return [replace(session, lab=session.lab.with_seed(each)) for each in chosen]
+    return [replace(session, lab=session.lab.with_seed(number)) for number in numbers]
 
 
 def _table(
@@ -217,13 +217,13 @@ def _table(
     tried: GridOptions,
     ties: TieRule,
     running: options.RunOptions,
-    asked: Any,
+    confirm_run: Any,
 ) -> SweepTable:
     from reactions.experiments.sweep import sweep
 
     planned = tried.plan(target.space)
     agree_to_cells(planned.size, len(tasks), yes=running.yes)
-    return sweep(session, target, tasks, planned.grid(), ties=ties.value, confirm=asked)
+    return sweep(session, target, tasks, planned.grid(), ties=ties.value, confirm=confirm_run)
 
 
 def _show(

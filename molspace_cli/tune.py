@@ -91,14 +91,16 @@ def tune(
 
     session = running.open(command="tune", has_rows=True)
     quiet = running.quiet
-    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(bundle, naming="molspace tune", confirm=checked_first(fits, asked))
+    confirm_run = partial(confirm, session, yes=running.yes, quiet=quiet)
+    target = session.target(
+        bundle, naming="molspace tune", confirm=checked_first(fits, confirm_run)
+    )
     if target.bundle is None:
         raise UsageError(f"{target.name} is a space by itself", why="it has no factors to choose")
     fits(target.space)
     say_bundle(target, quiet=quiet)
-    given = tried if _says_something(tried) else _usual(target.space)
-    planned = given.plan(target.space)
+    grid_options = tried if _says_something(tried) else _usual(target.space)
+    planned = grid_options.plan(target.space)
     _, _, tasks = read_goal(session, target, objective, keep or [])
     agree_to_cells(planned.size, len(tasks), yes=running.yes)
     choice = choose(
@@ -106,7 +108,7 @@ def tune(
         seed=session.lab.seed,
         baselines=beside is not False,
         within_s=None if beside else WITHIN_S,
-        confirm=asked,
+        confirm=confirm_run,
     )
     if not quiet:
         for notice in choice.notices:
@@ -157,19 +159,19 @@ def _write(bundle: Bundle, choice: Choice, out: Path | None, seed: int) -> Path:
     from reactions.experiments.choosing.retuned import write_retuned
     from reactions.products.tree import fit_adjustment
 
-    chosen = choice.chosen
+    contender = choice.chosen
     record = {
         "objective": choice.objective.text,
         "keep": [keep.text for keep in choice.keeps],
         "data": dict(choice.data.origins),
         "seed": seed,
         "settings": choice.n_settings,
-        "factors": dict(chosen.cell.values),
-        "experts": None if chosen.cell.experts is None else list(chosen.cell.experts),
+        "factors": dict(contender.cell.values),
+        "experts": None if contender.cell.experts is None else list(contender.cell.experts),
     }
     key = digest("tuned", {**record, "from": bundle.digest})[:12]
     directory = out or bundle.path.parent / f"{bundle.path.name}-tuned-{key}"
-    adjustment = fit_adjustment(bundle.space, chosen.cell.adjustment)
+    adjustment = fit_adjustment(bundle.space, contender.cell.adjustment)
     return write_retuned(bundle, adjustment, directory, record)
 
 
@@ -184,7 +186,7 @@ def _record(choice: Choice) -> dict[str, Any]:
         "data": dict(choice.data.origins),
         "settings": choice.n_settings,
         "expected": choice.expected and choice.expected.to_json(),
-        "contenders": [_contender(each) for each in choice.contenders],
+        "contenders": [_contender(contender) for contender in choice.contenders],
         "baselines": {task: baselines_json(choice.baselines, task) for task in tasks},
         "notices": list(choice.notices),
     }
@@ -204,23 +206,25 @@ def _contender(contender: Contender) -> dict[str, Any]:
 def _print(choice: Choice, lab: str) -> None:
     from reactions.eval.baselines import lacking
 
-    axes = list(dict.fromkeys(axis for each in choice.contenders for axis in each.cell.values))
-    named = [each for each in choice.contenders if each.scores]
-    frontier = [each for each in choice.contenders if not each.scores]
-    shown = [*named, *frontier[:_FRONTIER]]
+    axes = list(
+        dict.fromkeys(axis for contender in choice.contenders for axis in contender.cell.values)
+    )
+    with_scores = [contender for contender in choice.contenders if contender.scores]
+    frontier = [contender for contender in choice.contenders if not contender.scores]
+    shown = [*with_scores, *frontier[:_FRONTIER]]
     # Columns that say the same in every row would make the table too wide for a terminal.
-    with_experts = any(each.cell.experts is not None for each in shown)
-    kept = [f"keep {number}" for number in range(1, 1 + len(choice.keeps))]
+    with_experts = any(contender.cell.experts is not None for contender in shown)
+    keep_columns = [f"keep {number}" for number in range(1, 1 + len(choice.keeps))]
     print_table(
         f"where it was chosen: points of {choice.objective.text}, with standard errors",
-        ("setting", *axes, *(["experts"] * with_experts), "objective", "loss", *kept),
-        [_tuning_cells(each, axes, with_experts) for each in shown],
+        ("setting", *axes, *(["experts"] * with_experts), "objective", "loss", *keep_columns),
+        [_tuning_cells(contender, axes, with_experts) for contender in shown],
     )
     facts = [f"lab: {lab}", f"{choice.n_settings} settings"]
     if len(frontier) > _FRONTIER:
         facts.append(f"{_FRONTIER} of {len(frontier)} on the frontier")
     print_note("   ".join(facts))
-    for name, keep in zip(kept, choice.keeps, strict=True):
+    for name, keep in zip(keep_columns, choice.keeps, strict=True):
         base = f", base being {choice.base_name}" if keep.reference == "base" else ""
         print_note(
             f"{name}: points above the least value of {keep.text}{base}; !: not kept one standard "
@@ -241,8 +245,12 @@ def _print(choice: Choice, lab: str) -> None:
         "on data that nothing was chosen by, %",
         ("setting", *tasks, "objective"),
         [
-            (each.name, *(f"{each.scores[task]:.2f}" for task in tasks), f"{each.objective:.2f}")
-            for each in named
+            (
+                contender.name,
+                *(f"{contender.scores[task]:.2f}" for task in tasks),
+                f"{contender.objective:.2f}",
+            )
+            for contender in with_scores
         ],
     )
     print_note(f"lab: {lab}")
@@ -284,9 +292,9 @@ def _tuning_cells(contender: Contender, axes: list[str], with_experts: bool) -> 
         _figure(tuning["objective"]),
         _figure(tuning["loss"]),
         *(
-            _figure(each["margin"], signed=True)
-            + ("" if each["margin"]["mean"] - each["margin"]["standard_error"] >= -1e-9 else " !")
-            for each in tuning["kept"]
+            _figure(keep["margin"], signed=True)
+            + ("" if keep["margin"]["mean"] - keep["margin"]["standard_error"] >= -1e-9 else " !")
+            for keep in tuning["kept"]
         ),
     ]
 

@@ -55,7 +55,7 @@ def unibind_findings(
     from reactions.experiments.unibind.claims import STATEMENTS, parse_findings
     from reactions.experiments.unibind.measure import measure
 
-    chosen = parse_findings(only)
+    names = parse_findings(only)
     sessions = open_seeds(
         "reproduce unibind-findings",
         lab,
@@ -68,7 +68,7 @@ def unibind_findings(
     )
     if not quiet:
         say(f"lab: {sessions[0].lab.label}")
-    measured = measure(sessions, chosen, events=sessions[0].events)
+    measured = measure(sessions, names, events=sessions[0].events)
     if as_json:
         print_json("unibind-findings", measured.to_json())
     else:
@@ -300,8 +300,8 @@ def _print_zero_shot(table: ZeroShotTable) -> None:
     records = [
         (row.items.task.title, record) for row in table.rows for record in row.records.values()
     ]
-    others = [record for _, record in records if not _is_zero_shot(record)]
-    for fact in dict.fromkeys(fact for record in others for fact in _setting(record)):
+    trained_records = [record for _, record in records if not _is_zero_shot(record)]
+    for fact in dict.fromkeys(fact for record in trained_records for fact in _setting(record)):
         print_note(f"* {fact}")
     _print_notices(records)
     for row in table.rows:

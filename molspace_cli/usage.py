@@ -48,20 +48,22 @@ def refuse_valueless(root: Any, arguments: Sequence[str]) -> None:
 
     path, command = _command(root, arguments)
     every = {option for param in command.params for option in param.opts if option[:2] == "--"}
-    known = {option for param in command.params if _takes_value(param) for option in param.opts}
+    with_value = {
+        option for param in command.params if _takes_value(param) for option in param.opts
+    }
     for index, argument in enumerate(arguments):
         if argument == "--":
             return
         head, equals, tail = argument.partition("=")
         value = tail if equals else (*arguments, None)[index + 1]
-        if head in known and head.startswith("--") and value == "":
+        if head in with_value and head.startswith("--") and value == "":
             raise UsageError(
                 f"{head} is empty",
                 why="perhaps a variable of the shell that is not set",
                 fix=f"give it a value, or leave it out   (see {path} --help)",
                 command=path,
             )
-        if head in known and head.startswith("--") and not equals and value in every:
+        if head in with_value and head.startswith("--") and not equals and value in every:
             raise UsageError(
                 f"{head} needs a value",
                 why=f"what follows it, {value}, is an option of {path}",
@@ -79,18 +81,18 @@ def refuse_repeated(root: Any, arguments: Sequence[str]) -> None:
     from reactions.core.errors import UsageError
 
     path, command = _command(root, arguments)
-    known = {o: param for param in command.params if _takes_value(param) for o in param.opts}
-    given: dict[str, str] = {}
+    param_of = {o: param for param in command.params if _takes_value(param) for o in param.opts}
+    values: dict[str, str] = {}
     words = iter(arguments)
     for argument in words:
         if argument == "--":
             return
         head, equals, tail = argument.partition("=")
-        param = known.get(head)
+        param = param_of.get(head)
         if param is None or (equals and not head.startswith("--")):
             continue
         value = tail if equals else next(words, "")
-        before = given.setdefault(param.name, value)
+        before = values.setdefault(param.name, value)
         if before != value and not param.multiple:
             joined = f"{head} {before},{value}" if "," in (param.metavar or "") else ""
             raise UsageError(
@@ -139,8 +141,8 @@ def translated(error: Exception, root: Any, arguments: Sequence[str]) -> UsageEr
     if extra := re.match(r"Got unexpected extra arguments? ?(?:\(s\) )?\(?(.*?)\)?$", text):
         return _too_many(extra[1], path, command, see)
     if text.startswith("Missing command"):
-        known = ", ".join(getattr(command, "commands", {}))
-        return UsageError(f"{path} needs a command", fix=f"one of: {known}", command=path)
+        commands = ", ".join(getattr(command, "commands", {}))
+        return UsageError(f"{path} needs a command", fix=f"one of: {commands}", command=path)
     return UsageError(text[:1].lower() + text[1:].rstrip("."), fix=f"see {see}", command=path)
 
 
@@ -196,9 +198,9 @@ def _leaves(commands: Sequence[Any]) -> list[Any]:
 def _no_such_command(name: str, path: str, command: Any) -> UsageError:
     from reactions.core.errors import UsageError, suggestion
 
-    known = list(getattr(command, "commands", {}))
-    fix = suggestion(name, known, see=f"{path} --help")
-    return UsageError(f"{path} has no command '{name}'", fix=fix, command=path, known=known)
+    names = list(getattr(command, "commands", {}))
+    fix = suggestion(name, names, see=f"{path} --help")
+    return UsageError(f"{path} has no command '{name}'", fix=fix, command=path, known=names)
 
 
 def _missing(param: Any, path: str, see: str) -> UsageError:

@@ -262,8 +262,10 @@ def add_options(command: Any) -> None:
     """
     options = _own_options()
     below = getattr(command, "commands", {})
-    taken = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
-    assert not taken & {option for param in options for option in param.opts}
+    options_taken = {
+        option for param in command.params for option in (*param.opts, *param.secondary_opts)
+    }
+    assert not options_taken & {option for param in options for option in param.opts}
     command.params += options
     for subcommand in below.values():
         add_options(subcommand)
