@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -158,7 +159,7 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
 def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     side = scan.reader.labelled()
     classes = tuple(sorted({label for labels in side.labels for label in labels}))
-    remarks = [*scan.reader.remarks, *odd_classes(classes)]
+    remarks = [*scan.reader.remarks, *odd_classes(classes), *unsplit_classes(scan.own, classes)]
     part, unskipped = scan.part(side, remarks), ~scan.skipped(side)
     queries = scan.corpus(side, part, unskipped)
     number = {label: i for i, label in enumerate(classes)}
@@ -196,4 +197,25 @@ def odd_classes(classes: Sequence[str]) -> list[str]:
     return remarks
 
 
+def unsplit_classes(own: OwnSet, classes: Sequence[str]) -> list[str]:
+    """Say that fields of a table look like several classes each, and were read as one.
+
+    A sign is taken to separate classes where most parts of the fields that have it stand in other
+    fields, too: 'dog|rain' beside 'dog' and 'rain|wind'. 'tub, vat' beside 'crane, bird' is whole.
+    """
+    if own.separator:
+        return []
+    for sign in _SEPARATORS:
+        joined = [name for name in classes if sign in name]
+        fields = Counter(part for name in classes for part in {*map(str.strip, name.split(sign))})
+        parts = {part.strip() for name in joined for part in name.split(sign)}
+        if 2 * sum(fields[part] > 1 for part in parts) > len(parts):
+            return [
+                f"{len(joined)} of {len(classes)} classes have '{sign}' in them ('{joined[0]}'), "
+                f'and each is scored as one; if it is several: separator = "{sign}" (multilabel)'
+            ]
+    return []
+
+
+_SEPARATORS = "|;,"
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
