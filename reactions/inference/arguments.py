@@ -9,6 +9,7 @@ from pathlib import Path
 from reactions.core.errors import UsageError
 from reactions.core.file_names import as_stored, near_file
 from reactions.data.path_like import never_a_file, path_reason
+from reactions.inference.line_stream import refuse_table
 from reactions.inference.place_kinds import CONTAINERS, place_kind
 from reactions.modalities.suffixes import (
     COMPANIONS,
@@ -36,6 +37,7 @@ def refuse_paths(
 
     Raises:
         UsageError: some do.
+        DataError: a file of lines is a table.
     """
     refused: list[tuple[str, str, bool]] = []
     for text in inputs:
@@ -45,6 +47,8 @@ def refuse_paths(
             continue
         path_or_reason = file_of_lines(text, base)
         if isinstance(path_or_reason, Path):
+            if path_or_reason.is_file():
+                refuse_table(path_or_reason)
             continue
         if reason := path_or_reason or _reason(text, base):
             refused.append((text, reason, _is_there(text, base)))

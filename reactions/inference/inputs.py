@@ -20,7 +20,7 @@ from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem, read_items
 from reactions.data.scan_cache import TableCache
 from reactions.inference.arguments import file_of_lines
-from reactions.inference.line_stream import GuardedStream
+from reactions.inference.line_stream import GuardedStream, no_table
 from reactions.inference.parquet_items import ParquetItems
 from reactions.inference.place_contents import PlaceContents
 from reactions.inference.place_kinds import PlaceKind, place_kind
@@ -208,7 +208,7 @@ def read_stream(
 
     Lines end in LF, CR LF or CR, in UTF-8 or in what a byte-order mark says. Besides what
     ``read_items`` refuses, lines longer than ``MAX_LINE_BYTES`` and lines with a NUL byte give
-    no item.
+    no item. Rows of a table are no texts (``unmarked_tables``), unless it is said that they are.
 
     Args:
         stream: binary.
@@ -219,14 +219,16 @@ def read_stream(
         taken_as: what every line is, as for ``read_items``.
 
     Raises:
-        DataError: the stream cannot be read, or holds no lines at all, as ``/dev/zero`` does.
+        DataError: the stream cannot be read, holds no lines at all, as ``/dev/zero`` does, or is a
+            table.
     """
     reasons: dict[int, str] = {}
 
     def lines() -> Iterator[bytes]:
         guarded = cast("IO[bytes]", GuardedStream(stream, name))
+        numbered = read_lines(guarded, max_bytes=MAX_LINE_BYTES)
         try:
-            for number, line in read_lines(guarded, max_bytes=MAX_LINE_BYTES):
+            for number, line in numbered if taken_as else no_table(numbered, stream, name):
                 if len(line) > MAX_LINE_BYTES:
                     reasons[number] = f"the line is longer than {MAX_LINE_BYTES} bytes"
                 elif b"\0" in line:

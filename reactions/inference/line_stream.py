@@ -1,13 +1,73 @@
-"""A stream from outside that is read line by line: guarded against having no lines."""
+"""A stream from outside that is read line by line: guarded against none, and rows of a table."""
 
 from __future__ import annotations
 
-from typing import IO
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Final
 
 from reactions.core.errors import DataError
+from reactions.core.text_lines import NoLinesError, read_lines
+from reactions.data.unmarked_tables import FIRST_LINES, may_be_header, why_a_table
 
 MAX_SKIPPED_BYTES = 256 << 20
 """After this much without a line break there are no lines, as in ``/dev/zero``."""
+
+_AHEAD: Final = 8
+"""Lines of a pipe that are waited for behind what is certainly a header; of others none are, for
+whoever writes them may wait for what they give."""
+
+
+def no_table(
+    lines: Iterable[tuple[int, bytes]], stream: IO[bytes], name: str
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbered lines of a stream, unless they are rows of a table behind its header.
+
+    Args:
+        lines: from ``read_lines``.
+        stream: that they are read from.
+        name: what messages call it.
+
+    Raises:
+        DataError: they are.
+    """
+    numbered = iter(lines)
+    held: list[tuple[int, bytes]] = []
+    for number, line in numbered:
+        held.append((number, line))
+        if line.strip():
+            break
+    head = _text(held[-1][1]) if held else ""
+    is_file = stream.seekable()
+    if may_be_header(head, usual=not is_file):
+        held += islice(numbered, FIRST_LINES if is_file else _AHEAD)
+        if why := why_a_table([_text(line) for _, line in held]):
+            raise DataError(
+                f"{name} is a table, not lines of texts",
+                why=why,
+                fix='give its texts alone, one a line or as {"id": "...", "text": "..."}; if its '
+                "lines are texts as they stand, pipe it into --text -",
+            )
+    yield from chain(held, numbered)
+
+
+def refuse_table(path: Path) -> None:
+    """Refuse a file of lines that is a table; see ``no_table``. What cannot be read passes.
+
+    Raises:
+        DataError: it is.
+    """
+    try:
+        with path.open("rb") as stream:
+            for _ in islice(no_table(read_lines(stream), stream, f"'{path}'"), 1):
+                pass
+    except (OSError, UnicodeDecodeError, NoLinesError):  # reported when it is read
+        return
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace")
 
 
 class GuardedStream:

@@ -10,6 +10,7 @@ from reactions.core.errors import MissingError, UsageError, did_you_mean, sugges
 from reactions.core.local_files import expand_user, is_file, read_text_file
 from reactions.core.types import Corpus, Item, Modality
 from reactions.data.path_like import file_reason
+from reactions.data.unmarked_tables import FIRST_LINES, why_a_table
 from reactions.eval.registry import loadable_sets, reserved
 from reactions.eval.task_data import ClassificationData, MultilabelData
 from reactions.knowledge.generation.base import Answer, Generator, Question, Trouble
@@ -218,6 +219,10 @@ def _listed(text: str, name: str) -> tuple[str, ...]:
             f"'{name}' names files, not classes",
             why=f"'{file}': {file_reason(file)}",
             fix="a class on each line, without an ending",
+        )
+    if why := why_a_table(classes[:FIRST_LINES]):
+        raise UsageError(
+            f"'{name}' is a table, not a list of classes", why=why, fix="a class on each line"
         )
     repeated = (
         sorted({label for label in classes if classes.count(label) > 1})

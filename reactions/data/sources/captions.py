@@ -21,6 +21,7 @@ from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
 from reactions.data.sources.config import COLUMNS, OnProgress, Source, silent
 from reactions.data.sources.parts import TextPart, signature_of
+from reactions.data.unmarked_tables import FIRST_LINES, why_a_table
 from reactions.modalities.text import TEXT
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -228,6 +229,14 @@ def _lines(file: Entry, stream: BinaryIO, remarks: list[str]) -> Iterator[_Row]:
             why=f"most of its first {len(first)} lines look like paths, such as '{first[0][:80]}'",
             fix="give the files themselves, as [corpora.image] or [corpora.audio]; a .jsonl of "
             '{"caption": "..."} says that they are texts',
+            path=file.url,
+        )
+    if why := why_a_table(first[:FIRST_LINES]):
+        raise DataError(
+            f"'{file.url}' is a table, not lines of captions",
+            why=why,
+            fix="call it .csv or .tsv, so that it is read as one; a .jsonl of "
+            '{"caption": "..."} says that its lines are texts',
             path=file.url,
         )
     if n_blank:
