@@ -58,18 +58,18 @@ def main() -> None:
     options.add_argument(
         "--flops", type=float, default=4e14, help="FLOP/s of a simulated worker (4e14)"
     )
-    chosen = options.parse_args()
-    publish(measured(chosen), chosen)
+    arguments = options.parse_args()
+    publish(measured(arguments), arguments)
 
 
-def measured(chosen: argparse.Namespace) -> Iterator[Table]:
+def measured(arguments: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
-    counts = [int(word) for word in chosen.workers.split(",")]
-    if chosen.quick:
+    counts = [int(word) for word in arguments.workers.split(",")]
+    if arguments.quick:
         yield sleeping(counts[:2], 8, 0.2)
     else:
         yield sleeping(counts, SHARDS, SHARD_S)
-    yield paper(chosen.flops)
+    yield paper(arguments.flops)
 
 
 def sleeping(counts: list[int], n_shards: int, shard_s: float) -> Table:

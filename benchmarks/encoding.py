@@ -71,19 +71,19 @@ def main() -> None:
     options.add_argument("--items", type=int, default=4096, help="a corpus (default 4096)")
     options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
     options.add_argument("--workers", type=int, help="threads that prepare (default: as molspace)")
-    chosen = options.parse_args()
-    n_items, rounds = (256, 1) if chosen.quick else (chosen.items, chosen.rounds)
-    workers = chosen.workers
+    arguments = options.parse_args()
+    n_items, rounds = (256, 1) if arguments.quick else (arguments.items, arguments.rounds)
+    workers = arguments.workers
     catalogue = load_lab("mini").catalogue
     rows = []
     before = load_of_others()
     with tempfile.TemporaryDirectory() as folder:
         for name, modality in ENCODERS:
-            encoder = Watched(registry.load(catalogue.by_name(name), chosen.device))
+            encoder = Watched(registry.load(catalogue.by_name(name), arguments.device))
             for source, corpus in sources(modality, n_items, Path(folder)):
                 progress(f"{name}, {modality}, {source}")
                 rows.append(
-                    [name, modality, source, *compare(encoder, corpus, chosen, workers, rounds)]
+                    [name, modality, source, *compare(encoder, corpus, arguments, workers, rounds)]
                 )
     table = Table(
         f"Encoding {n_items:,} items",
@@ -108,13 +108,13 @@ def main() -> None:
     jpegs_table = decoding(rounds)
     publish(
         [table, jpegs_table],
-        chosen,
+        arguments,
         extra={"workers": default_workers() if workers is None else workers},
     )
 
 
 def compare(
-    encoder: Watched, corpus: Corpus, chosen: Any, workers: int | None, rounds: int
+    encoder: Watched, corpus: Corpus, arguments: Any, workers: int | None, rounds: int
 ) -> list[float | str]:
     """Return the figures of one row."""
     n, modality = len(corpus), corpus.modality
@@ -123,7 +123,7 @@ def compare(
     def run(workers: int | None) -> None:
         encoder.busy_s, began = 0.0, time.perf_counter()
         items = CorpusRange(corpus, 0, n)
-        for _ in encode(encoder, items, device=chosen.device, workers=workers):
+        for _ in encode(encoder, items, device=arguments.device, workers=workers):
             pass
         shares[workers].append(encoder.busy_s / (time.perf_counter() - began))
 
@@ -136,7 +136,7 @@ def compare(
     times = alternate(
         {"in turn": lambda: run(0), "ahead": lambda: run(workers), "forward": forward},
         rounds=rounds,
-        device=chosen.device,
+        device=arguments.device,
     )
     return [
         n / times.seconds("in turn"),

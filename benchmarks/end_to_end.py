@@ -76,11 +76,11 @@ def measure(folder: Path, device: str, lines: int, repeats: int) -> Table:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--lines", type=int, default=100_000, help="to infer (default 100,000)")
-    chosen = options.parse_args()
-    lines, repeats = (5000, 3) if chosen.quick else (chosen.lines, 7)
+    arguments = options.parse_args()
+    lines, repeats = (5000, 3) if arguments.quick else (arguments.lines, 7)
     with tempfile.TemporaryDirectory() as name:
-        table = measure(Path(name), chosen.device, lines, repeats)
-    publish([table], chosen, extra={"lab": "mini"})
+        table = measure(Path(name), arguments.device, lines, repeats)
+    publish([table], arguments, extra={"lab": "mini"})
 
 
 if __name__ == "__main__":

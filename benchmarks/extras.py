@@ -21,8 +21,8 @@ NOT_FOR_USERS = ("test",)
 
 
 def main() -> None:
-    chosen = parser(__doc__).parse_args()
-    publish([measured()], chosen)
+    arguments = parser(__doc__).parse_args()
+    publish([measured()], arguments)
 
 
 def measured() -> Table:
@@ -42,13 +42,13 @@ def measured() -> Table:
 def needed(texts: Iterable[str]) -> dict[str, Distribution | None]:
     """Return what requirements bring, with all that this needs in turn; None is not installed."""
     packages: dict[str, Distribution | None] = {}
-    seen: set[tuple[str, str]] = set()
+    pairs_seen: set[tuple[str, str]] = set()
     pending = [pair for text in texts for pair in asked(text, "")]
     while pending:
         name, extra = pending.pop()
-        if (name, extra) in seen:
+        if (name, extra) in pairs_seen:
             continue
-        seen.add((name, extra))
+        pairs_seen.add((name, extra))
         if name == PROJECT["name"]:
             requirements = PROJECT["optional-dependencies"].get(extra, PROJECT["dependencies"])
             pending += [pair for text in requirements for pair in asked(text, extra)]
@@ -68,7 +68,7 @@ def asked(text: str, extra: str) -> Iterator[tuple[str, str]]:
     required = Requirement(text)
     if required.marker is None or required.marker.evaluate({"extra": extra}):
         name = canonicalize_name(required.name)
-        yield from ((name, each) for each in ("", *sorted(required.extras)))
+        yield from ((name, extra_name) for extra_name in ("", *sorted(required.extras)))
 
 
 def megabytes(package: Distribution) -> float:

@@ -70,19 +70,19 @@ def main() -> None:
     options.add_argument("--device", default="cuda:0", metavar="D", help="cuda:N (default cuda:0)")
     options.add_argument("--minutes", type=float, default=9.0, help="for all (default 9)")
     options.add_argument("--out", type=Path, metavar="FILE", help="of the report")
-    chosen = options.parse_args()
-    if (why := missing(chosen.device)) is not None:
+    arguments = options.parse_args()
+    if (why := missing(arguments.device)) is not None:
         print(
-            f"error: no GPU '{chosen.device}'\n  why: {why}\n"
+            f"error: no GPU '{arguments.device}'\n  why: {why}\n"
             "  fix: --device cuda:0, where `nvidia-smi` lists a GPU, with a CUDA build of torch",
             file=sys.stderr,
         )
         sys.exit(NO_DEVICE)
-    end = time.monotonic() + 60 * chosen.minutes
-    facts = machine(chosen.device)
-    peaks = measured_peaks(chosen.device)
-    outcomes = run_all(PARTS, chosen.device, 60 * chosen.minutes, end)
-    place = chosen.out or place_of(str(facts["gpu"]))
+    end = time.monotonic() + 60 * arguments.minutes
+    facts = machine(arguments.device)
+    peaks = measured_peaks(arguments.device)
+    outcomes = run_all(PARTS, arguments.device, 60 * arguments.minutes, end)
+    place = arguments.out or place_of(str(facts["gpu"]))
     write(place, facts, peaks, outcomes)
     print(place)
     if stopped := [outcome.name for outcome in outcomes if outcome.code is None]:

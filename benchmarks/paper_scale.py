@@ -109,8 +109,8 @@ class Scaled:
 
 def pass_flops(group: Sequence[Step]) -> float:
     """Return the operations of collect steps that are run together."""
-    first, *others = (step.cost for step in group)
-    return first.flops + sum(cost.flops - cost.shared_flops for cost in others)
+    first, *other_costs = (step.cost for step in group)
+    return first.flops + sum(cost.flops - cost.shared_flops for cost in other_costs)
 
 
 def scaled(scale: float, *, epochs: int | None = None) -> Scaled:
@@ -276,7 +276,7 @@ def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured
     full.
     """
     plan = scaled(1.0)
-    held = sum(
+    held_bytes = sum(
         {
             source.key: source.cost.size_bytes
             for step in plan.of(kind, stage)
@@ -301,7 +301,7 @@ def measure(kind: str, stage: int, device: str, limit_s: float) -> list[Measured
                 return train(plan.of(kind, stage), scale, device)
             return train(scaled(scale, epochs=1).of(kind, stage)[-1:], scale, device)
 
-    fits = free_bytes("cpu") / 2 / (copies * held)
+    fits = free_bytes("cpu") / 2 / (copies * held_bytes)
 
     def scale_of(flops: float) -> float:
         # Never 1, which stands for the whole in run_part.
@@ -321,15 +321,15 @@ def main() -> None:
     options.add_argument(
         "--minutes", type=float, default=5.0, help="for collecting and for training, each"
     )
-    chosen = options.parse_args()
-    limit_s = 60 * (0.3 if chosen.quick else chosen.minutes) / len(STAGES)
+    arguments = options.parse_args()
+    limit_s = 60 * (0.3 if arguments.quick else arguments.minutes) / len(STAGES)
     plan = scaled(1.0)
     runs, totals = [], []
     for kind, verb in (("collect", "pseudo-pairs"), ("train", "projectors")):
         for stage, name in enumerate(STAGES):
             what = f"{verb}, {name}"
             progress(what)
-            measured = measure(kind, stage, chosen.device, limit_s)
+            measured = measure(kind, stage, arguments.device, limit_s)
             runs += [(what, *part.cells()) for part in measured]
             whole, last = plan.flops(kind, stage), measured[-1]
             hours = last.seconds * (whole / last.flops) / 3600
@@ -347,7 +347,7 @@ def main() -> None:
             WHOLE,
         ),
     ]
-    publish(tables, chosen)
+    publish(tables, arguments)
 
 
 def described(plan: Scaled) -> Table:

@@ -143,9 +143,9 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--latency-ms", type=float, default=20.0)
     options.add_argument("--bytes-per-s", type=float, default=0.0)
-    chosen = options.parse_args()
+    arguments = options.parse_args()
     with FileServer(
-        chosen.folder, latency_s=chosen.latency_ms / 1000, bytes_per_s=chosen.bytes_per_s
+        arguments.folder, latency_s=arguments.latency_ms / 1000, bytes_per_s=arguments.bytes_per_s
     ) as server:
         threading.Thread(target=partial(server.serve_forever, 0.05), daemon=True).start()
         print(server.url, flush=True)

@@ -48,8 +48,8 @@ GIGABIT = 100e6
 def main() -> None:
     options = parser(__doc__, device=False)
     options.add_argument("--latency-ms", type=float, default=20.0, help="of the server (20)")
-    chosen = options.parse_args()
-    publish(measured(chosen), chosen)
+    arguments = options.parse_args()
+    publish(measured(arguments), arguments)
 
 
 class Server:
@@ -85,20 +85,20 @@ class Server:
         return self._process.stdout.readline()
 
 
-def measured(chosen: argparse.Namespace) -> Iterator[Table]:
+def measured(arguments: argparse.Namespace) -> Iterator[Table]:
     """Make the table."""
-    n = 200 if chosen.quick else N_PICTURES
+    n = 200 if arguments.quick else N_PICTURES
     with tempfile.TemporaryDirectory(prefix="molspace-remote-") as folder:
         progress(f"writing {n:,} pictures")
         tar = Path(folder) / "shard.tar"
         write_tar(tar, n)
         for bytes_per_s in (GIGABIT, 0.0):
             progress("reading them" + (f" at {bytes_per_s / 1e6:g} MB/s" if bytes_per_s else ""))
-            server = Server(Path(folder), chosen.latency_ms, bytes_per_s)
-            named = f"{bytes_per_s / 1e6:g} MB/s" if bytes_per_s else "no other bound"
-            title = f"{chosen.latency_ms:g} ms before each answer, {named}"
+            server = Server(Path(folder), arguments.latency_ms, bytes_per_s)
+            bound = f"{bytes_per_s / 1e6:g} MB/s" if bytes_per_s else "no other bound"
+            title = f"{arguments.latency_ms:g} ms before each answer, {bound}"
             try:
-                yield compared(server, tar, n, title, rounds=2 if chosen.quick else 5)
+                yield compared(server, tar, n, title, rounds=2 if arguments.quick else 5)
             finally:
                 server.close()
 
@@ -107,14 +107,14 @@ def compared(server: Server, tar: Path, n: int, title: str, *, rounds: int) -> T
     """Time the download and the corpus in turn."""
     url, size_bytes = f"{server.url}/{tar.name}", tar.stat().st_size
     corpus = opened(url)
-    asked: dict[str, dict[str, int]] = {}
+    counts_of: dict[str, dict[str, int]] = {}
 
     def fresh(name: str, call: Callable[[], object]) -> Callable[[], object]:
         def run() -> None:
             BLOCKS.forget()
             server.counts()
             call()
-            asked[name] = server.counts()
+            counts_of[name] = server.counts()
 
         return run
 
@@ -138,14 +138,14 @@ def compared(server: Server, tar: Path, n: int, title: str, *, rounds: int) -> T
     for name in timings.rounds:
         took_s = timings.seconds(name)
         ratio: float | None = 1 / timings.speed(name, "plain download")
-        label, requests = name, asked[name]["requests"]
+        label, requests = name, counts_of[name]["requests"]
         if name == "a request each":
             label, took_s = (
                 f"a request each, from {len(sampled)} of them",
                 took_s * n / len(sampled),
             )
             requests, ratio = n, took_s / timings.seconds("plain download")
-        rows.append([label, took_s, ratio, requests, asked[name]["bytes"] / 1e6])
+        rows.append([label, took_s, ratio, requests, counts_of[name]["bytes"] / 1e6])
     rows[-1][-1] = None
     return Table(
         f"{n:,} pictures of {size_bytes / n / 1000:.0f} kB in a remote tar of "
@@ -210,8 +210,8 @@ def read_all(corpus: SourceCorpus, workers: int) -> None:
 
 def sample_rows(n: int) -> list[int]:
     """Return rows far from one another, in a scattered order."""
-    chosen = np.random.default_rng(0).permutation(np.arange(0, n, max(1, n // SAMPLED)))
-    return [int(row) for row in chosen[:SAMPLED]]
+    rows = np.random.default_rng(0).permutation(np.arange(0, n, max(1, n // SAMPLED)))
+    return [int(row) for row in rows[:SAMPLED]]
 
 
 if __name__ == "__main__":

@@ -56,16 +56,16 @@ def main() -> None:
     options = parser(__doc__, device=False)
     options.add_argument("--rows", type=int, default=1_000_000, help="items (default 1,000,000)")
     options.add_argument("--queries", type=int, default=100, help="queries (default 100)")
-    chosen = options.parse_args()
-    publish(measured(chosen), chosen, extra={"faiss": faiss.__version__})
+    arguments = options.parse_args()
+    publish(measured(arguments), arguments, extra={"faiss": faiss.__version__})
 
 
-def measured(chosen: argparse.Namespace) -> Iterator[Table]:
+def measured(arguments: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
     session = Session(load_lab("mini"), device="cpu")
     progress("training, unless it is trained")
     target = session.target(REACTION)
-    n_rows, n_queries = (5000, 10) if chosen.quick else (chosen.rows, chosen.queries)
+    n_rows, n_queries = (5000, 10) if arguments.quick else (arguments.rows, arguments.queries)
     folder = Path(tempfile.mkdtemp(prefix="molspace-search-"))
     try:
         built = {}

@@ -39,7 +39,7 @@ def measure(seed: int, n: int) -> Table:
     catalogue = load_lab("mini").catalogue
     stream = SceneStream("senses", seed, balanced=True)
     kinds = stream.scenes(0, n).kind
-    seen: set[str] = set()
+    towers: set[str] = set()
     rows: list[tuple[str | float | None, ...]] = []
     for name in SPACES:
         spec = catalogue.by_name(name)
@@ -48,9 +48,9 @@ def measure(seed: int, n: int) -> Table:
         pictures = encoder.embed("image", WorldCorpus("image", "image", stream, n).items(0, n))
         for modality in sorted(set(spec.modalities) - {"text"}, key=ORDER.index):
             tower = repr(spec.identity(modality))
-            if tower in seen:
+            if tower in towers:
                 continue
-            seen.add(tower)
+            towers.add(tower)
             for poor in (False, True) if modality in POOR else (False,):
                 progress(f"{name} {modality}")
                 items = WorldCorpus(modality, modality, stream, n, poor=poor).items(0, n)
@@ -87,10 +87,14 @@ def _shares(
 def main() -> None:
     options = parser(__doc__, device=False)
     options.add_argument("--seed", type=int, default=26, help="of the scenes (default 26)")
-    chosen = options.parse_args()
-    if chosen.seed < 0:
+    arguments = options.parse_args()
+    if arguments.seed < 0:
         sys.exit("--seed must not be negative")
-    publish([measure(chosen.seed, 200 if chosen.quick else 1000)], chosen, extra={"lab": "mini"})
+    publish(
+        [measure(arguments.seed, 200 if arguments.quick else 1000)],
+        arguments,
+        extra={"lab": "mini"},
+    )
 
 
 if __name__ == "__main__":

@@ -42,27 +42,27 @@ def main() -> None:
     options.add_argument(
         "--loop", type=int, default=0, metavar="N", help="settings of the loop to run (default all)"
     )
-    chosen = options.parse_args()
-    publish(measured(chosen), chosen)
+    arguments = options.parse_args()
+    publish(measured(arguments), arguments)
 
 
-def measured(chosen: argparse.Namespace) -> Iterator[Table]:
+def measured(arguments: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
-    session = Session(load_lab("mini"), device=chosen.device)
+    session = Session(load_lab("mini"), device=arguments.device)
     progress("training, unless it is trained")
     target = session.target(REACTION)
-    tasks = parse_tasks("vggss" if chosen.quick else TASKS)
-    yield compared(session, target, tasks, chosen)
-    yield grown(SIZES[:1] if chosen.quick else SIZES, chosen.device)
+    tasks = parse_tasks("vggss" if arguments.quick else TASKS)
+    yield compared(session, target, tasks, arguments)
+    yield grown(SIZES[:1] if arguments.quick else SIZES, arguments.device)
 
 
 def compared(
-    session: Session, target: Target, tasks: Sequence[Task], chosen: argparse.Namespace
+    session: Session, target: Target, tasks: Sequence[Task], arguments: argparse.Namespace
 ) -> Table:
     """Time the three contenders in the same process, with nothing of theirs in the store."""
-    grid = make_grid(target.space, sigma="0:1:0.5" if chosen.quick else "0:1:0.1,0:1:0.1")
+    grid = make_grid(target.space, sigma="0:1:0.5" if arguments.quick else "0:1:0.1,0:1:0.1")
     session.evaluate(target, tasks)  # embeds the items, which all contenders read
-    rounds = 1 if chosen.quick else chosen.rounds
+    rounds = 1 if arguments.quick else arguments.rounds
 
     def singles() -> None:
         for adjustment in SETTINGS:
@@ -77,17 +77,19 @@ def compared(
         f"{len(SETTINGS) * len(tasks)} single evaluations",
         f"sweep of {len(grid.cells)} settings",
     )
-    timings = alternate({names[0]: singles, names[1]: whole}, rounds=rounds, device=chosen.device)
+    timings = alternate(
+        {names[0]: singles, names[1]: whole}, rounds=rounds, device=arguments.device
+    )
     progress("the loop")
     # Evenly chosen, where not all of them are run.
-    n_run = min(chosen.loop or len(grid.cells), len(grid.cells))
+    n_run = min(arguments.loop or len(grid.cells), len(grid.cells))
     places = [i * len(grid.cells) // n_run for i in range(n_run)]
     loop: list[Any] = []
     looped = seconds(
         lambda: loop.extend(
             _fresh(session).evaluate(target, tasks, grid.cells[i].adjustment) for i in places
         ),
-        device=chosen.device,
+        device=arguments.device,
     )
     looped *= len(grid.cells) / n_run
     part = "" if n_run == len(grid.cells) else f", extrapolated from {n_run}"
@@ -129,11 +131,11 @@ def _fresh(session: Session) -> Session:
     How many items the published set has is part of a score, and changes nothing about its cost.
     """
     lab = session.lab
-    known = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
+    lab_fields = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
     sets = {task.name: lab.benchmark(task.name) for task in parse_tasks(TASKS)}
     n = next(_COUNT)
-    held = {name: replace(data, expected=n) for name, data in sets.items()}
-    return replace(session, lab=PartLab(**known, held=held))
+    data_of_tasks = {name: replace(data, expected=n) for name, data in sets.items()}
+    return replace(session, lab=PartLab(**lab_fields, held=data_of_tasks))
 
 
 def grown(sizes: Sequence[tuple[int, int, int]], device: str) -> Table:

@@ -211,8 +211,8 @@ def _chunk(column: Column, index: int, seed: int, device: torch.device) -> Tenso
     noise = (column.space, column.modality, *place)
     table = _normal((CHUNK_ROWS, column.dim), device, seed, "noise", *noise)
     # Axes: the content's, the noise's alone, the gap of each modality, the cone.
-    known = table[:, :CONTENT_DIM]
-    known.mul_(math.sqrt(1 - CONTENT)).add_(item[:, : known.shape[1]], alpha=math.sqrt(CONTENT))
+    content = table[:, :CONTENT_DIM]
+    content.mul_(math.sqrt(1 - CONTENT)).add_(item[:, : content.shape[1]], alpha=math.sqrt(CONTENT))
     # The scales of the last axes are 0: they hold nothing but the gap and the cone.
     table.mul_(scales)
     gap = column.dim - 1 - len(MODALITIES) + MODALITIES.index(column.modality)
@@ -226,8 +226,8 @@ def _basis(space: str, dim: int, seed: int, device: torch.device) -> tuple[Tenso
     """Return a random orthonormal (dim, dim) basis and the (dim,) scale of each axis."""
     basis = torch.linalg.qr(_normal((dim, dim), device, seed, "basis", space))[0]
     scales = torch.zeros(dim)
-    n_content = dim - 1 - len(MODALITIES)
-    scales[:n_content] = _spectrum(n_content).sqrt() * math.sqrt(1 - CONE - GAP)
+    n_varying = dim - 1 - len(MODALITIES)
+    scales[:n_varying] = _spectrum(n_varying).sqrt() * math.sqrt(1 - CONE - GAP)
     return basis, scales.to(device)
 
 

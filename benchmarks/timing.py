@@ -176,15 +176,15 @@ def command() -> str:
 
 def parser(doc: str | None, *, device: bool = True) -> argparse.ArgumentParser:
     """Return the options that every benchmark has."""
-    made = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
-    made.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    made.add_argument("--quick", action="store_true", help="small sizes and few rounds: a check")
-    made.add_argument(
+    options = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    options.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    options.add_argument("--quick", action="store_true", help="small sizes and few rounds: a check")
+    options.add_argument(
         "--within", type=float, metavar="S", help="make no further table after S seconds"
     )
     if device:
-        made.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda:0")
-    return made
+        options.add_argument("--device", default="cpu", metavar="D", help="cpu (default) or cuda:0")
+    return options
 
 
 class Budget:
@@ -204,7 +204,7 @@ class Budget:
 
 def publish(
     tables: Iterable[Table],
-    chosen: argparse.Namespace,
+    arguments: argparse.Namespace,
     *,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
@@ -213,20 +213,21 @@ def publish(
     Tables appear as they are made, in the file too: a run that is stopped keeps what it measured.
     Once the time of ``--within`` is up, no further one is made, which the last one says.
     """
-    budget = Budget(getattr(chosen, "within", None))
-    device = getattr(chosen, "device", "cpu")
+    budget = Budget(getattr(arguments, "within", None))
+    device = getattr(arguments, "device", "cpu")
     report = Report([], {**machine(device), **(extra or {})}, command())
     print(report.markdown(), flush=True)
     for table in tables:
         if stops := not budget.fits():
             note = (
-                f"The {chosen.within:g} seconds were up here: what else would follow was not made."
+                f"The {arguments.within:g} seconds were up here: what else would follow was not "
+                "made."
             )
             table = replace(table, notes=[*table.notes, note])
         print(f"\n{table.markdown()}", flush=True)
         report = replace(report, tables=[*report.tables, table])
-        if chosen.json:
-            chosen.json.write_text(report.json() + "\n")
+        if arguments.json:
+            arguments.json.write_text(report.json() + "\n")
         if stops:
             return
 
@@ -248,9 +249,9 @@ def about(facts: Mapping[str, str | int]) -> str:
         "cuda": "CUDA {}",
         "python": "Python {}",
     }
-    known = [text.format(facts[key]) for key, text in templates.items() if key in facts]
+    described = [text.format(facts[key]) for key, text in templates.items() if key in facts]
     rest = [f"{key} {facts[key]}" for key in facts.keys() - templates.keys() - {"device"}]
-    return ", ".join(known + sorted(rest))
+    return ", ".join(described + sorted(rest))
 
 
 def _row(cells: Sequence[str]) -> str:

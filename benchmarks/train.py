@@ -79,19 +79,19 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=5, help="rounds a contender (default 5)")
     options.add_argument("--one-thread", action=OneThread)
-    chosen = options.parse_args()
-    publish(measured(chosen), chosen)
+    arguments = options.parse_args()
+    publish(measured(arguments), arguments)
 
 
-def measured(chosen: argparse.Namespace) -> Iterator[Table]:
+def measured(arguments: argparse.Namespace) -> Iterator[Table]:
     """Make the tables in turn."""
-    device = torch.device(chosen.device)
-    growth, budget, longest_s = [], Budget(chosen.within), 0.0
-    sizes = sizes_on(device, quick=chosen.quick)
+    device = torch.device(arguments.device)
+    growth, budget, longest_s = [], Budget(arguments.within), 0.0
+    sizes = sizes_on(device, quick=arguments.quick)
     if fast_half(device, "training") is None:
         progress(left_out(device, "what multiplies in 16 bits, and the largest size"))
     # With little time, first the largest, which matter most.
-    for n, sources, targets, dims in sizes if chosen.within is None else sizes[::-1]:
+    for n, sources, targets, dims in sizes if arguments.within is None else sizes[::-1]:
         problem = Problem(
             n, sources, targets, dims, device, rows=max(BATCHES[device.type] * n, 4096)
         )
@@ -100,15 +100,15 @@ def measured(chosen: argparse.Namespace) -> Iterator[Table]:
             continue
         progress(problem.label)
         began = time.perf_counter()
-        table, timings = compare(problem, chosen.rounds)
+        table, timings = compare(problem, arguments.rounds)
         longest_s = max(longest_s, time.perf_counter() - began)
         yield table
         growth.append((problem, timings))
     yield grown(growth)
     progress("loss curves")
-    yield curves(device, seeds=1 if chosen.quick else 3, epochs=2 if chosen.quick else 8)
+    yield curves(device, seeds=1 if arguments.quick else 3, epochs=2 if arguments.quick else 8)
     progress("seven projectors")
-    yield seven(device, rows=4096 if chosen.quick else 12_288)
+    yield seven(device, rows=4096 if arguments.quick else 12_288)
 
 
 def sizes_on(
@@ -237,18 +237,18 @@ def _best(timings: Timings) -> str:
 
 def curves(device: torch.device, *, seeds: int, epochs: int) -> Table:
     """Losses and retrieval scores of contenders that start from the same weights and batches."""
-    made: dict[str, Callable[[Projector, Problem], Step]] = {
+    contenders: dict[str, Callable[[Projector, Problem], Step]] = {
         NAIVE: lambda projector, problem: naive(projector),
         EXACT: lambda projector, problem: ours(projector, problem, "exact"),
         FAST: lambda projector, problem: ours(projector, problem, "fast"),
     }
     if not fast_half(device, "training"):
-        del made[FAST]  # it would be exact once more
-    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in made}
+        del contenders[FAST]  # it would be exact once more
+    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in contenders}
     problem = Problem(512, 3, 2, (256, 512, 256), device, rows=16_384)
     steps = problem.rows // problem.n
     for seed in range(seeds):
-        for name, make in made.items():
+        for name, make in contenders.items():
             projector = problem.projector(seed)
             step = make(projector, problem)
             batches = endless(problem, "fast" if name == FAST else "exact", seed=100 * seed)
@@ -283,11 +283,11 @@ def seven(device: torch.device, *, rows: int) -> Table:
     with tempfile.TemporaryDirectory() as folder:
         sets = []
         for anchor in range(3):
-            made = Problem(1024, 3, 2, dims, device, rows, seed=anchor).pairs
+            pairs = Problem(1024, 3, 2, dims, device, rows, seed=anchor).pairs
             sides = []
             for side in ("source", "target"):
                 paths = [Path(folder, f"{anchor}.{side}.{m}.npy") for m in range(3)]
-                for path, array in zip(paths, getattr(made, side), strict=False):
+                for path, array in zip(paths, getattr(pairs, side), strict=False):
                     np.save(path, array)
                 sides.append([np.load(p, mmap_mode="r") for p in paths if p.exists()])
             sets.append(PseudoSet(*sides))
@@ -302,8 +302,8 @@ def seven(device: torch.device, *, rows: int) -> Table:
         def each(resident: bool) -> Call:
             def run() -> None:
                 for subset in subsets:
-                    chosen = [sets[i] for i in subset]
-                    fit(chosen, settings, device=device, precision="fast", resident=resident)
+                    subset_pairs = [sets[i] for i in subset]
+                    fit(subset_pairs, settings, device=device, precision="fast", resident=resident)
                 synchronise(device)
 
             return run

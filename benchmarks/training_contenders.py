@@ -67,8 +67,8 @@ class Problem:
             "S": (d_in, MODALITIES[: self.sources]),
             "T": (d_out, MODALITIES[: self.targets]),
         }
-        made = aligned(self.rows, spaces, seed=self.seed, device=self.device)
-        columns = {name: table.cpu().numpy() for name, table in made.items()}
+        tables = aligned(self.rows, spaces, seed=self.seed, device=self.device)
+        columns = {name: table.cpu().numpy() for name, table in tables.items()}
         return PseudoSet(
             [columns["S", modality] for modality in MODALITIES[: self.sources]],
             [columns["T", modality] for modality in MODALITIES[: self.targets]],
