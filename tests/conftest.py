@@ -1,6 +1,8 @@
 """What every test wants: no trace left on the machine, and one thread."""
 
+import itertools
 import os
+import re
 import signal
 import sys
 
@@ -19,6 +21,18 @@ os.fsync = lambda fd: None
 # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(request, tmp_path_factory):
+    """A folder of the test's own; pytest's fixture would look through those of all others."""
+    name = re.sub(r"\W", "_", request.node.name)[:24]
+    path = tmp_path_factory.getbasetemp() / "tests" / f"{name}-{next(_numbers)}"
+    path.mkdir(mode=0o700, parents=True)
+    return path
 
 
 @pytest.fixture(autouse=True)
