@@ -41,6 +41,11 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _NAME_PART = re.compile(r"[\W\d_]*\d[\W\d_]*|[-\u2013_&+=]+|\(.*\)")
 """A word that is more often in the names that programs give than in sentences: a number, a date."""
 
+_ROW = re.compile(
+    r'"?[^\t,;|"]{0,200}[^\t,;|"\s]\.([A-Za-z0-9]{2,5})"?(?:#\d+)?"?(\t|\s*\||[,;](?=\S))'
+)
+"""A name with its ending, and what separates fields: lists of captions as of Flickr8k are so."""
+
 _SUFFIX = re.compile(r"(.*)\.([A-Za-z0-9]{1,11})$", re.DOTALL)
 _UNKNOWN_SUFFIX = re.compile(r"[a-z][a-z0-9]{0,4}|[A-Z][A-Z0-9]{2,4}")
 _ABBREVIATION = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")
@@ -95,8 +100,16 @@ def path_reason(text: str, base: Path | None) -> str:
     words = line.split()
     if not words:
         return ""
+    if is_row(line):
+        return "it begins with a file's name, as a row of a table does"
     reason = _of_word(line, base) if len(words) == 1 else _of_words(line, words, base)
     return reason or _on_disk(line, base)
+
+
+def is_row(text: str) -> bool:
+    """Return whether a line is a medium's name and something else, as in a table's row."""
+    row = _ROW.match(text.strip())
+    return row is not None and _is_of_media(row[1].lower()) and len(text.split()) > 1
 
 
 def known_suffix(text: str) -> str:

@@ -291,8 +291,25 @@ def test_columns_separated_by_something_else_are_not_a_single_column(
         opened(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "suffix", "options"),
+    [
+        ("1.jpg#0\ta dog\n1.jpg#1\ta cat\n", "tsv", {"columns": (1,), "header": False}),
+        ("image,caption\n1.jpg,a dog\n1.jpg,a cat\n", "csv", {}),
+    ],
+)
+def test_a_plain_text_that_is_a_table_is_not_read_as_captions(
+    text: str, suffix: str, options: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="is a table, not lines of captions") as caught:
+        opened(put(tmp_path / "captions.txt", text))
+    assert "header = false and column = 1" in caught.value.fix
+    table = opened(put(tmp_path / f"captions.{suffix}", text), **options)
+    assert [value for _, value in rows(table)] == ["a dog", "a cat"]
+
+
 def test_tabs_in_lines_of_text_are_reported(tmp_path: Path) -> None:
-    corpus = opened(put(tmp_path / "a.txt", "1.jpg#0\ta dog\n1.jpg#1\ta cat\nno tab\n"))
+    corpus = opened(put(tmp_path / "a.txt", "1.jpg#0\ta dog\n2\ta cat\nno tab\n"))
     assert len(corpus) == 3
     assert "2 lines hold tabs" in corpus.notices[0]
     assert ".tsv" in corpus.notices[0]

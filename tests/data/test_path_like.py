@@ -52,6 +52,12 @@ clips/* img_??.png clip[0-9] clip_{1,2} * dog*
     "track 01 - artist - title.mp3",
     "recordings of birds/one two.wav",
     "New Recording of the dog 12.m4a",
+    "007.jpg\ta dog in the rain",
+    "1000268201_693b08cb0e.jpg#0\tA child in a pink dress .",
+    "1000268201_693b08cb0e.jpg,A child in a pink dress .",
+    '"my holiday.png";"a beach"',
+    "1000092795.jpg| 0| Two young guys",
+    "sounds/rain 1.wav\train on a roof",
 ]
 
 TEXTS = [
@@ -71,6 +77,11 @@ me@example.org ~5 ~10% #1 C++ rock'n'roll well-known don't 狗叫/鸟鸣 "hello"
     "version 2.0",
     "what is 1/2?",
     "a file named x.png",
+    "in x.png, a dog",
+    "x.png shows a dog",
+    "dogs\tcats",
+    "e.g.,a dog | a cat",
+    "v1.2,new and better",
     "a file named x.m4a",
     "I love Node.js",
     "she is it.",

@@ -15,7 +15,7 @@ from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, re
 from reactions.core.transient import run_again
 from reactions.data.corpora import check_ids
 from reactions.data.delimited import TOO_LONG
-from reactions.data.path_like import share_of_paths
+from reactions.data.path_like import is_row, share_of_paths
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
@@ -223,20 +223,25 @@ def _lines(file: Entry, stream: BinaryIO, remarks: list[str]) -> Iterator[_Row]:
             yield _Row(str(number), f"{file.url}:{number}", captions_in(line))
         else:
             n_blank += 1
+    why = why_a_table(first[:FIRST_LINES])
+    if not why and 2 * sum(map(is_row, first)) > len(first):
+        shown = next(filter(is_row, first)).strip()[:80]
+        why = f"most of its first {len(first)} lines begin with a file's name, such as '{shown}'"
+    if why:
+        raise DataError(
+            f"'{file.url}' is a table, not lines of captions",
+            why=why,
+            fix="call it .csv or .tsv, so that it is read as one (with header = false and column = "
+            '1, if it has no names of columns); a .jsonl of {"caption": "..."} says that its lines '
+            "are texts",
+            path=file.url,
+        )
     if share_of_paths(first) > 1 / 2:
         raise DataError(
             f"'{file.url}' lists paths, not captions",
             why=f"most of its first {len(first)} lines look like paths, such as '{first[0][:80]}'",
             fix="give the files themselves, as [corpora.image] or [corpora.audio]; a .jsonl of "
             '{"caption": "..."} says that they are texts',
-            path=file.url,
-        )
-    if why := why_a_table(first[:FIRST_LINES]):
-        raise DataError(
-            f"'{file.url}' is a table, not lines of captions",
-            why=why,
-            fix="call it .csv or .tsv, so that it is read as one; a .jsonl of "
-            '{"caption": "..."} says that its lines are texts',
             path=file.url,
         )
     if n_blank:
