@@ -18,8 +18,40 @@ if TYPE_CHECKING:
 
 _MOST_REASONS: Final = 20
 _OTHER_REASONS: Final = "other reasons"
-_VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\S)\S*/\S+|\d[\d,.]*")
-"""Names, paths and numbers in what is wrong with an item."""
+_QUOTED: Final = r"(?<!\w)'(?:[^']|(?<=\w)'(?=\w))*'(?!\w)|\"(?:[^\"\\]|\\.)*\""
+_PATH: Final = r"(?<!\S)\S*/\S*[^\s;,:.]|(?<![\w.-])[\w-]+(?:\.[\w-]+)*\.[A-Za-z]\w{0,4}(?!\w)"
+_NUMBER: Final = r"(?<![\w-])\d+(?:[.,]\d+)*"
+_VALUE: Final = f"(?:{_QUOTED}|{_PATH}|{_NUMBER})"
+_VALUES: Final = re.compile(f"{_VALUE}(?: {_VALUE})*")
+"""Names, paths and numbers in what is wrong with an item: items that differ in them alone have one
+reason. A number that belongs to a word, as in UTF-8, is no value, and an apostrophe no quote."""
+
+_MASK: Final = "…"
+
+
+class _Reason:
+    """What is wrong with some items: a sentence, without the values in which they differ.
+
+    Args:
+        message: of the first of them.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.n = 1
+        self._between = _VALUES.split(message)
+        self._values: list[str] = _VALUES.findall(message)
+
+    def add(self, message: str) -> None:
+        """Count another one."""
+        self.n += 1
+        values = _VALUES.findall(message)
+        self._values = [
+            own if own == other else _MASK for own, other in zip(self._values, values, strict=True)
+        ]
+
+    def __str__(self) -> str:
+        pairs = zip(self._between, [*self._values, ""], strict=True)
+        return printable_cell("".join(text + value for text, value in pairs))
 
 
 def unread_stdin(inputs: Sequence[str], stdin: IO[bytes] | None) -> str:
@@ -53,7 +85,7 @@ class InputNotes:
         self._quiet = quiet
         self._texts: list[str] = []
         self._holdings: list[PlaceContents] = []
-        self._reasons: Counter[str] = Counter()
+        self._reasons: dict[str, _Reason] = {}
 
     def note(self, text: str) -> None:
         """Report a sentence."""
@@ -69,21 +101,30 @@ class InputNotes:
 
     def skipped(self, message: str) -> None:
         """Count an item that cannot be embedded, by what is wrong with it."""
-        reason = printable_cell(_VALUES.sub("…", message))
-        if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:
-            reason = _OTHER_REASONS
-        self._reasons[reason] += 1
+        form = _VALUES.sub(_MASK, message)
+        if form not in self._reasons and len(self._reasons) >= _MOST_REASONS:
+            form = message = _OTHER_REASONS
+        if form in self._reasons:
+            self._reasons[form].add(message)
+        else:
+            self._reasons[form] = _Reason(message)
 
     def reasons(self) -> str:
         """Return how many items were skipped for each reason; "" if there is one at most."""
         if len(self._reasons) < 2:
             return ""
-        return "; ".join(f"{n:,}: {why}" for why, n in self._reasons.most_common())
+        return "; ".join(f"{n:,}: {why}" for why, n in self._counts().most_common())
+
+    def _counts(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for reason in self._reasons.values():
+            counts[str(reason)] += reason.n
+        return counts
 
     def to_json(self) -> dict[str, Any]:
         """Return why items were skipped, files left out, what arguments held, and all notes."""
         return {
-            "skipped_why": dict(self._reasons.most_common()),
+            "skipped_why": dict(self._counts().most_common()),
             "left_out": sum(sum(holding.left_out.values()) for holding in self._holdings),
             "inputs": [holding.to_json() for holding in self._holdings],
             "notices": list(self._texts),
