@@ -40,15 +40,15 @@ def test_there_are_always_enough_steps(op, rows):
 
 def test_the_rule_has_no_jumps():
     rows = [round(10 ** (k / 50)) for k in range(50, 320)]
-    found = [choose(OPEN, "cr", n) for n in rows]
-    for before, after in itertools.pairwise(found):
+    choices = [choose(OPEN, "cr", n) for n in rows]
+    for before, after in itertools.pairwise(choices):
         assert before.hidden_dim <= after.hidden_dim <= before.hidden_dim + 64
         assert before.batch_size <= after.batch_size <= before.batch_size * 1.1 + 4
 
 
 def test_what_the_lab_says_stays_and_the_rest_fits_it():
-    said = choose(ReactionSettings(batch_size=4096), "cr", 427)
-    assert said == Training(288, 4096, 120, ("hidden_dim", "cr_epochs"))  # one step an epoch
+    training = choose(ReactionSettings(batch_size=4096), "cr", 427)
+    assert training == Training(288, 4096, 120, ("hidden_dim", "cr_epochs"))  # one step an epoch
     assert choose(ReactionSettings(cr_epochs=3), "cr", 427).epochs == 3
     assert choose(ReactionSettings(dr_epochs=3), "cr", 427).chosen[-1] == "cr_epochs"
     assert choose(PAPER_SETTINGS, "dr", 427) == Training(2048, 4096, 5)

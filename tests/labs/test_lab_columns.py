@@ -25,10 +25,10 @@ def test_tables_without_names():
         path = "b.csv"
         """
     )
-    published, own, usual = lab.corpora["text"].sources
+    published, unnamed, usual = lab.corpora["text"].sources
     assert (published.header, published.columns, published.id_column) == (False, (0,), 1)
-    assert (own.header, own.columns, own.delimiter) == (True, ("caption", 3), ";")
-    assert (own.quoted, usual.quoted, usual.delimiter) == (False, None, "")
+    assert (unnamed.header, unnamed.columns, unnamed.delimiter) == (True, ("caption", 3), ";")
+    assert (unnamed.quoted, usual.quoted, usual.delimiter) == (False, None, "")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_how_tables_were_read_is_listed(tmp_path):
     lines = ["id;caption", "a;rain, then wind", "b;hail"]
     (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
     lab = load('[corpora.text]\npath = "a.csv"')
-    (holding,) = [one for one in inventory(lab) if one.kind == "corpus"]
+    (holding,) = [entry for entry in inventory(lab) if entry.kind == "corpus"]
     assert (holding.found, holding.bad) == (2, 0)
     assert "'a.csv' is read as separated by semicolons" in holding.reading[0]
     assert holding.to_json()["reading"] == holding.reading

@@ -10,23 +10,23 @@ from reactions.labs.lab_file import load_lab
 from reactions.labs.mini.spaces import SPACES
 
 
-def held(lab):
+def holdings(lab):
     return {(entry.kind, entry.name): entry.holds for entry in contents(lab)}
 
 
 def test_the_mini_lab():
-    found = held(load_lab("mini"))
-    names = {name for kind, name in found if kind == "space"}
+    entries = holdings(load_lab("mini"))
+    names = {name for kind, name in entries if kind == "space"}
     assert names == {space.name for space in SPACES}
-    assert {name for kind, name in found if kind == "task"} == set(built_in_names())
-    assert found["space", "ImageBind"] == (
+    assert {name for kind, name in entries if kind == "task"} == set(built_in_names())
+    assert entries["space", "ImageBind"] == (
         "128-d: audio, image, text; depth, thermal (files of their own); "
         "by its images: event=unibind, video=frames-4"
     )
-    assert found["space", "CLAP_m"] == "64-d: audio, text"
-    assert found["corpus", "point"] == "6000 items of the mini world"
-    assert found["pairs", "scenes"].endswith("24000 scenes of the mini world (default)")
-    assert "describer" in found["knowledge", "kb"]
+    assert entries["space", "CLAP_m"] == "64-d: audio, text"
+    assert entries["corpus", "point"] == "6000 items of the mini world"
+    assert entries["pairs", "scenes"].endswith("24000 scenes of the mini world (default)")
+    assert "describer" in entries["knowledge", "kb"]
 
 
 def test_ones_own(tmp_path):
@@ -36,19 +36,19 @@ def test_ones_own(tmp_path):
         '[kb.k]\npath = "k.parquet"\n'
     )
     (tmp_path / "t.txt").write_text("rain\n")
-    found = held(load_lab(str(path)))
-    assert found["space", "Far"] == "hf:openai/clip-vit-base-patch32"  # nothing is fetched
-    assert found["corpus", "text"] == "1 source"
-    assert found["knowledge", "k"].endswith("k.parquet")
-    assert not any(kind == "task" for kind, _ in found)
+    entries = holdings(load_lab(str(path)))
+    assert entries["space", "Far"] == "hf:openai/clip-vit-base-patch32"  # nothing is fetched
+    assert entries["corpus", "text"] == "1 source"
+    assert entries["knowledge", "k"].endswith("k.parquet")
+    assert not any(kind == "task" for kind, _ in entries)
 
 
 def test_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shown = CliRunner().invoke(app, ["lab", "show"], catch_exceptions=False)
-    assert shown.exit_code == 0
-    assert "lab: mini" in shown.stdout
-    assert "PointExpert" in shown.stdout
+    result = CliRunner().invoke(app, ["lab", "show"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "lab: mini" in result.stdout
+    assert "PointExpert" in result.stdout
     body = json.loads(CliRunner().invoke(app, ["lab", "show", "--json"]).stdout)
     assert (body["lab"], body["seed"]) == ("mini", 0)
     assert {"kind": "space", "name": "CLAP_g", "holds": "64-d: audio, text"} in body["holds"]

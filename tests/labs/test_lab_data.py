@@ -61,15 +61,15 @@ def lab(**options):
 
 
 def test_corpora_of_a_lab_file(folder):
-    own = lab()
-    text, image, audio = (own.corpus(modality) for modality in ("text", "image", "audio"))
+    laboratory = lab()
+    text, image, audio = (laboratory.corpus(modality) for modality in ("text", "image", "audio"))
     assert [item.value for item in text.items(0, 4)] == ["rain", "wind", "rain", "an explosion!"]
     assert [item.id for item in image.items(0, 9)] == ["a.png"]
     assert [item.id for item in audio.items(0, 9)] == ["1/0", "1/1", "2/x.flac"]
     assert (text.name, len(audio)) == ("own text", 3)
     assert isinstance(image, SourceCorpus)
     assert image.skipped.n_bad == 1
-    assert own.corpus("depth") is None
+    assert laboratory.corpus("depth") is None
 
 
 def test_a_corpus_is_the_same_in_another_run_and_place(folder, tmp_path):
@@ -82,10 +82,10 @@ def test_a_full_check_can_be_asked_for(folder, tmp_path):
     data = bytearray(sound_bytes(3, "FLAC", n=16_000))
     data[9_000:9_200] = bytes(200)
     put(tmp_path / "more/y.flac", bytes(data))
-    own = replace(lab(), corpora={"audio": lab().corpora["audio"]})
-    assert inventory(own)[0].bad == 0
-    assert own.with_check(None) is own
-    (holding, *_) = inventory(own.with_check("full"))
+    laboratory = replace(lab(), corpora={"audio": lab().corpora["audio"]})
+    assert inventory(laboratory)[0].bad == 0
+    assert laboratory.with_check(None) is laboratory
+    (holding, *_) = inventory(laboratory.with_check("full"))
     assert "1 of 2 audio items cannot be used" in holding.problem
     assert "y.flac" in holding.problem
 
@@ -96,8 +96,8 @@ def test_a_full_check_lasts_without_a_word_in_the_lab_file(folder, tmp_path):
     put(tmp_path / "more/y.flac", bytes(data))
     put(tmp_path / "molspace.toml", LAB.replace('path = "more"', 'path = "more"\nmax_bad = 0.5'))
     assert len(lab().corpus("audio")) == 4
-    found = [f.message for f in audit(lab().with_check("full")) if f.corpus == "own audio"]
-    assert len(found) == 1
+    messages = [f.message for f in audit(lab().with_check("full")) if f.corpus == "own audio"]
+    assert len(messages) == 1
     corpus = lab().corpus("audio")
     assert [item.id for item in corpus.items(0, 9)] == ["1/0", "1/1", "2/x.flac"]
     assert "y.flac" in corpus.notices[0]
@@ -110,28 +110,28 @@ def test_the_paper_lab_decodes_every_file_before_it_embeds_any():
 
 
 def test_progress_of_scans_is_reported(folder):
-    seen = []
-    lab(on_progress=lambda *report: seen.append(report)).corpus("image")
-    assert seen[-1] == ("photos", 2, 2)
+    reports = []
+    lab(on_progress=lambda *report: reports.append(report)).corpus("image")
+    assert reports[-1] == ("photos", 2, 2)
 
 
 def test_published_sets_of_a_lab_file(folder):
-    own = lab()
-    assert len(own.benchmark("esc50").queries) == 4
+    laboratory = lab()
+    assert len(laboratory.benchmark("esc50").queries) == 4
     with pytest.raises(MissingError, match="no data for task 'coco'") as caught:
-        own.benchmark("coco")
+        laboratory.benchmark("coco")
     assert "cocodataset.org" in caught.value.fix
-    assert own.captions("esc50") == []
-    assert len(own.captions("audiocaps")) == 4
+    assert laboratory.captions("esc50") == []
+    assert len(laboratory.captions("audiocaps")) == 4
 
 
 def test_a_folder_that_is_asked_for(folder, tmp_path):
     published.coco(tmp_path / "elsewhere/coco")
-    own = lab(data=Path("elsewhere"))
-    data = own.benchmark("coco")
+    laboratory = lab(data=Path("elsewhere"))
+    data = laboratory.benchmark("coco")
     assert isinstance(data, RetrievalData)
     assert (len(data.left), data.expected) == (2, 5000)
-    assert len(own.benchmark("esc50").queries) == 4  # still found where the lab says
+    assert len(laboratory.benchmark("esc50").queries) == 4  # still found where the lab says
 
 
 def test_real_data_in_the_mini_lab(folder, tmp_path):
@@ -142,9 +142,9 @@ def test_real_data_in_the_mini_lab(folder, tmp_path):
     with pytest.raises(MissingError, match="no data for task 'coco'"):
         mini.benchmark("coco")
     put(tmp_path / "own.toml", '[lab]\nextends = "mini"\n[data.esc50]\npath = "sets/esc50"\n')
-    own = load_lab("own.toml")
-    assert len(own.benchmark("esc50").queries) == 4
-    assert len(own.benchmark("imagenet").queries) > 4
+    laboratory = load_lab("own.toml")
+    assert len(laboratory.benchmark("esc50").queries) == 4
+    assert len(laboratory.benchmark("imagenet").queries) > 4
 
 
 def test_a_plan_over_real_files(folder):
@@ -156,38 +156,38 @@ def test_a_plan_over_real_files(folder):
 
 
 def test_an_inventory(folder):
-    found = {(h.kind, h.name): h for h in inventory(lab())}
-    assert [key for key in found if key[0] == "corpus"] == [
+    holdings = {(h.kind, h.name): h for h in inventory(lab())}
+    assert [key for key in holdings if key[0] == "corpus"] == [
         ("corpus", "audio"),
         ("corpus", "image"),
         ("corpus", "text"),
     ]
-    image = found["corpus", "image"]
+    image = holdings["corpus", "image"]
     assert (image.found, image.expected, image.bad, image.problem) == (1, 2, 1, "")
     assert image.size_bytes == len(image_bytes(1))
-    esc50 = found["task", "esc50"]
+    esc50 = holdings["task", "esc50"]
     assert (esc50.title, esc50.found, esc50.expected) == ("ESC-50", 4, 2000)
     assert esc50.size_bytes == 4 * len(sound_bytes())
-    coco = found["task", "coco"]
+    coco = holdings["task", "coco"]
     assert (coco.found, coco.expected) == (0, 5000)
     assert "no data for task 'coco'" in coco.problem
     assert "cocodataset.org" in coco.fix
-    assert len(found) == 3 + len(all_tasks())
-    assert json.dumps([holding.to_json() for holding in found.values()])
+    assert len(holdings) == 3 + len(all_tasks())
+    assert json.dumps([holding.to_json() for holding in holdings.values()])
 
 
 def test_an_inventory_reports_what_is_broken(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
-    found = {h.name: h for h in inventory(lab())}
-    assert "no captions" in found["text"].problem
-    assert found["image"].problem == ""
+    holdings = {h.name: h for h in inventory(lab())}
+    assert "no captions" in holdings["text"].problem
+    assert holdings["image"].problem == ""
 
 
 def test_an_inventory_of_the_mini_lab():
-    found = inventory(load_lab("mini"))
-    assert [h.found for h in found[:4]] == [6000, 6000, 6000, 12000]
-    assert all(h.found and not h.problem and not h.size_bytes for h in found)
-    assert len(found) == 4 + 2 + len(TASKS)  # corpora, pairs, sets
+    holdings = inventory(load_lab("mini"))
+    assert [h.found for h in holdings[:4]] == [6000, 6000, 6000, 12000]
+    assert all(h.found and not h.problem and not h.size_bytes for h in holdings)
+    assert len(holdings) == 4 + 2 + len(TASKS)  # corpora, pairs, sets
 
 
 def test_without_data_only_corpora_are_counted(folder, tmp_path):
@@ -236,14 +236,14 @@ def test_an_audit_distinguishes_damaged_and_absent_captions(folder, tmp_path):
 @pytest.fixture
 def comparisons(monkeypatch) -> list[list[str]]:
     """Which sets were compared, each time."""
-    seen = []
+    evaluated_sets = []
 
     def compare(corpus, evaluated, **options):
-        seen.append(list(evaluated))
+        evaluated_sets.append(list(evaluated))
         return leakage(corpus, evaluated, **options)
 
     monkeypatch.setattr(module, "leakage", compare)
-    return seen
+    return evaluated_sets
 
 
 def test_leaks_are_reported_and_remembered(folder, tmp_path, comparisons):
@@ -291,15 +291,15 @@ def test_leaks_raise_what_is_wrong_with_the_corpus(folder, tmp_path):
 
 def test_an_audit_says_what_is_wrong_with_a_corpus(folder, tmp_path):
     put(tmp_path / "captions.txt", "")
-    (found,) = [one for one in audit(lab()) if one.kind == "unusable"]
-    assert found.corpus.endswith(" text")
-    assert "no captions" in found.message
+    (unusable,) = [finding for finding in audit(lab()) if finding.kind == "unusable"]
+    assert unusable.corpus.endswith(" text")
+    assert "no captions" in unusable.message
 
 
 def test_an_audit_of_a_small_world():
     put(Path("molspace.toml"), '[lab]\nextends = "mini"\n[corpora.text]\nworld = 50\n')
-    own = replace(load_lab(), corpora={"text": load_lab().corpora["text"]})
-    assert {finding.corpus for finding in audit(own)} <= {"mini text"}
+    small = replace(load_lab(), corpora={"text": load_lab().corpora["text"]})
+    assert {finding.corpus for finding in audit(small)} <= {"mini text"}
 
 
 @pytest.fixture(autouse=True)
@@ -315,7 +315,7 @@ def test_the_example_lab_file_is_valid():
         name: pairs.modalities for name, pairs in lab.pairs.items() if pairs.places
     } == dict.fromkeys(("field", "web", "clips"), ("audio", "image"))
     assert lab.data.of("coco")[0] == Path("/data/coco")
-    assert {name: own.task.kind for name, own in lab.own_tasks.items()} == {
+    assert {name: own_task.task.kind for name, own_task in lab.own_tasks.items()} == {
         "birds": "retrieval",
         "stills": "retrieval",
         "animals": "classification",

@@ -95,7 +95,7 @@ def test_extending_what_is_not_there():
 
 
 @pytest.mark.parametrize(
-    ("said", "label"),
+    ("lines", "label"),
     [
         ("", "mini (own)"),
         ('label = "my results"', "mini (my results)"),
@@ -106,8 +106,8 @@ def test_extending_what_is_not_there():
         ('label = "not just mini"', "not just mini"),
     ],
 )
-def test_mini_stays_in_the_label(said, label):
-    assert load(f'[lab]\nname = "own"\nextends = "mini"\n{said}').label == label
+def test_mini_stays_in_the_label(lines, label):
+    assert load(f'[lab]\nname = "own"\nextends = "mini"\n{lines}').label == label
 
 
 def test_mini_stays_in_the_label_through_several_labs():
@@ -116,11 +116,11 @@ def test_mini_stays_in_the_label_through_several_labs():
     assert lab.label == "mini (first) (published)"
 
 
-@pytest.mark.parametrize("said", ["[corpora.text]\nworld = 5", "[lab]\nworld_tasks = true"])
-def test_the_mini_world_is_a_rehearsal_in_any_lab(said):
-    assert "mini" in load(said).label.split()
+@pytest.mark.parametrize("lines", ["[corpora.text]\nworld = 5", "[lab]\nworld_tasks = true"])
+def test_the_mini_world_is_a_rehearsal_in_any_lab(lines):
+    assert "mini" in load(lines).label.split()
     write('[lab]\nlabel = "published"', "base.toml")
-    lab = load(f'[lab]\nextends = "base.toml"\n{said.removeprefix("[lab]")}')
+    lab = load(f'[lab]\nextends = "base.toml"\n{lines.removeprefix("[lab]")}')
     assert lab.label.startswith("mini (published")
 
 

@@ -40,7 +40,7 @@ def ids(n: int = N, first: int = 0) -> str:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("clip", "clap")):
         (tmp_path / name).mkdir()
@@ -52,7 +52,7 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(here, monkeypatch, capsys):
+def run(folder, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
         try:
@@ -65,7 +65,7 @@ def run(here, monkeypatch, capsys):
     return run
 
 
-def found(kind: str) -> dict[str, str]:
+def messages(kind: str) -> dict[str, str]:
     return {f.corpus: f.message for f in audit(load_lab()) if f.kind == kind}
 
 
@@ -81,21 +81,21 @@ def test_rows_widths_and_ids_are_listed(run):
     ]
 
 
-def test_common_ids_are_counted_and_their_absence_is_a_problem(run, here):
-    (here / "clap/text.ids.txt").write_text(ids(first=30))
+def test_common_ids_are_counted_and_their_absence_is_a_problem(run, folder):
+    (folder / "clap/text.ids.txt").write_text(ids(first=30))
     _, out, _ = run("data", "list", "--json")
-    held = {(one["kind"], one["name"]): one for one in json.loads(out)["data"]}
-    assert held["common ids", "text"]["found"] == 10
-    message = found("unmatched")["clip and clap"]
+    entries = {(entry["kind"], entry["name"]): entry for entry in json.loads(out)["data"]}
+    assert entries["common ids", "text"]["found"] == 10
+    message = messages("unmatched")["clip and clap"]
     assert message.startswith("10 text ids are in all")
     assert "30 of clip are not, 30 of clap are not" in message
-    (here / "clap/text.ids.txt").write_text(ids(first=100))
+    (folder / "clap/text.ids.txt").write_text(ids(first=100))
     _, out, _ = run("data", "list")
     assert "clip & clap have no text ids in common" in out
 
 
-def test_a_folder_that_cannot_be_read_is_listed_with_its_fix(run, here):
-    (here / "clap/text.ids.txt").write_text("a\nb")
+def test_a_folder_that_cannot_be_read_is_listed_with_its_fix(run, folder):
+    (folder / "clap/text.ids.txt").write_text("a\nb")
     code, out, _ = run("data", "list")
     assert code == 0
     assert "mismatched ids: 'text.ids.txt' has 2 for 40 text embeddings" in out
@@ -111,22 +111,28 @@ def test_sound_folders_are_shown_as_examined(run):
     ]
     body = json.loads(run("data", "check", "--json")[1])
     assert body["embeddings"][2]["space"] == "clap"
-    assert [one["kind"] for one in body["findings"]] == ["no_ids"]  # of clip's images
+    assert [finding["kind"] for finding in body["findings"]] == ["no_ids"]  # of clip's images
 
 
 @pytest.mark.parametrize("suffix", ["npy", "parquet"])
-def test_bad_and_repeated_rows_are_counted(run, here, suffix):
+def test_bad_and_repeated_rows_are_counted(run, folder, suffix):
     x = rows(0, 5000)
     x[7], x[4990] = np.nan, np.inf
     x[[4200, 4300, 4400]] = 0
     x[[10, 4999]] = x[3]
-    (here / "clip/image.npy").unlink()
+    (folder / "clip/image.npy").unlink()
     if suffix == "npy":
-        np.save(here / "clip/image.npy", x)
+        np.save(folder / "clip/image.npy", x)
     else:
-        pq.write_table(pa.table({"embedding": list(x)}), here / "clip/image.parquet")
-    (one,) = [s for s in examine(load_lab())[0] if s.modality == "image"]
-    counted = (one.n, one.n_not_finite, one.n_zero, one.n_repeated, one.first_bad)
+        pq.write_table(pa.table({"embedding": list(x)}), folder / "clip/image.parquet")
+    (examined,) = [s for s in examine(load_lab())[0] if s.modality == "image"]
+    counted = (
+        examined.n,
+        examined.n_not_finite,
+        examined.n_zero,
+        examined.n_repeated,
+        examined.first_bad,
+    )
     assert counted == (5000, 2, 3, 2 + 2, 7)
     findings = [f for f in audit(load_lab()) if f.corpus == "clip image"]
     assert {(f.kind, f.count, f.total) for f in findings} == {
@@ -138,14 +144,14 @@ def test_bad_and_repeated_rows_are_counted(run, here, suffix):
     assert run("data", "check")[0] == 4
 
 
-def test_repeated_ids_are_found(here):
-    (here / "clip/text.ids.txt").write_text("\n".join(["t1", "t1", *map(str, range(N - 2))]))
-    assert "repeats 1 of its text ids, first 't1'" in found("unusable")["clip text"]
+def test_repeated_ids_are_found(folder):
+    (folder / "clip/text.ids.txt").write_text("\n".join(["t1", "t1", *map(str, range(N - 2))]))
+    assert "repeats 1 of its text ids, first 't1'" in messages("unusable")["clip text"]
 
 
-def test_files_that_are_not_read_are_found(here):
-    (here / "clip/audio.npz").write_bytes(b"x")
-    assert "1 file in the folder of 'clip' are not read: audio.npz" in found("unread")["clip"]
+def test_files_that_are_not_read_are_found(folder):
+    (folder / "clip/audio.npz").write_bytes(b"x")
+    assert "1 file in the folder of 'clip' are not read: audio.npz" in messages("unread")["clip"]
     assert "audio.npz" in " ".join(notices())
 
 
@@ -166,14 +172,14 @@ COLLAPSED = {
 
 
 @pytest.mark.parametrize("kind", COLLAPSED)
-def test_a_collapsed_tower_in_a_folder_is_reported(here, kind):
+def test_a_collapsed_tower_in_a_folder_is_reported(folder, kind):
     assert not any("collapsed" in notice for notice in notices())
-    np.save(here / "clap/text.npy", COLLAPSED[kind]())
+    np.save(folder / "clap/text.npy", COLLAPSED[kind]())
     assert [n for n in notices() if "the text tower of 'clap' has collapsed" in n]
-    assert "clap text" in found("collapsed")
+    assert "clap text" in messages("collapsed")
 
 
-def test_few_rows_and_one_dimension_tell_nothing(here):
+def test_few_rows_and_one_dimension_tell_nothing(folder):
     assert is_collapsed(0.99, 8, 2)
     assert not is_collapsed(0.99, 7, 2)
     assert not is_collapsed(1.0, 100, 1)

@@ -30,10 +30,10 @@ def answer(generator, question):
 def test_the_mini_generator_is_the_labs_describer(lab):
     generator = generator_of(lab, "mini?stray=25&vocabulary=open&synonyms=no")
     describer = Describer(stray=25, vocabulary="open", synonyms=False, seed=lab.seed)
-    said = answer(generator, Question("?", category="harp", count=7))
+    reply = answer(generator, Question("?", category="harp", count=7))
     expected = describer.about(subjects_by_name()["harp"], 0, 7)
-    assert list(read_sentences(said.text).rows) == expected
-    assert said.model == "mini-describer-1"
+    assert list(read_sentences(reply.text).rows) == expected
+    assert reply.model == "mini-describer-1"
 
 
 def test_another_question_has_other_sentences(lab):
@@ -63,10 +63,10 @@ def test_training_parts_are_described(lab, task, part):
     item = Item(data.queries.items(3, 4)[0].id, data.queries.modality, None)
     generator = generator_of(lab, "mini?noun_error=0&synonyms=no&omit=0")
     assert generator.why_not("", item) is None
-    said = answer(generator, Question("?", item=item)).text
-    shown = getattr(data.queries, "whole", data.queries)  # of folds, the set
+    text = answer(generator, Question("?", item=item)).text
+    items = getattr(data.queries, "whole", data.queries)  # of folds, the set
     row = int(item.id.rpartition("/")[2])
-    assert CLASSES[shown.stream.scenes(row, row + 1).kind.item()] in said
+    assert CLASSES[items.stream.scenes(row, row + 1).kind.item()] in text
 
 
 def test_recordings_are_described_on_the_pictures_of_the_same(lab):

@@ -114,10 +114,10 @@ def test_uris_go_to_the_adapters():
 
 def test_settings_of_the_mini_lab_are_scaled_down():
     lab = load_lab("mini")
-    given = {entry.name: getattr(lab.settings, entry.name) for entry in fields(lab.settings)}
-    assert given["collect_temperature"] == 1 / 100
-    assert given["info_nce_temperature"] == 1 / 50
-    assert given["hidden_dim"] < 2048
+    settings = {entry.name: getattr(lab.settings, entry.name) for entry in fields(lab.settings)}
+    assert settings["collect_temperature"] == 1 / 100
+    assert settings["info_nce_temperature"] == 1 / 50
+    assert settings["hidden_dim"] < 2048
 
 
 def test_a_lab_built_in_python():

@@ -143,11 +143,11 @@ def test_corpora_that_are_not_there(name, error, words):
 
 
 def test_training_splits_by_name(monkeypatch):
-    lab, asked = load_lab("mini"), []
+    lab, names_asked = load_lab("mini"), []
     data = lab.benchmark("imagenet")
-    monkeypatch.setattr(type(lab), "split", lambda lab, *names: asked.append(names) or data)
+    monkeypatch.setattr(type(lab), "split", lambda lab, *names: names_asked.append(names) or data)
     assert lab.named_corpus("imagenet:train") is data.queries
-    assert asked == [("imagenet", "train")]
+    assert names_asked == [("imagenet", "train")]
 
 
 def test_the_world_is_of_the_mini_lab():

@@ -59,10 +59,10 @@ def test_fresh_pairs_are_no_scenes_of_anything_else():
         others += [other.stream for side in sides for other in side.others]
     for name, recipe in RECIPES.items():
         others += [training_stream(name, i, 0) for i in range(len(recipe.stages))]
-    seen = {int(x) for other in set(others) for x in other.scenes(0, 3000).identity}
+    identities = {int(x) for other in set(others) for x in other.scenes(0, 3000).identity}
     mine = {int(x) for x in fresh.scenes(0, 24_000).identity}
     assert len(mine) == 24_000
-    assert not mine & seen
+    assert not mine & identities
 
 
 def test_evaluation_sets_hold_none_of_the_scenes_of_training():
@@ -80,10 +80,10 @@ def test_evaluation_sets_hold_none_of_the_scenes_of_training():
 
 
 def test_the_seed_decides_fresh_pairs():
-    one, again, other = (
+    pairs, again, other = (
         load_lab("mini", seed=seed).pairs_of("audio", "image", "fresh") for seed in (1, 1, 2)
     )
-    assert one.digest == again.digest != other.digest
+    assert pairs.digest == again.digest != other.digest
 
 
 def test_there_are_no_more_than_were_seen():
@@ -155,10 +155,10 @@ def test_pairs_of_ones_own_take_the_default_away_from_an_extended_lab():
     write(WORLD + "default = true\n", "base.toml")
     extends = '[lab]\nextends = "base.toml"\n'
     assert len(load(extends).pairs_of("audio", "image")) == 30
-    own = extends + "[pairs.more]\nworld = 40\n"
+    section = extends + "[pairs.more]\nworld = 40\n"
     with pytest.raises(UsageError, match="several pairs"):
-        load(own).pairs_of("audio", "image")
-    assert len(load(own + "default = true\n").pairs_of("audio", "image")) == 40
+        load(section).pairs_of("audio", "image")
+    assert len(load(section + "default = true\n").pairs_of("audio", "image")) == 40
     assert len(load(extends + "[pairs.scenes]\nworld = 7").pairs_of("audio", "image")) == 7
 
 

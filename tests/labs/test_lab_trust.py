@@ -57,7 +57,7 @@ def test_what_a_lab_extends_counts(name):
     write('[lab]\nextends = "middle.toml"\n')
     with pytest.raises(UsageError, match="not allowed") as caught:
         load_lab()
-    assert all("middle" not in one["path"] for one in caught.value.fields["names"])
+    assert all("middle" not in entry["path"] for entry in caught.value.fields["names"])
 
 
 LOCAL = {
@@ -133,27 +133,27 @@ def test_an_agreement_covers_what_is_extended_as_it_is():
 def test_what_was_denied_is_refused_even_as_data():
     write("")
     trust.deny(find_lab())
-    asked = []
+    paths = []
     with pytest.raises(UsageError, match="is not allowed") as caught:
-        load_lab(agree=lambda path, found: bool(asked.append(path)) or True)
+        load_lab(agree=lambda path, names: bool(paths.append(path)) or True)
     assert caught.value.why == "you denied it"
-    assert not asked
+    assert not paths
     trust.allow(read_chain(find_lab()))
     load_lab()
 
 
 def test_a_yes_is_asked_for_once_and_a_no_changes_nothing():
     write(REMOTE)
-    asked = []
+    values = []
 
     def answer(yes):
-        return lambda path, found: asked.append([one.value for one in found]) or yes
+        return lambda path, names: values.append([name.value for name in names]) or yes
 
     with pytest.raises(UsageError):
         load_lab(agree=answer(False))
     load_lab(agree=answer(True))
     load_lab(agree=answer(False))
-    assert asked == [["https://example.org/a.txt"]] * 2
+    assert values == [["https://example.org/a.txt"]] * 2
 
 
 def test_a_link_is_judged_by_where_it_leads(tmp_path):

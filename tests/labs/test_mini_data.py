@@ -72,9 +72,9 @@ class TestCorpus:
         assert len({base, *others}) == 4
 
     def test_the_name_is_in_the_ids_and_so_in_the_digest(self):
-        one, two = (WorldCorpus(name, "image", SceneStream("s"), 3) for name in ("one", "two"))
-        assert one.items(0, 1)[0].id != two.items(0, 1)[0].id
-        assert one.digest != two.digest
+        first, two = (WorldCorpus(name, "image", SceneStream("s"), 3) for name in ("one", "two"))
+        assert first.items(0, 1)[0].id != two.items(0, 1)[0].id
+        assert first.digest != two.digest
 
     def test_corpora_are_unpaired(self):
         streams = [mini.corpus(m, n=500, seed=0).stream for m in MODALITIES]
@@ -83,9 +83,9 @@ class TestCorpus:
 
     def test_texts_speak_of_sights_and_sounds(self):
         texts = [item.value for item in mini.corpus("text", n=400, seed=0).items(0, 400)]
-        seen = sum(bool(re.search(r"red|crimson|yellow|purple|white|black", t)) for t in texts)
+        n_sights = sum(bool(re.search(r"red|crimson|yellow|purple|white|black", t)) for t in texts)
         heard = sum(bool(re.search(r"deep|bass|mellow|high|bright|shrill", t)) for t in texts)
-        assert seen > 60
+        assert n_sights > 60
         assert heard > 60
 
     @pytest.mark.parametrize("n", [0, -1])
@@ -173,8 +173,8 @@ class TestBenchmarks:
 
         assert words("clotho") > words("audiocaps")
         assert words("flickr30k") > words("coco")
-        one, other = (mini.benchmark(t, seed=0).left for t in ("vggss", "flickrnet"))
-        assert one.others != other.others
+        first, other = (mini.benchmark(t, seed=0).left for t in ("vggss", "flickrnet"))
+        assert first.others != other.others
 
     def test_sets_and_corpora_share_no_scene(self):
         streams = {mini.corpus(m, n=1, seed=0).stream for m in MODALITIES}
@@ -190,9 +190,9 @@ class TestBenchmarks:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_seeds_differ(self, task):
-        one, two = (mini.benchmark(task, seed=seed) for seed in (0, 1))
-        name = "left" if isinstance(one, RetrievalData) else "queries"
-        assert getattr(one, name).digest != getattr(two, name).digest
+        first, two = (mini.benchmark(task, seed=seed) for seed in (0, 1))
+        name = "left" if isinstance(first, RetrievalData) else "queries"
+        assert getattr(first, name).digest != getattr(two, name).digest
 
 
 class TestSample:

@@ -97,9 +97,9 @@ def test_without_synonyms_a_thing_has_one_name():
 
 
 def test_open_words_are_unknown_and_half_of_all():
-    known, both = words_in(known_words()), words_in(open_words())
-    assert known < both
-    unknown = both - known
+    known_vocabulary, both = words_in(known_words()), words_in(open_words())
+    assert known_vocabulary < both
+    unknown = both - known_vocabulary
     texts = Describer(vocabulary="open").about(DOG, 0, N)
     openings = set(words_of("a photo of an image picture showing we see there is look the sound "
                             "this recording hear listen"))  # fmt: skip
@@ -120,9 +120,12 @@ def test_captions_err_as_often_as_stated():
 
     def right(texts):
         pairs = zip(texts, scenes.kind.tolist(), strict=True)
-        named = [set(itertools.chain(*map(words_of, nouns[kind]))) for _, kind in pairs]
+        kinds_words = [set(itertools.chain(*map(words_of, nouns[kind]))) for _, kind in pairs]
         return 100 * np.mean(
-            [bool(own & set(words_of(text))) for own, text in zip(named, texts, strict=True)]
+            [
+                bool(words & set(words_of(text)))
+                for words, text in zip(kinds_words, texts, strict=True)
+            ]
         )
 
     assert right(SOBER.of_items("image", scenes)) == 100
@@ -190,9 +193,9 @@ def test_sentences_are_the_same_on_every_machine():
         "listen, regularly perhaps yapping quite",
         "we we see day forest there hound",
     ]
-    written = hashlib.sha256("\n".join(about + items).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(about + items).encode()).hexdigest()
     # Change DESCRIBER_VERSION with it: centres and layers that were made of them are others.
-    assert (DESCRIBER_VERSION, written[:16]) == ("mini-describer-1", "a21cad9ef0c3b81c")
+    assert (DESCRIBER_VERSION, digest[:16]) == ("mini-describer-1", "a21cad9ef0c3b81c")
 
 
 # --- the knowledge base ---
@@ -212,15 +215,17 @@ def test_rows_and_look_ups_agree():
 
 
 def test_only_what_is_asked_for_is_written(monkeypatch):
-    kb, asked = knowledge(), []
+    kb, categories = knowledge(), []
     about = Describer.about
     monkeypatch.setattr(
-        Describer, "about", lambda self, s, *rows: asked.append(s.name) or about(self, s, *rows)
+        Describer,
+        "about",
+        lambda self, s, *rows: categories.append(s.name) or about(self, s, *rows),
     )
     assert len(kb.digest) == 64
-    assert asked == []
+    assert categories == []
     assert len(kb.of_category("dog")) == len(kb.of_category("dog")) == 5
-    assert asked == ["dog"]
+    assert categories == ["dog"]
 
 
 def test_the_digest_is_of_what_decides_the_rows():
@@ -255,10 +260,10 @@ def test_described_items_are_those_of_its_corpora():
 
 
 def test_described_scenes_are_in_no_evaluation_set():
-    own = SceneStream("kb-items", 0).scenes(0, mini.N_DESCRIBED).identity
+    identities = SceneStream("kb-items", 0).scenes(0, mini.N_DESCRIBED).identity
     for task in mini.TASKS:
         other = SceneStream(task, 0, balanced=True).scenes(0, 2000).identity
-        assert not np.isin(own, other).any()
+        assert not np.isin(identities, other).any()
 
 
 def test_there_are_no_empty_ones():

@@ -104,12 +104,12 @@ def test_flops_are_counted_from_shapes():
 
 
 def test_recipes_are_the_four_stand_ins_and_towers_bound_to_their_images():
-    own = {name: recipe.dim for name, recipe in RECIPES.items() if not recipe.base}
-    assert own == {"ImageBind": 128, "InternVL": 96, "CLAP_g": 64, "CLAP_m": 64}
+    dims = {name: recipe.dim for name, recipe in RECIPES.items() if not recipe.base}
+    assert dims == {"ImageBind": 128, "InternVL": 96, "CLAP_g": 64, "CLAP_m": 64}
     for name, recipe in RECIPES.items():
         if recipe.base:
             (modality,) = recipe.shape
-            assert (name, recipe.dim) == (f"{recipe.base}-{modality}", own[recipe.base])
+            assert (name, recipe.dim) == (f"{recipe.base}-{modality}", dims[recipe.base])
             assert [(s.left, s.right, s.freeze) for s in recipe.stages] == [
                 ("image", modality, True)
             ]
@@ -211,8 +211,8 @@ def test_the_lab_file_opens_the_trained_encoders(tmp_path):
     assert encoder.embed("text", [Item("a", "text", "a low hum")]).shape == (1, encoder.spec.dim)
     shipped = load_lab("mini").catalogue
     for spec in lab.catalogue:  # all that shapes keys but the weights is as shipped
-        known = dict(shipped.by_name(spec.name).preprocessing)
-        assert dict(spec.preprocessing) == {m: known[m] for m in spec.modalities}
+        preprocessing = dict(shipped.by_name(spec.name).preprocessing)
+        assert dict(spec.preprocessing) == {m: preprocessing[m] for m in spec.modalities}
 
 
 class TestShippedRecord:
@@ -238,9 +238,9 @@ class TestShippedRecord:
 
     def test_the_mini_labs_file_describes_it(self):
         path = Path(lab_files.__file__).parent / "mini.toml"
-        written = path.read_text(encoding="utf-8")
+        page = path.read_text(encoding="utf-8")
         sections = space_sections(self.record, dict.fromkeys(self.record, "mini-1"))
-        assert tomllib.loads(written)["spaces"] == tomllib.loads("\n".join(sections))["spaces"]
+        assert tomllib.loads(page)["spaces"] == tomllib.loads("\n".join(sections))["spaces"]
 
     def test_all_of_it_is_small(self):
         size_bytes = sum(path.stat().st_size for path in SHIPPED.glob("*.safetensors"))

@@ -27,8 +27,8 @@ def sha(array, dtype):
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def recorded(scenes, **how):
-    return np.concatenate(events.recordings(scenes, **how))
+def recorded(scenes, **options):
+    return np.concatenate(events.recordings(scenes, **options))
 
 
 VIEWS = {
@@ -84,8 +84,8 @@ def test_rendering_does_not_depend_on_chunks():
     for render in (thermals.thermals, depths.depths, clips.clips, points.clouds):
         np.testing.assert_array_equal(render(scenes)[1020:], render(scenes[1020:1100]))
     together, apart = events.recordings(scenes[:300]), events.recordings(scenes[250:300])
-    for one, other in zip(together[250:], apart, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for joint, other in zip(together[250:], apart, strict=True):
+        np.testing.assert_array_equal(joint, other)
 
 
 class TestEvents:
@@ -160,8 +160,8 @@ class TestClips:
         picture = pixels.images(self.scenes).astype(int)
         other = np.roll(picture, 1, axis=0)
         for frame in range(clips.FRAMES):
-            own = np.abs(frames[:, frame] - picture).mean()
-            assert own < 0.6 * np.abs(frames[:, frame] - other).mean()
+            difference = np.abs(frames[:, frame] - picture).mean()
+            assert difference < 0.6 * np.abs(frames[:, frame] - other).mean()
             assert not np.array_equal(frames[:, frame], frames[:, frame - 1])
 
 
@@ -175,10 +175,10 @@ class TestPoints:
         assert points.clouds(SceneStream("few").scenes(0, 3), poor=True).shape == (3, 64, 3)
 
     def test_count_and_place_do_not_show(self):
-        one = SceneStream("same", alone=True).scenes(0, 50)
+        single = SceneStream("same", alone=True).scenes(0, 50)
         many = SceneStream("same").scenes(0, 50)
-        assert (one.count != many.count).any()
-        np.testing.assert_array_equal(points.clouds(one), points.clouds(many))
+        assert (single.count != many.count).any()
+        np.testing.assert_array_equal(points.clouds(single), points.clouds(many))
 
 
 class TestEmptyPlaces:

@@ -142,9 +142,9 @@ class TestCaptions:
             assert any(word in text.split() for word in names[size].split())
 
     def test_sight_never_speaks_of_pitch_nor_sound_of_colour(self):
-        seen = " ".join(captions(self.scenes, Style("sight"))).split()
+        words = " ".join(captions(self.scenes, Style("sight"))).split()
         heard = " ".join(captions(self.scenes, Style("sound"))).split()
-        assert not {"deep", "shrill", "rapidly"} & set(seen)
+        assert not {"deep", "shrill", "rapidly"} & set(words)
         assert not {"red", "purple", "orange"} & set(heard)
 
     @pytest.mark.parametrize("sense", ["sight", "sound"])
@@ -167,5 +167,5 @@ class TestCaptions:
         clean = {"omit_percent": 0, "mistake_percent": 0, "fillers": 0}
         texts = captions(self.scenes, Style("sound", neglects=("tempo",), **clean))
         tempos = set(" ".join(sentences._TEMPOS).split())
-        named = np.mean([bool(tempos & set(text.split())) for text in texts])
-        assert 0.05 < named < 0.35  # a fifth, with five standard deviations of 200 draws
+        share = np.mean([bool(tempos & set(text.split())) for text in texts])
+        assert 0.05 < share < 0.35  # a fifth, with five standard deviations of 200 draws

@@ -16,8 +16,8 @@ NAMES = [task.name for task in all_tasks() if UNIBIND in task.groups]
 RECOGNITION = [name for name in NAMES if evaluation_set(name).task.kind == "classification"]
 
 
-def miniature(task, **how):
-    return mini.benchmark(task, seed=5, **how)
+def miniature(task, **options):
+    return mini.benchmark(task, seed=5, **options)
 
 
 @pytest.mark.parametrize("task", RECOGNITION)
@@ -58,8 +58,8 @@ def test_classes(task, n):
 @pytest.mark.parametrize("task", ["caltech101", "modelnet40", "shapenet", "urbansound8k"])
 def test_labels_are_those_of_the_kinds_that_are_shown(task):
     data = miniature(task)
-    shown = data.queries.stream.scenes(0, len(data.labels)).kind
-    assert [CLASSES[kind] for kind in shown] == [data.classes[label] for label in data.labels]
+    kinds = data.queries.stream.scenes(0, len(data.labels)).kind
+    assert [CLASSES[kind] for kind in kinds] == [data.classes[label] for label in data.labels]
 
 
 def test_objects_are_alone():
@@ -126,8 +126,8 @@ class TestSplits:
         data, train = miniature(task), mini.split(task, "train", seed=5)
         assert train.classes == data.classes
         assert np.bincount(train.labels, minlength=len(train.classes)).min() > 0
-        one, other = (d.queries.stream.scenes(0, 2000).identity for d in (data, train))
-        assert not np.isin(one, other).any()
+        tested, other = (d.queries.stream.scenes(0, 2000).identity for d in (data, train))
+        assert not np.isin(tested, other).any()
         assert not set(data.queries.ids()) & set(train.queries.ids())
 
     def test_events_are_trained_on_with_the_pictures_they_are_of(self):
@@ -153,8 +153,8 @@ class TestSplits:
 
 @pytest.mark.parametrize("task", ["llvip", "rgbt"])
 def test_what_is_warm_is_seen_under_the_same_ids(task):
-    warm, seen = (mini.split(task, name, seed=0) for name in ("train", "train_visible"))
-    assert (warm.queries.modality, seen.queries.modality) == ("thermal", "image")
-    assert warm.queries.ids() == seen.queries.ids()
-    assert warm.labels.tolist() == seen.labels.tolist()
-    assert seen.queries.items(0, 1)[0].value.shape[2] == 3
+    warm, visible = (mini.split(task, name, seed=0) for name in ("train", "train_visible"))
+    assert (warm.queries.modality, visible.queries.modality) == ("thermal", "image")
+    assert warm.queries.ids() == visible.queries.ids()
+    assert warm.labels.tolist() == visible.labels.tolist()
+    assert visible.queries.items(0, 1)[0].value.shape[2] == 3

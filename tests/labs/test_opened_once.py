@@ -57,10 +57,10 @@ def test_a_full_check_after_a_glance_still_looks_at_every_byte(tmp_path):
     data = bytearray(sound_bytes(3, "FLAC", n=16_000))
     data[9_000:9_200] = bytes(200)
     put(tmp_path / "sounds/damaged.flac", bytes(data))
-    own = load('[corpora.audio]\npath = "sounds"')
-    assert len(own.corpus("audio")) == 1
+    laboratory = load('[corpora.audio]\npath = "sounds"')
+    assert len(laboratory.corpus("audio")) == 1
     with pytest.raises(DataError, match=r"damaged\.flac"):
-        own.with_check("full").corpus("audio")
+        laboratory.with_check("full").corpus("audio")
 
 
 def test_sets_of_another_folder_are_not_those_that_were_opened(lab, tmp_path):

@@ -91,8 +91,8 @@ def run(*arguments):
 
 
 def test_eval_of_all_takes_them(lab):
-    shown = run("eval", "--task", "all", "--space", "ImageBind", "--device", "cpu", "--json")
-    results = json.loads(shown)["results"]
+    output = run("eval", "--task", "all", "--space", "ImageBind", "--device", "cpu", "--json")
+    results = json.loads(output)["results"]
     assert [(r["task"], r["n"], r["main"]) for r in results] == [
         ("x", 4, "mean R@1"),
         ("photos", 4, "accuracy"),
@@ -135,9 +135,9 @@ def test_a_broken_set_is_listed_with_its_problem(lab):
     (lab / "t.csv").unlink()
     entries = {e["name"]: e for e in json.loads(run("data", "list", "--json"))["data"]}
     assert "there is no 't.csv'" in entries["x"]["problem"]
-    shown = CliRunner().invoke(app, ["eval", "--task", "all", "--space", "ImageBind", "--json"])
-    assert [r["task"] for r in json.loads(shown.stdout)["results"]] == ["photos"]
-    assert "note: x is left out: no data for task 'x'" in shown.stderr
+    result = CliRunner().invoke(app, ["eval", "--task", "all", "--space", "ImageBind", "--json"])
+    assert [r["task"] for r in json.loads(result.stdout)["results"]] == ["photos"]
+    assert "note: x is left out: no data for task 'x'" in result.stderr
 
 
 def test_shells_complete_them(lab):
@@ -151,5 +151,5 @@ def test_the_paper_s_tables_are_not_theirs(lab):
     from reactions.experiments.paper.tables import TABLES
 
     assert not {"x", "photos"} & {task for table in TABLES.values() for task in table.tasks}
-    shown = CliRunner().invoke(app, ["reproduce", "table4", "--rows", "ImageBind", "--json"])
-    assert {t["task"] for t in json.loads(shown.stdout)["tasks"]} == set(TABLES["table4"].tasks)
+    result = CliRunner().invoke(app, ["reproduce", "table4", "--rows", "ImageBind", "--json"])
+    assert {t["task"] for t in json.loads(result.stdout)["tasks"]} == set(TABLES["table4"].tasks)

@@ -40,7 +40,7 @@ def table(name, *rows):
     put(Path(name), "".join(f"{row}\n" for row in rows))
 
 
-def read(text, name="birds"):
+def checked_data(text, name="birds"):
     lab = load(text)
     data = lab.benchmark(name)
     check(lab.own_tasks[name].task, data)
@@ -68,12 +68,12 @@ def test_rows_of_one_file_are_captions_of_one_item():
         "two again,sounds/2.wav",
         "three,sounds/3.wav",
     )
-    data = read(BIRDS)
+    data = checked_data(BIRDS)
     assert isinstance(data, RetrievalData)
     assert ids(data.left) == ["birds/sounds/2.wav", "birds/sounds/0.wav", "birds/sounds/3.wav"]
-    left = ids(data.left)
+    item_ids = ids(data.left)
     texts = values(data.right)
-    pairs = [(left[owner], text) for owner, text in zip(data.owner, texts, strict=True)]
+    pairs = [(item_ids[owner], text) for owner, text in zip(data.owner, texts, strict=True)]
     assert pairs == [
         ("birds/sounds/2.wav", "song of two"),
         ("birds/sounds/0.wav", "zero, loudly"),
@@ -90,8 +90,8 @@ def test_several_columns_hold_captions_and_may_be_empty(ending):
     if ending == "tsv":
         table("birds.tsv", "file\tone\ttwo", *("\t".join(row) for row in rows))
     elif ending == "jsonl":
-        named = [dict(zip(("file", "one", "two"), row, strict=True)) for row in rows]
-        table("birds.jsonl", *map(json.dumps, named))
+        records = [dict(zip(("file", "one", "two"), row, strict=True)) for row in rows]
+        table("birds.jsonl", *map(json.dumps, records))
     else:
         pa = pytest.importorskip("pyarrow")
         from pyarrow import parquet
@@ -101,14 +101,14 @@ def test_several_columns_hold_captions_and_may_be_empty(ending):
     for name in "012":
         put(Path(f"media/{name}"), sound_bytes(int(name)))
     text = BIRDS.replace("birds.csv", f"birds.{ending}").replace('"caption"', '["one", "two"]')
-    data = read(text + 'folder = "media"')
+    data = checked_data(text + 'folder = "media"')
     assert values(data.right) == ["a", "b", "c", "d"]
     assert data.owner.tolist() == [0, 0, 1, 2]
 
 
 def test_a_list_in_a_field_is_several_captions():
     table("birds.jsonl", json.dumps({"file": "sounds/0.wav", "caption": ["x", "y"]}))
-    data = read(BIRDS.replace(".csv", ".jsonl"))
+    data = checked_data(BIRDS.replace(".csv", ".jsonl"))
     assert (values(data.right), data.owner.tolist()) == (["x", "y"], [0, 0])
 
 
@@ -125,13 +125,13 @@ def test_what_cannot_be_used_is_left_out_with_its_partners_and_counted(tmp_path)
         "sounds/3.wav,three,too many",
         ",nameless",
     )
-    data = read(BIRDS + "max_bad = 0.9")
+    data = checked_data(BIRDS + "max_bad = 0.9")
     assert ids(data.left) == ["birds/sounds/0.wav", "birds/sounds/3.wav"]
     assert (values(data.right), data.owner.tolist()) == (["zero", "three"], [0, 1])
-    (left,), (right,) = data.left.notices, data.right.notices
-    assert left.startswith("audio: 4 of 7 items are left out")
+    (sounds,), (right,) = data.left.notices, data.right.notices
+    assert sounds.startswith("audio: 4 of 7 items are left out")
     assert right.startswith("text: 1 of 5 items are left out")
-    listed = Path(left.rpartition("; all: ")[2]).read_text()
+    listed = Path(sounds.rpartition("; all: ")[2]).read_text()
     assert [json.loads(line)["id"].removeprefix("birds/") for line in listed.splitlines()] == [
         "sounds/1.wav",
         "sounds/9.wav",
@@ -155,7 +155,7 @@ def test_ids_of_a_column_join_rows_and_refuse_two_files():
         "a,sounds/0.wav,three",
         "b,sounds/2.wav,another",
     )
-    data = read(BIRDS + 'id = "key"\nmax_bad = 0.5')
+    data = checked_data(BIRDS + 'id = "key"\nmax_bad = 0.5')
     assert ids(data.left) == ["birds/a", "birds/b"]
     assert (values(data.right), data.owner.tolist()) == (["one", "two", "three"], [0, 1, 0])
     assert "its id is that of 'sounds/1.wav', which is another file" in data.left.notices[0]
@@ -163,7 +163,7 @@ def test_ids_of_a_column_join_rows_and_refuse_two_files():
 
 def test_what_is_skipped_takes_its_captions_along():
     table("birds.csv", "file,caption", *(f"sounds/{i}.wav,caption {i}" for i in range(4)))
-    data = read(BIRDS + 'skip = ["sounds/1.wav"]')
+    data = checked_data(BIRDS + 'skip = ["sounds/1.wav"]')
     assert values(data.right) == ["caption 0", "caption 2", "caption 3"]
     assert data.owner.tolist() == [0, 1, 2]
     assert data.left.notices == ()
@@ -174,7 +174,7 @@ def test_what_is_skipped_takes_its_captions_along():
 def test_media_in_two_columns():
     table("birds.csv", "a,b", "sounds/1.wav,photos/0.png", "sounds/0.wav,photos/1.png")
     text = BIRDS.replace('audio = "file"\ntext = "caption"', 'image = "b"\naudio = "a"')
-    data = read(text)
+    data = checked_data(text)
     assert (data.left.modality, data.right.modality) == ("image", "audio")
     assert [path.name for path in values(data.left)] == ["0.png", "1.png"]
     assert [path.name for path in values(data.right)] == ["1.wav", "0.wav"]
@@ -187,7 +187,7 @@ def test_two_folders_are_joined_by_name(tmp_path):
     put(tmp_path / "sounds/below/5.flac", sound_bytes(5, "FLAC"))
     put(tmp_path / "photos/below/5.JPG", image_bytes(5, "JPEG"))
     put(tmp_path / "photos/notes.heic", "x")
-    data = read(PAIRS, "pairs")
+    data = checked_data(PAIRS, "pairs")
     assert (
         ids(data.left) == ids(data.right) == [f"pairs/{n}" for n in ("0", "1", "2", "3", "below/5")]
     )
@@ -199,7 +199,7 @@ def test_two_folders_are_joined_by_name(tmp_path):
 def test_files_without_a_partner_are_counted(tmp_path):
     (tmp_path / "photos/1.png").unlink()
     (tmp_path / "sounds/3.wav").unlink()
-    data = read(PAIRS + "max_bad = 0.5", "pairs")
+    data = checked_data(PAIRS + "max_bad = 0.5", "pairs")
     assert ids(data.left) == ids(data.right) == ["pairs/0", "pairs/2"]
     assert "2 of 4 items are left out" in data.left.notices[0]
     assert "there is no image called '1'" in data.left.notices[0]
@@ -248,7 +248,7 @@ def test_folders_are_classes(tmp_path):
     for name in ("red_fox/1", "red_fox/2", "owl/below/1"):
         put(tmp_path / f"animals/{name}.png", image_bytes(len(name)))
     lab = load(ANIMALS)
-    data = read(ANIMALS, "animals")
+    data = checked_data(ANIMALS, "animals")
     assert isinstance(data, ClassificationData)
     assert data.classes == ("owl", "red_fox")
     assert list(zip(ids(data.queries), data.labels.tolist(), strict=True)) == [
@@ -258,7 +258,7 @@ def test_folders_are_classes(tmp_path):
     ]
     assert lab.own_tasks["animals"].task.templates == ("a photo of a {class}.",)
     put(tmp_path / "animals/stray.png", image_bytes(9))
-    data = read(ANIMALS + "max_bad = 0.5", "animals")
+    data = checked_data(ANIMALS + "max_bad = 0.5", "animals")
     assert "it lies in" in data.queries.notices[0]
     assert len(data.labels) == len(data.queries) == 3
 
@@ -276,7 +276,7 @@ templates = ["the sound of {class}", "{class}"]
 
 def test_a_column_holds_the_class():
     table("sounds.csv", "file,label", "2.wav,rain", "0.wav,wind", "1.wav,rain", "3.wav,")
-    data = read(SOUNDS + "max_bad = 0.3", "sounds")
+    data = checked_data(SOUNDS + "max_bad = 0.3", "sounds")
     assert data.classes == ("rain", "wind")
     assert data.labels.tolist() == [0, 1, 0]
     assert "its class: empty" in data.queries.notices[0]
@@ -284,7 +284,7 @@ def test_a_column_holds_the_class():
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         ("1 2 1", "its classes are numbers ('1', '2'), and prompts call them so"),
         ("0.5 -2 1,5", "its classes are numbers ('-2', '0.5', '1,5'), and"),
@@ -296,23 +296,23 @@ def test_a_column_holds_the_class():
         ("rain rain wind", ""),
     ],
 )
-def test_classes_that_are_probably_not_meant_are_named(labels, said):
+def test_classes_that_are_probably_not_meant_are_named(labels, message):
     rows = [f'{i}.wav,"{label}"' for i, label in enumerate(labels.split())]
     table("sounds.csv", "file,label", *rows)
-    notices = read(SOUNDS, "sounds").queries.notices
-    assert said in notices[0] if said else not notices
+    notices = checked_data(SOUNDS, "sounds").queries.notices
+    assert message in notices[0] if message else not notices
 
 
 def test_a_file_that_is_listed_twice_counts_once():
     table("sounds.csv", "file,label", "0.wav,rain", "1.wav,wind", "0.wav,wind")
-    data = read(SOUNDS + "max_bad = 0.5", "sounds")
+    data = checked_data(SOUNDS + "max_bad = 0.5", "sounds")
     assert data.labels.tolist() == [0, 1]
     assert "'0.wav' is listed twice" in data.queries.notices[0]
 
 
 def test_classes_whose_items_are_left_out_stay():
     table("sounds.csv", "file,label", "0.wav,rain", "gone.wav,snow", "1.wav,wind")
-    data = read(SOUNDS + "max_bad = 0.5", "sounds")
+    data = checked_data(SOUNDS + "max_bad = 0.5", "sounds")
     assert data.classes == ("rain", "snow", "wind")
     assert data.labels.tolist() == [0, 2]
 
@@ -329,7 +329,7 @@ TAGS = SOUNDS.replace("classification", "multilabel")
 )
 def test_several_classes_of_an_item(rows, more):
     table("sounds.csv", "file,label", *rows)
-    data = read(TAGS + more, "sounds")
+    data = checked_data(TAGS + more, "sounds")
     assert isinstance(data, MultilabelData)
     assert data.classes == ("a", "b", "c")
     assert data.targets.astype(int).tolist() == [[1, 1, 0], [0, 1, 1]]

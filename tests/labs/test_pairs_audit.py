@@ -37,12 +37,12 @@ def findings(text, kind):
 
 def leaks(text):
     lab = load(text)
-    found = [f.message for f in audit_pairs(lab) if f.kind == "leakage"]
+    messages = [f.message for f in audit_pairs(lab) if f.kind == "leakage"]
     lines = leaked_pairs(lab, lab.pairs_of(*lab.pairs["mine"].modalities))
     assert [line for line in lines if "not compared" not in line] == [
-        f"{lab.name} pairs mine: {message}" for message in found
+        f"{lab.name} pairs mine: {message}" for message in messages
     ]
-    return found
+    return messages
 
 
 # --- counted ---

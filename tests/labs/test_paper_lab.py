@@ -42,23 +42,23 @@ def other(root, tmp_path):
     return Machine(root, tmp_path)
 
 
-def fails(shown, code, *words):
+def fails(result, code, *words):
     """Check that a command failed as a user's mistake should."""
-    assert shown.returncode == code, shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert shown.stdout == ""
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
     for word in words:
-        assert word in shown.stderr, shown.stderr
+        assert word in result.stderr, result.stderr
 
 
 # --- the way of the data ---------------------------------------------------------------
 
 
 def test_looking_before_running(other):
-    shown = other("spaces", "list", *other.given)
-    assert shown.stdout.startswith("# lab: paper (tiny)")
-    assert re.search(r"ImageBind\t24\taudio, image, text\timage\tCC-BY-NC-SA-4.0", shown.stdout)
-    assert shown.stdout.count("no weights on this machine") == 5  # PointBind's among them
+    result = other("spaces", "list", *other.given)
+    assert result.stdout.startswith("# lab: paper (tiny)")
+    assert re.search(r"ImageBind\t24\taudio, image, text\timage\tCC-BY-NC-SA-4.0", result.stdout)
+    assert result.stdout.count("no weights on this machine") == 5  # PointBind's among them
     body = json.loads(other("spaces", "info", "CLIP", "--json").stdout)
     assert (body["dim"], body["adapter"]) == (24, "hf")
     plan = json.loads(other("plan", EXPRESSION, *other.given, "--json").stdout)
@@ -73,23 +73,23 @@ def test_nothing_is_opened_before_the_user_agrees(other):
 
 
 def test_doctor_examines_a_space(other):
-    shown = other("spaces", "doctor", "CLIP")
-    assert "unit norms\timage\tok" in shown.stdout
-    assert "Traceback" not in shown.stderr
+    result = other("spaces", "doctor", "CLIP")
+    assert "unit norms\timage\tok" in result.stdout
+    assert "Traceback" not in result.stderr
 
 
 def test_react_says_what_it_leaves_out_and_lists_it(molspace):
-    said = molspace.env["MESSAGES"]
-    assert said.startswith("lab: paper (tiny)") or "\nlab: paper (tiny)" in said
-    assert "mini" not in said
+    messages = molspace.env["MESSAGES"]
+    assert messages.startswith("lab: paper (tiny)") or "\nlab: paper (tiny)" in messages
+    assert "mini" not in messages
     for modality, bad, names in (
         ("audio", BAD_SOUNDS, {"cut.wav", "empty.wav", "junk.flac"}),
         ("image", BAD_IMAGES, {"cut.png", "empty.png", "junk.jpg"}),
     ):
-        note = re.search(rf"note: {modality} corpus: {bad} of (\d+) items.*all: (\S+)", said)
-        assert note, said
+        note = re.search(rf"note: {modality} corpus: {bad} of (\d+) items.*all: (\S+)", messages)
+        assert note, messages
         listed = map(json.loads, Path(note[2]).read_text().splitlines())
-        assert {Path(one["id"]).name for one in listed} == names
+        assert {Path(entry["id"]).name for entry in listed} == names
 
 
 def test_again_executes_nothing(molspace):
@@ -100,14 +100,14 @@ def test_again_executes_nothing(molspace):
 
 
 def test_eval_counts_what_was_found(molspace):
-    shown = molspace("eval", "--task", TASKS, *molspace.given)
-    assert shown.returncode == 0, shown.stderr
+    result = molspace("eval", "--task", TASKS, *molspace.given)
+    assert result.returncode == 0, result.stderr
     for n, expected in ((4, 2000), (2, 964), (2, 5000), (4, 50000)):
-        assert f"n: {n}   published set: {expected}" in shown.stdout
-    assert shown.stdout.count("# lab: paper (tiny) ") == 4
-    assert "mini" not in shown.stdout
+        assert f"n: {n}   published set: {expected}" in result.stdout
+    assert result.stdout.count("# lab: paper (tiny) ") == 4
+    assert "mini" not in result.stdout
     again = molspace("eval", "--task", TASKS, *molspace.given)
-    assert again.stdout == shown.stdout
+    assert again.stdout == result.stdout
     assert "steps to run" not in again.stderr
 
 
@@ -115,10 +115,10 @@ def test_infer_embeds_and_counts_what_it_skips(molspace, tmp_path):
     out = tmp_path / "rows.safetensors"
     sounds, images = "data/corpora/sounds", "data/corpora/images"
     good = ["a dog", f"{images}/more/cmyk.jpg", f"{images}/moving.gif", f"{sounds}/one_sample.wav"]
-    shown = molspace("infer", *good, f"{sounds}/cut.wav", "--out", str(out), *molspace.given)
-    assert shown.returncode == 4
-    assert "skipped 1 of 5" in shown.stderr
-    assert "lab: paper (tiny)" in shown.stderr
+    result = molspace("infer", *good, f"{sounds}/cut.wav", "--out", str(out), *molspace.given)
+    assert result.returncode == 4
+    assert "skipped 1 of 5" in result.stderr
+    assert "lab: paper (tiny)" in result.stderr
     rows = np.concatenate(list(load_file(out).values()))
     assert rows.shape == (4, 24)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
@@ -167,35 +167,35 @@ def test_damaged_corpora(other, tmp_path):
         fails(other("plan", "ImageBind + Cr(CLIP)", "--lab", str(path)), 4, "error: ", word)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_the_middle_it_goes_on_there(molspace, other, how):
+@pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_the_middle_it_goes_on_there(molspace, other, signal_sent):
     with other.start("react", EXPRESSION, *other.given) as running:
         running.wait_for(lambda: len(list(other.cache.glob("entries/*/*/manifest.json"))) >= 4)
-        running.send_signal(how)
-        _, said = running.communicate()
-    assert running.returncode == (-9 if how == signal.SIGKILL else 130)
-    assert b"Traceback" not in said
+        running.send_signal(signal_sent)
+        _, messages = running.communicate()
+    assert running.returncode == (-9 if signal_sent == signal.SIGKILL else 130)
+    assert b"Traceback" not in messages
     again = other("react", EXPRESSION, *other.given)
     assert again.returncode == 0, again.stderr
     assert re.search(r" [1-9]\d* results from the cache", again.stderr)
     same = load_file(Path(molspace.env["BUNDLE"]) / "projectors.safetensors")
-    found = load_file(Path(again.stdout.strip()) / "projectors.safetensors")
-    assert found.keys() == same.keys()
+    tensors = load_file(Path(again.stdout.strip()) / "projectors.safetensors")
+    assert tensors.keys() == same.keys()
     for name in same:
-        np.testing.assert_array_equal(found[name], same[name])
+        np.testing.assert_array_equal(tensors[name], same[name])
 
 
 def test_two_at_once_make_the_same_bundle(molspace, other):
     command = ("react", "ImageBind + Cr(CLAP_g)", *other.given)
-    with other.start(*command) as one, other.start(*command) as two:
-        said = [running.communicate() for running in (one, two)]
-    assert [one.returncode, two.returncode] == [0, 0], said
-    assert said[0][0] == said[1][0]
-    assert b"Traceback" not in said[0][1] + said[1][1]
+    with other.start(*command) as first, other.start(*command) as two:
+        outputs = [running.communicate() for running in (first, two)]
+    assert [first.returncode, two.returncode] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0]
+    assert b"Traceback" not in outputs[0][1] + outputs[1][1]
 
 
 def test_a_cache_that_cannot_be_written(other, tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "cache"):
-        shown = other("react", "ImageBind + Cr(CLIP)", MOLSPACE_CACHE=str(place))
-        fails(shown, 2, "error: MOLSPACE_CACHE: ", str(place), "fix: name a folder")
+        result = other("react", "ImageBind + Cr(CLIP)", MOLSPACE_CACHE=str(place))
+        fails(result, 2, "error: MOLSPACE_CACHE: ", str(place), "fix: name a folder")

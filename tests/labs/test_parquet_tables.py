@@ -23,7 +23,7 @@ SOUNDS = [sound_bytes(seed) for seed in range(6)]
 PAIRS = '[pairs.mine]\npath = "{}"\naudio = "sound"\nimage = "photo"\n{}'
 
 
-def read(text: str, name: str = "set", **options):
+def checked_data(text: str, name: str = "set", **options):
     lab = load(text, **options)
     data = lab.benchmark(name)
     check(lab.own_tasks[name].task, data)
@@ -106,7 +106,7 @@ def test_retrieval_with_several_captions_of_a_picture(tmp_path: Path) -> None:
             "caption": ["zero", "one", "uno", "two"],
         },
     )
-    data = read(RETRIEVAL.format("a.parquet"), digests=DigestCache(tmp_path / "cache"))
+    data = checked_data(RETRIEVAL.format("a.parquet"), digests=DigestCache(tmp_path / "cache"))
     assert isinstance(data, RetrievalData)
     assert ids(data.left) == ["set/0.png", "set/1.png", "set/2.png"]
     assert [item.value.read() for item in data.left.items(0, 3)] == PICTURES[:3]
@@ -117,7 +117,7 @@ def test_retrieval_with_several_captions_of_a_picture(tmp_path: Path) -> None:
 def test_other_pictures_of_one_name_are_other_items() -> None:
     photos = [struct(PICTURES[row], "image.png") for row in range(3)]
     put_rows("a.parquet", range(3), photo=photos)
-    data = read(RETRIEVAL.format("a.parquet"))
+    data = checked_data(RETRIEVAL.format("a.parquet"))
     assert len(data.left) == 3
     assert list(data.owner) == [0, 1, 2]
 
@@ -131,8 +131,8 @@ def test_damaged_pictures_of_one_name_count_one_by_one(first: str, alike: bool) 
     captions = {"photo": photos, "caption": [f"caption {row}" for row in range(10)]}
     put_media(Path("a.parquet"), captions)
     with pytest.raises(DataError, match="4 of 10 image items cannot be used"):
-        read(RETRIEVAL.format("a.parquet"))
-    data = read(RETRIEVAL.format("a.parquet") + "max_bad = 0.4\n")
+        checked_data(RETRIEVAL.format("a.parquet"))
+    data = checked_data(RETRIEVAL.format("a.parquet") + "max_bad = 0.4\n")
     assert (len(data.left), len(data.right), data.expected) == (6, 6, 10)
 
 
@@ -140,16 +140,16 @@ def test_empty_fields_of_one_name_count_one_by_one() -> None:
     photos = [struct(b"", "image.png"), struct(b"", "image.png"), struct(PICTURES[0], "image.png")]
     put_rows("a.parquet", range(3), photo=photos)
     with pytest.raises(DataError, match="2 of 3 image items cannot be used"):
-        read(RETRIEVAL.format("a.parquet"))
+        checked_data(RETRIEVAL.format("a.parquet"))
     text = '[tasks.set]\nkind = "multilabel"\npath = "a.parquet"\nimage = "photo"\n'
     with pytest.raises(DataError, match="2 of 3 image items cannot be used"):
-        read(text + 'class = "caption"\n')
+        checked_data(text + 'class = "caption"\n')
 
 
 def test_a_damaged_picture_with_several_captions_counts_once() -> None:
     photos = [struct(PICTURES[0], "0.png"), *[struct(b"damaged", "1.png")] * 3]
     put_rows("a.parquet", range(4), photo=photos)
-    data = read(RETRIEVAL.format("a.parquet") + "max_bad = 0.5\n")
+    data = checked_data(RETRIEVAL.format("a.parquet") + "max_bad = 0.5\n")
     assert (len(data.left), data.expected) == (1, 2)
 
 
@@ -157,7 +157,7 @@ def test_retrieval_between_media_of_shards() -> None:
     put_rows("a-0.parquet", range(2))
     put_rows("a-1.parquet", range(2, 5))
     text = RETRIEVAL.replace('text = "caption"', 'audio = "sound"')
-    data = read(text.format("a-*.parquet"))
+    data = checked_data(text.format("a-*.parquet"))
     assert [item.value.read() for item in data.left.items(0, 5)] == PICTURES[:5]
     assert [item.value.read() for item in data.right.items(0, 5)] == SOUNDS[:5]
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_used_is_counted() -> None:
     put(Path("beside.png"), PICTURES[5])
     photos = [struct(PICTURES[0]), None, struct(None, "beside.png"), struct(None, "gone.png")]
     put_rows("a.parquet", range(4), photo=photos)
-    data = read(RETRIEVAL.format("a.parquet") + "max_bad = 0.5\n")
+    data = checked_data(RETRIEVAL.format("a.parquet") + "max_bad = 0.5\n")
     assert values(data.right) == ["caption 0", "caption 2"]
     assert data.expected == 4
 
@@ -190,7 +190,7 @@ def test_numbers_of_classes_are_their_names(kind: str) -> None:
         {"image": {"_type": "Image"}, "label": feature},
     )
     text = f'[tasks.set]\nkind = "{kind}"\npath = "a.parquet"\nimage = "image"\n'
-    data = read(text + 'class = "label"\nmax_bad = 0.5\n')
+    data = checked_data(text + 'class = "label"\nmax_bad = 0.5\n')
     assert data.classes == ("bird", "cat", "dog")
     if several:
         assert isinstance(data, MultilabelData)
@@ -204,4 +204,4 @@ def test_numbers_of_classes_are_their_names(kind: str) -> None:
 def test_a_pattern_names_parquet_files() -> None:
     put(Path("a-0.csv"), "photo,caption\n")
     with pytest.raises(DataError, match=r"names 'a-0\.csv'"):
-        read(RETRIEVAL.format("a-*.csv"))
+        checked_data(RETRIEVAL.format("a-*.csv"))

@@ -67,13 +67,13 @@ def session(folder: Path) -> Session:
 
 
 def scores(folder: Path, *names: str):
-    own = session(folder)
-    target = own.target("ImageBind + Cr(CLAP_m)")
-    return own, own.evaluate(target, [get_task(name) for name in names])
+    opened = session(folder)
+    target = opened.target("ImageBind + Cr(CLAP_m)")
+    return opened, opened.evaluate(target, [get_task(name) for name in names])
 
 
 def test_react_and_eval_on_files(folder):
-    own, results = scores(folder, "esc50", "audiocaps", "vggss")
+    opened, results = scores(folder, "esc50", "audiocaps", "vggss")
     assert [(r.record["n"], r.record["expected"]) for r in results] == [
         (4, 2000),
         (2, 964),
@@ -83,7 +83,7 @@ def test_react_and_eval_on_files(folder):
     again = session(folder)
     plan = again.plan(again.check("ImageBind + Cr(CLAP_m)"))
     assert {again.store.has(step.key) for step in plan.steps()} == {True}
-    del own
+    del opened
 
 
 def test_what_a_glance_lets_pass_stops_the_run_with_the_way_out(folder):
@@ -92,9 +92,9 @@ def test_what_a_glance_lets_pass_stops_the_run_with_the_way_out(folder):
     put_tar(folder / "sounds-1.tar", {"10.flac": bytes(data), "11.flac": sound_bytes(1, "FLAC")})
     with pytest.raises((MediaError, StepError)) as caught:
         scores(folder, "esc50")
-    said = str(caught.value)
-    assert "sounds-1.tar/10.flac" in said
-    assert 'skip = ["10"] under [corpora.audio]' in said
+    message = str(caught.value)
+    assert "sounds-1.tar/10.flac" in message
+    assert 'skip = ["10"] under [corpora.audio]' in message
     put(folder / "molspace.toml", LAB + 'skip = ["10"]\n')
     _, (result,) = scores(folder, "esc50")
     assert result.record["n"] == 4
@@ -109,9 +109,9 @@ def test_after_a_full_check_the_same_run_leaves_out_what_stopped_it(folder):
         scores(folder, "esc50")
     findings = audit(session(folder).lab.with_check("full"))
     assert ("own audio", 1) in [(f.corpus, f.count) for f in findings if f.kind == "undecodable"]
-    own, (result,) = scores(folder, "esc50")
+    opened, (result,) = scores(folder, "esc50")
     assert result.record["n"] == 4
-    notices = own.plan(own.check("ImageBind + Cr(CLAP_m)")).notices
+    notices = opened.plan(opened.check("ImageBind + Cr(CLAP_m)")).notices
     assert any("sounds-1.tar/10.flac" in notice for notice in notices)
 
 
@@ -136,15 +136,15 @@ def test_no_finished_shard_is_lost_to_an_item_that_is_left_out(folder, monkeypat
     decoded.clear()
     scores(folder, "esc50")
     # One space has them from 00 to 11; the other had not begun.
-    both, one = ["12", "14", "15"], [f"{n // 6}{n % 6}" for n in range(8)]
-    assert sorted(decoded) == sorted(f"{id}.flac" for id in both * 2 + one)
+    both, rest = ["12", "14", "15"], [f"{n // 6}{n % 6}" for n in range(8)]
+    assert sorted(decoded) == sorted(f"{id}.flac" for id in both * 2 + rest)
 
 
 def test_what_an_evaluation_set_leaves_out_is_reported(folder):
     broken = folder / "sets/esc50/audio/5-9032-A-0.wav"
     assert broken.exists()
     put(broken, b"RIFF of nothing")
-    own, (result, other) = scores(folder, "esc50", "vggss")
+    opened, (result, other) = scores(folder, "esc50", "vggss")
     assert (result.record["n"], other.record["n"]) == (3, 3)
     (notice,) = result.record["notices"]
     assert notice.startswith("esc50: audio: 1 of 4 items are left out")
@@ -154,15 +154,15 @@ def test_what_an_evaluation_set_leaves_out_is_reported(folder):
         "esc50/5-9032-A-0"
     ]
     assert other.record["notices"] == []
-    assert own.scores(own.target("ImageBind"), [get_task("esc50")]).notices == (notice,)
+    assert opened.scores(opened.target("ImageBind"), [get_task("esc50")]).notices == (notice,)
 
 
 def test_a_uri_needs_no_quotes_of_its_own(folder):
     (folder / "rows").mkdir()
     np.save(folder / "rows/text.npy", np.eye(4, dtype=np.float32))
-    own = session(folder)
-    target = own.target(f"precomputed:{folder}/rows")
-    assert target == own.target(f'"precomputed:{folder}/rows"')
+    opened = session(folder)
+    target = opened.target(f"precomputed:{folder}/rows")
+    assert target == opened.target(f'"precomputed:{folder}/rows"')
     assert target.space.dim == 4
     with pytest.raises(LanguageError, match='cannot open the space "opn_clip:ViT-B-32/openai"'):
-        own.target("opn_clip:ViT-B-32/openai")
+        opened.target("opn_clip:ViT-B-32/openai")

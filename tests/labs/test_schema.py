@@ -129,16 +129,16 @@ def test_every_hyper_parameter_has_type_range_and_description():
     reaction = json_schema()["$defs"]["Reaction"]["properties"]
     assert list(reaction) == [setting.name for setting in fields(ReactionSettings)]
     for setting in fields(ReactionSettings):
-        shown = reaction[setting.name]
-        assert shown["description"] == setting.metadata["description"]
-        assert shown.get("default") == setting.default
+        described = reaction[setting.name]
+        assert described["description"] == setting.metadata["description"]
+        assert described.get("default") == setting.default
         if setting.name == "subsets":  # a rule, or lists
-            assert [sorted(choice) for choice in shown["anyOf"]] == [
+            assert [sorted(choice) for choice in described["anyOf"]] == [
                 ["enum"],
                 ["items", "minItems", "type"],
             ]
             continue
-        assert shown.keys() & {"enum", "minimum", "exclusiveMinimum"}
+        assert described.keys() & {"enum", "minimum", "exclusiveMinimum"}
 
 
 def test_editors_complete_evaluation_sets():

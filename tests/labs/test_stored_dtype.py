@@ -16,10 +16,10 @@ CASES = [
 @pytest.mark.parametrize(("precision", "dtype", "stored"), CASES)
 def test_every_stored_step_has_it(precision, dtype, stored):
     settings = replace(SETTINGS, precision=precision, dtype=dtype)
-    made = plan(laboratory=lab(settings=settings))
+    planned = plan(laboratory=lab(settings=settings))
     kinds = {}
-    for step in made.steps():
+    for step in planned.steps():
         if step.kind in ("embed", "collect"):
             kinds.setdefault(step.kind, set()).add(step.preimage["params"]["dtype"])
     assert kinds == {"embed": {stored}, "collect": {stored}}
-    assert made.targets[0].preimage["params"]["record"]["settings"]["dtype"] == stored
+    assert planned.targets[0].preimage["params"]["record"]["settings"]["dtype"] == stored

@@ -52,19 +52,19 @@ WRITTEN = {
 
 @pytest.mark.parametrize(("name", "text"), WRITTEN.values(), ids=WRITTEN)
 def test_pairs_however_they_are_written(folder, lab, name, text):
-    made = table_task(lab, write(folder / name, text), "pairs")
-    data = made.lab.benchmark(made.task.name)
+    table = table_task(lab, write(folder / name, text), "pairs")
+    data = table.lab.benchmark(table.task.name)
     assert (len(data.left), len(data.right)) == (3, 4)
-    assert made.task.directions == ("text->image", "image->text")
+    assert table.task.directions == ("text->image", "image->text")
     assert data.owner.tolist() == [0, 1, 1, 2]
 
 
 def test_several_columns_of_captions(folder, lab):
     text = "image,caption_1,caption_2\n0.png,black,dark\n1.png,grey,light\n"
-    made = table_task(lab, write(folder / "p.csv", text), "pairs")
-    assert made.section["text"] == ["caption_1", "caption_2"]
-    assert any("caption_1, caption_2" in notice for notice in made.notices)
-    assert len(made.lab.benchmark(made.task.name).right) == 4
+    table = table_task(lab, write(folder / "p.csv", text), "pairs")
+    assert table.section["text"] == ["caption_1", "caption_2"]
+    assert any("caption_1, caption_2" in notice for notice in table.notices)
+    assert len(table.lab.benchmark(table.task.name).right) == 4
 
 
 def test_parquet(folder, lab):
@@ -72,9 +72,9 @@ def test_parquet(folder, lab):
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"image": ["0.png", "1.png"], "text": ["black", "grey"]})
     parquet.write_table(table, folder / "p.parquet")
-    made = table_task(lab, folder / "p.parquet", "pairs")
-    assert len(made.lab.benchmark(made.task.name).left) == 2
-    assert made.notices == ()
+    pairs_table = table_task(lab, folder / "p.parquet", "pairs")
+    assert len(pairs_table.lab.benchmark(pairs_table.task.name).left) == 2
+    assert pairs_table.notices == ()
 
 
 LABELS = "file,species\n0.png,cat\n1.png,dog\n2.png,cat\n"
@@ -82,49 +82,49 @@ LABELS = "file,species\n0.png,cat\n1.png,dog\n2.png,cat\n"
 
 def test_labels(folder, lab):
     path = write(folder / "birds of prey.csv", LABELS)
-    made = table_task(lab, path, "labels", columns=["class=species"], templates=["a {class}"])
-    assert made.task.name == "birds-of-prey"
-    assert made.task.templates == ("a {class}",)
-    data = made.lab.benchmark(made.task.name)
+    table = table_task(lab, path, "labels", columns=["class=species"], templates=["a {class}"])
+    assert table.task.name == "birds-of-prey"
+    assert table.task.templates == ("a {class}",)
+    data = table.lab.benchmark(table.task.name)
     assert tuple(data.classes) == ("cat", "dog")
     assert data.labels.tolist() == [0, 1, 0]
-    assert made.notices == ("image: the column file",)
+    assert table.notices == ("image: the column file",)
     usual = table_task(lab, path, "labels", columns=["class=species"])
     assert usual.task.templates  # those of images
 
 
 def test_several_classes_of_an_item(folder, lab):
     path = write(folder / "m.csv", "image;labels\n0.png;cat|pet\n1.png;dog|pet\n2.png;cat\n")
-    made = table_task(lab, path, "labels", separator="|")
-    assert made.task.kind == "multilabel"
-    assert made.lab.benchmark("m").targets.sum() == 5
+    table = table_task(lab, path, "labels", separator="|")
+    assert table.task.kind == "multilabel"
+    assert table.lab.benchmark("m").targets.sum() == 5
 
 
 def test_the_section_makes_it_lasting(folder, lab):
-    made = table_task(lab, write(folder / "p.csv", PAIRS), "pairs")
-    (folder / "molspace.toml").write_text('[lab]\nextends = "mini"\n' + made.toml)
-    section = tomllib.loads(made.toml)["tasks"]["p"]
+    table = table_task(lab, write(folder / "p.csv", PAIRS), "pairs")
+    (folder / "molspace.toml").write_text('[lab]\nextends = "mini"\n' + table.toml)
+    section = tomllib.loads(table.toml)["tasks"]["p"]
     assert section == {
         "kind": "retrieval",
         "path": str(folder / "p.csv"),
         "image": "image",
         "text": "caption",
     }
-    kept = load_lab().benchmark("p")
-    assert kept.owner.tolist() == made.lab.benchmark("p").owner.tolist()
+    reloaded = load_lab().benchmark("p")
+    assert reloaded.owner.tolist() == table.lab.benchmark("p").owner.tolist()
 
 
 @pytest.mark.parametrize(("stem", "name"), [("esc50", "own-esc50"), ("all", "own-all")])
 def test_names_that_are_taken(folder, lab, stem, name):
-    made = table_task(lab, write(folder / f"{stem}.csv", PAIRS), "pairs")
-    assert made.task.name == name
+    table = table_task(lab, write(folder / f"{stem}.csv", PAIRS), "pairs")
+    assert table.task.name == name
 
 
 SPECIES = ["class=species"]
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "options", "kindof", "said"),
+    ("text", "kind", "options", "kindof", "message"),
     [
         (PAIRS, "pairs", {"columns": ["image=img"]}, UsageError, "has no column 'img'"),
         (PAIRS, "pairs", {"columns": ["imag=image"]}, UsageError, "'imag' is not a modality"),
@@ -142,19 +142,19 @@ SPECIES = ["class=species"]
         (b"\xff\xfe", "pairs", {}, DataError, "it holds no text"),
     ],
 )
-def test_what_is_not_clear_is_refused(folder, lab, text, kind, options, kindof, said):
+def test_what_is_not_clear_is_refused(folder, lab, text, kind, options, kindof, message):
     path = write(folder / "t.csv", text)
     with pytest.raises(kindof) as refused:
         table_task(lab, path, kind, **options)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_second_column_of_a_modality_is_named(folder, lab):
     path = write(folder / "t.csv", "image,image_path,caption\n0.png,1.png,a\n")
-    made = table_task(lab, path, "pairs")
+    table = table_task(lab, path, "pairs")
     assert (
         "image: the column image, not image_path; --columns image=image_path takes that"
-        in made.notices
+        in table.notices
     )
     chosen = table_task(lab, path, "pairs", columns=["image=image_path"])
     assert chosen.section["image"] == "image_path"
@@ -163,9 +163,9 @@ def test_a_second_column_of_a_modality_is_named(folder, lab):
 
 def test_a_table_without_rows_is_to_be_corrected_itself(folder, lab):
     path = write(folder / "h.csv", "image,caption\n")
-    made = table_task(lab, path, "pairs")
+    table = table_task(lab, path, "pairs")
     with pytest.raises(DataError) as refused:
-        made.lab.benchmark(made.task.name)
+        table.lab.benchmark(table.task.name)
     assert refused.value.fix == f"correct '{path}'"
     gone = table_task(lab, write(folder / "g.csv", "image,caption\n8.png,a\n"), "pairs")
     with pytest.raises(DataError) as refused:

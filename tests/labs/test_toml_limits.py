@@ -85,14 +85,14 @@ def test_the_worst_takes_little_memory(tmp_path):
     with Path(f"{len(texts) - 2}.toml").open("ab") as stream:
         stream.truncate(3 << 30)
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, *(str(tmp_path / f"{i}.toml") for i in range(len(texts)))],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.stdout == "held\n", done.stderr
+    assert process.stdout == "held\n", process.stderr
 
 
 def test_a_file_above_the_limit_is_refused():

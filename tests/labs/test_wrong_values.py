@@ -34,7 +34,7 @@ def test_the_error_names_file_and_key(tmp_path, text, what, fix):
 
 
 @pytest.mark.parametrize(
-    ("text", "open_it", "said"),
+    ("text", "open_it", "message"),
     [
         (
             '[corpora.text]\npath = "nope.txt"',
@@ -58,9 +58,9 @@ def test_the_error_names_file_and_key(tmp_path, text, what, fix):
         ),
     ],
 )
-def test_a_path_that_leads_nowhere(tmp_path, text, open_it, said):
+def test_a_path_that_leads_nowhere(tmp_path, text, open_it, message):
     (tmp_path / "own.toml").write_text(f"{HEAD}{text}\n")
     lab = load_lab(str(tmp_path / "own.toml"))
     with pytest.raises(MissingError) as caught:
         open_it(lab)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
