@@ -67,9 +67,9 @@ def same(monkeypatch):
 
 
 def test_a_space_and_a_package_that_agree(doctor, same):
-    shown = doctor("InternVL", "--lab", "mini", "--against", "same")
-    assert shown.exit_code == 0
-    lines = shown.stdout.splitlines()
+    result = doctor("InternVL", "--lab", "mini", "--against", "same")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
     assert lines[0] == "# InternVL against same: the same embeddings"
     assert lines[1].split("\t") == [
         *("modality", "setting", "items", "difference", "cosine", "where", "verdict")
@@ -81,23 +81,25 @@ def test_a_space_and_a_package_that_agree(doctor, same):
     assert "# pinned in same, image: nothing at all" in lines
     assert not any("crops" in line for line in lines)
     assert "0.0001 at most" in lines[-1]
-    assert "loading its weights into same" in shown.stderr
+    assert "loading its weights into same" in result.stderr
 
 
 def test_a_difference_is_exit_code_4_with_its_place(doctor, same, monkeypatch):
     monkeypatch.setattr(same, "off", 0.01)
-    shown = doctor("InternVL", "--lab", "mini", "--against", "same", "--json")
-    assert shown.exit_code == 4
-    body = json.loads(shown.stdout)
+    result = doctor("InternVL", "--lab", "mini", "--against", "same", "--json")
+    assert result.exit_code == 4
+    body = json.loads(result.stdout)
     assert body["schema"] == "molspace.doctor_against/1"
     assert (body["space"], body["package"], body["agrees"]) == ("InternVL", "same", False)
-    (wrong,) = [one for one in body["agreements"] if one["verdict"] == "disagrees"]
+    (wrong,) = [
+        agreement for agreement in body["agreements"] if agreement["verdict"] == "disagrees"
+    ]
     assert (wrong["modality"], wrong["bound"]) == ("text", comparison.BOUNDS["fp32"])
     assert wrong["difference"] > wrong["bound"]
     assert body["pins"] == {"image": "nothing at all"}
-    shown = doctor("InternVL", "--lab", "mini", "--against", "same")
-    assert shown.exit_code == 4
-    assert shown.stdout.startswith("# InternVL against same: 1 wrong\n")
+    result = doctor("InternVL", "--lab", "mini", "--against", "same")
+    assert result.exit_code == 4
+    assert result.stdout.startswith("# InternVL against same: 1 wrong\n")
 
 
 def test_own_samples_are_compared(doctor, same, tmp_path):
@@ -105,13 +107,13 @@ def test_own_samples_are_compared(doctor, same, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "mine.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "mine.png").read_bytes()[:60])
     (tmp_path / "film.mkv").write_bytes(b"")
-    shown = doctor("InternVL", "--lab", "mini", "--against", "same", "--samples", tmp_path)
-    assert shown.exit_code == 0
-    assert "image\tpinned\t1\t0.0e+00\t1.000000\tmine.png\tagrees" in shown.stdout
-    assert "text\t-\t0\t-\t-\t-\tnot compared" in shown.stdout
-    assert "# text: there were no samples" in shown.stdout
-    assert "# left out: cut.png: molspace cannot embed it: " in shown.stdout
-    assert "left out 1 with .mkv" in shown.stderr
+    result = doctor("InternVL", "--lab", "mini", "--against", "same", "--samples", tmp_path)
+    assert result.exit_code == 0
+    assert "image\tpinned\t1\t0.0e+00\t1.000000\tmine.png\tagrees" in result.stdout
+    assert "text\t-\t0\t-\t-\t-\tnot compared" in result.stdout
+    assert "# text: there were no samples" in result.stdout
+    assert "# left out: cut.png: molspace cannot embed it: " in result.stdout
+    assert "left out 1 with .mkv" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -131,8 +133,8 @@ def test_what_cannot_be_compared_is_refused(doctor, arguments, words):
 
 def test_other_examinations_name_the_package_to_compare_with(doctor, same, monkeypatch):
     monkeypatch.setattr("reactions.encoders.doctor.SPEED_S", 0.0)
-    shown = doctor("InternVL", "--lab", "mini")
-    assert shown.stdout.endswith(
+    result = doctor("InternVL", "--lab", "mini")
+    assert result.stdout.endswith(
         "# --against same compares it with that package on the same weights\n"
     )
     monkeypatch.setattr(same, "adapters", ())

@@ -30,18 +30,18 @@ COMMANDS = (
 
 
 def test_help_names_every_command_and_every_command_has_help():
-    shown = molspace("--help")
-    assert shown.returncode == 0
-    assert shown.stderr == ""
+    result = molspace("--help")
+    assert result.returncode == 0
+    assert result.stderr == ""
     for command in COMMANDS:
-        assert f"\n  {command} " in shown.stdout
+        assert f"\n  {command} " in result.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_ends_well(command):
-    shown = molspace(command, "--help")
-    assert shown.returncode == 0
-    assert f"molspace {command}" in shown.stdout
+    result = molspace(command, "--help")
+    assert result.returncode == 0
+    assert f"molspace {command}" in result.stdout
 
 
 def test_the_documentation_lists_every_command():
@@ -57,15 +57,15 @@ def test_help_loads_neither_torch_nor_numpy_nor_rich():
         "try:\n    m.main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({'torch', 'numpy', 'rich', 'lark'} & set(sys.modules)), file=sys.stderr)"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert shown.stderr.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stderr.strip() == "[]"
 
 
 def test_a_typo_in_a_space_gets_caret_and_fix_and_no_traceback():
-    shown = molspace("react", "ImageBind + Cr(clapm)")
-    assert shown.returncode == 2
-    assert shown.stdout == ""
-    lines = shown.stderr.splitlines()
+    result = molspace("react", "ImageBind + Cr(clapm)")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
     assert lines[0] == "error: unknown space 'clapm'"
     assert lines[1] == "  ImageBind + Cr(clapm)"
     assert lines[2] == "                 ^^^^^"
@@ -73,9 +73,9 @@ def test_a_typo_in_a_space_gets_caret_and_fix_and_no_traceback():
 
 
 def test_errors_as_json():
-    shown = molspace("plan", "ImageBind +", "--json")
-    assert shown.returncode == 2
-    error = json.loads(shown.stderr)
+    result = molspace("plan", "ImageBind +", "--json")
+    assert result.returncode == 2
+    error = json.loads(result.stderr)
     assert error["error"] == "LanguageError"
     assert error["fix"]
     assert error["column"] == len("ImageBind +")
@@ -99,22 +99,22 @@ def test_errors_as_json():
     ],
 )
 def test_mistakes_get_their_exit_code_and_their_fix(arguments, code, words):
-    shown = molspace(*arguments)
-    assert words in shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert shown.returncode == code
-    assert shown.stdout == ""
+    result = molspace(*arguments)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.returncode == code
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize("out", [".", "notes.txt", "notes.txt/bundle"])
 def test_a_bad_place_for_the_bundle_is_refused_before_anything_runs(tmp_path, out):
     (tmp_path / "notes.txt").write_text("mine")
     env = {**os.environ, "MOLSPACE_CACHE": str(tmp_path / "cache")}
-    shown = molspace("react", "ImageBind + Cr(CLAP_m)", "--out", tmp_path / out, env=env)
-    assert shown.returncode == 4
-    assert "error:" in shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert "steps to run" not in shown.stderr
+    result = molspace("react", "ImageBind + Cr(CLAP_m)", "--out", tmp_path / out, env=env)
+    assert result.returncode == 4
+    assert "error:" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "steps to run" not in result.stderr
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -137,22 +137,22 @@ def test_a_reader_who_leaves_early_is_not_an_error():
 )
 def test_closed_and_full_streams_end_without_a_traceback(redirected, code):
     command = shlex.join([*MOLSPACE, "spaces", "list", "--lab", "mini"])
-    shown = subprocess.run(
+    process = subprocess.run(
         ["sh", "-c", f"{command} {redirected}"], capture_output=True, text=True, timeout=120
     )
-    assert shown.returncode == code
-    assert "Traceback" not in shown.stderr
+    assert process.returncode == code
+    assert "Traceback" not in process.stderr
     if code:
-        assert "error: cannot write what was found: No space left on device" in shown.stderr
+        assert "error: cannot write what was found: No space left on device" in process.stderr
 
 
 def test_a_reaction_from_a_closed_stdin_is_empty():
     command = shlex.join([*MOLSPACE, "react", "-"])
-    shown = subprocess.run(
+    process = subprocess.run(
         ["sh", "-c", f"{command} <&-"], capture_output=True, text=True, timeout=120
     )
-    assert shown.returncode == 2
-    assert "Traceback" not in shown.stderr
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
 
 
 def test_help_imports_little_of_the_library():
@@ -163,7 +163,7 @@ def test_help_imports_little_of_the_library():
         "names = {n for n in sys.modules if n.startswith('reactions.')}\n"
         "print(' '.join(names | ({'concurrent.futures'} & set(sys.modules))), file=sys.stderr)"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     cheap = {
         "reactions.core",
         "reactions.core.printable",
@@ -172,4 +172,4 @@ def test_help_imports_little_of_the_library():
         "reactions.products.quality_tables",
         "reactions.products.remarks",
     }
-    assert set(shown.stderr.split()) <= cheap
+    assert set(process.stderr.split()) <= cheap

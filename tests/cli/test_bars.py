@@ -49,8 +49,8 @@ def test_brackets_of_products_go_first_and_then_the_middle():
 def display(width):
     console = Console(file=io.StringIO(), width=width)
     progress = Progress(console=console)
-    whole = ("23 of 60, 1 min 5 s so far, about 2 min left", "23 of 60, about 2 min left")
-    progress.add_task("steps", total=60, completed=23, notes=whole)
+    both_notes = ("23 of 60, 1 min 5 s so far, about 2 min left", "23 of 60, about 2 min left")
+    progress.add_task("steps", total=60, completed=23, notes=both_notes)
     for name in NAMES[4:8]:
         notes = ("1720 of 4000 items, 1,720/s, 1 min 20 s left", "43 %, 1 min 20 s left")
         progress.add_task(name, total=4000, completed=1720, notes=notes)
@@ -73,7 +73,7 @@ def test_rows_fit_their_width_and_keep_bar_clock_and_name(width):
     assert all("1 min 20 s left" in task for task in tasks[1:])
     assert all("…" not in task.partition("━")[2] for task in tasks)
     names = [task.partition("━")[0] for task in tasks]
-    assert all(one != other for one, other in itertools.combinations(names, 2))
+    assert all(name != other for name, other in itertools.combinations(names, 2))
     if width >= 80:  # columns
         assert len({line.index("━") for line in lines}) == 1
 
@@ -94,32 +94,32 @@ class Terminal(io.StringIO):
 def test_bars_are_still_there_late_in_a_run(monkeypatch, columns):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", str(columns))
-    now = [0.0]
-    live = Live(Terminal(), lambda: now[0], speed=lambda: 1e9)
+    clock = [0.0]
+    live = Live(Terminal(), lambda: clock[0], speed=lambda: 1e9)
     expected = tuple(ev.Expected(name, "collect", 1e10) for name in NAMES)
     live(ev.PlanStarted(len(NAMES), 0, expected))
     for name in NAMES:
         step = (name, "collect", name)
         live(ev.StepStarted(*step, total=4000))
-        now[0] += 100
+        clock[0] += 100
         live(ev.StepProgress(*step, 2000, 4000, "items"))
-        shown = io.StringIO()
-        Console(file=shown, width=columns).print(live._bars.get_renderable())
-        lines = shown.getvalue().splitlines()
+        screen = io.StringIO()
+        Console(file=screen, width=columns).print(live._bars.get_renderable())
+        lines = screen.getvalue().splitlines()
         assert max(map(len, lines)) <= columns
         assert sum("━━━━" in line for line in lines) == 2
         assert sum(line.rstrip().endswith("left") for line in lines) == 2
-        now[0] += 100
+        clock[0] += 100
         live(ev.StepFinished(*step, 200.0))
-    live(ev.PlanFinished(len(NAMES), now[0]))
+    live(ev.PlanFinished(len(NAMES), clock[0]))
     assert live._bars is None
 
 
 def test_several_runs_have_one_bar_for_all_of_them(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
-    now = [0.0]
-    live = Live(Terminal(), lambda: now[0])
+    clock = [0.0]
+    live = Live(Terminal(), lambda: clock[0])
 
     def lines():
         return [row.plain.strip() for row in rows(live._bars.tasks, 100)]
@@ -128,7 +128,7 @@ def test_several_runs_have_one_bar_for_all_of_them(monkeypatch):
         live(ev.PartStarted(number, 2, f"seed 5: {number}", 130.0))
         live(ev.PlanStarted(1, 0))
         live(ev.StepStarted("k", "embed", "embed A", total=10))
-        now[0] += 10
+        clock[0] += 10
         live(ev.StepProgress("k", "embed", "embed A", 5, 10, "items"))
         parts, steps, step = lines()
         assert parts.startswith(f"seed 5: {number}")

@@ -32,9 +32,9 @@ def run(where, monkeypatch):
     monkeypatch.setattr(opening, "open_session", lambda *_, **__: twin_session(where)[0])
 
     def molspace(*arguments, space=REACTION):
-        done = CliRunner().invoke(app, ["eval", "--task", "coco", "--space", space, *arguments])
-        assert done.exit_code == 0, done.stderr
-        return done
+        result = CliRunner().invoke(app, ["eval", "--task", "coco", "--space", space, *arguments])
+        assert result.exit_code == 0, result.stderr
+        return result
 
     return molspace
 
@@ -49,17 +49,17 @@ def notes(text):
 
 def test_what_takes_longer_is_left_out_and_named(run, monkeypatch):
     monkeypatch.setattr(evaluate, "WITHIN_S", -1)  # whatever is not in the cache
-    shown = run().stdout
-    assert table(shown)[0][3:] == ["sum", "centred sum", "Procrustes"]
-    assert {cell for row in table(shown)[1:] for cell in row[2:]} == {"-"}
-    left_out = [note for note in notes(shown) if note.startswith("- ")]
+    output = run().stdout
+    assert table(output)[0][3:] == ["sum", "centred sum", "Procrustes"]
+    assert {cell for row in table(output)[1:] for cell in row[2:]} == {"-"}
+    left_out = [note for note in notes(output) if note.startswith("- ")]
     assert len(left_out) == 4
     assert all("; --baselines makes it" in note for note in left_out)
 
 
 def test_a_column_for_each_row_and_a_sentence(run):
-    shown = run("--baselines").stdout
-    heading, *rows = table(shown)
+    output = run("--baselines").stdout
+    heading, *rows = table(output)
     assert heading[2].startswith("best part (")
     assert [len(row) for row in rows] == [6] * len(rows)
     (main,) = [row for row in rows if row[0].startswith("* ")]
@@ -68,7 +68,7 @@ def test_a_column_for_each_row_and_a_sentence(run):
     assert best == 3  # or the sentence below is not tried
     assert (
         f"the centred sum of cosines, which trains nothing, scores higher: {main[0][2:]} "
-        f"{values[3]:.2f} against {values[0]:.2f}; centre = true under" in "\n".join(notes(shown))
+        f"{values[3]:.2f} against {values[0]:.2f}; centre = true under" in "\n".join(notes(output))
     )
 
 
@@ -84,14 +84,14 @@ def test_json_has_them_beside_what_it_had(run):
 
 
 def test_without_them_the_table_is_as_it_was(run):
-    shown = run("--no-baselines").stdout
-    assert table(shown)[0] == ["metric", "%"]
-    assert "trains nothing" not in shown
+    output = run("--no-baselines").stdout
+    assert table(output)[0] == ["metric", "%"]
+    assert "trains nothing" not in output
 
 
 def test_a_space_by_itself_has_none(run):
-    shown = run("--baselines", space="A").stdout
-    assert table(shown)[0] == ["metric", "%"]
+    output = run("--baselines", space="A").stdout
+    assert table(output)[0] == ["metric", "%"]
     assert "baselines" not in json.loads(run("--json", space="A").stdout)["results"][0]
 
 
@@ -100,10 +100,10 @@ def test_what_a_lab_cannot_make_has_a_reason(run, monkeypatch):
         raise DataError("no corpus for any modality", why="there is none", fix="name one")
 
     monkeypatch.setattr(Planner, "heads", refuse)
-    shown = run("--baselines").stdout
-    assert table(shown)[1][4:] == ["-", "-"]
+    output = run("--baselines").stdout
+    assert table(output)[1][4:] == ["-", "-"]
     reason = "no corpus for any modality: there is none; name one"
-    assert [note for note in notes(shown) if note.startswith("- ")] == [
+    assert [note for note in notes(output) if note.startswith("- ")] == [
         f"- centred sum of cosines: {reason}",
         f"- Procrustes: {reason}",
     ]

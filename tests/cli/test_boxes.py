@@ -59,7 +59,7 @@ def test_a_table_without_rows_is_its_title(capsys, monkeypatch):
 
 
 def test_it_goes_to_stderr_if_asked(capsys, monkeypatch):
-    shown = _shown(capsys, monkeypatch, 80, stderr=True)
+    streams = _shown(capsys, monkeypatch, 80, stderr=True)
 
-    assert shown.out == ""
-    assert "ImageBind" in shown.err
+    assert streams.out == ""
+    assert "ImageBind" in streams.err

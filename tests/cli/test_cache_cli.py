@@ -54,9 +54,9 @@ def test_verify_exits_with_0_only_where_nothing_is_damaged_any_more(store, monke
             raise OSError(30, "Read-only file system")
 
         patch.setattr(Path, "rename", refuse)
-        done = run("verify", "--repair")
-        assert done.exit_code == 4
-        assert "1 damaged entry could not be put aside" in done.stderr
+        result = run("verify", "--repair")
+        assert result.exit_code == 4
+        assert "1 damaged entry could not be put aside" in result.stderr
         body = json.loads(run("verify", "--repair", "--json").stdout)
         assert body["repaired"] is False
         assert [problem["repaired"] for problem in body["problems"]] == [False]
@@ -65,23 +65,23 @@ def test_verify_exits_with_0_only_where_nothing_is_damaged_any_more(store, monke
 
 
 def test_gc_looks_beside_the_store_too(store, tmp_path):
-    left = tmp_path / "data" / "molspace" / "bundles" / ".molspace-new.abcdefgh"
-    left.mkdir(parents=True)
+    leftover = tmp_path / "data" / "molspace" / "bundles" / ".molspace-new.abcdefgh"
+    leftover.mkdir(parents=True)
     output = tmp_path / f".molspace-{'0' * 32}"
     output.write_bytes(b"123")
-    for path in (left, output):
+    for path in (leftover, output):
         os.utime(path, (0, 0))
     body = json.loads(run("gc", "--dry-run", "--json").stdout)
-    assert set(body["debris"]) == {str(left), str(output)}
+    assert set(body["debris"]) == {str(leftover), str(output)}
     assert body["size_bytes"] == 3
-    done = run("gc")
-    assert "0 entries, 2 leftovers" in done.stderr
-    assert not left.exists()
+    result = run("gc")
+    assert "0 entries, 2 leftovers" in result.stderr
+    assert not leftover.exists()
     assert not output.exists()
     output.write_bytes(b"123")
     os.utime(output, (0, 0))
-    assert "0 entries, 1 leftover" in (shown := run("gc").stderr)
-    assert "leftovers" not in shown
+    assert "0 entries, 1 leftover" in (messages := run("gc").stderr)
+    assert "leftovers" not in messages
 
 
 def test_gc_in_a_folder_that_is_gone(store, tmp_path, monkeypatch):
@@ -110,14 +110,14 @@ def test_explain_names_results_of_mixed_devices(store, tmp_path):
     (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
     shards = store.partial(first)
     for start, name in ((0, "H100"), (2, "A100")):
-        made = Artifact({"x": rows[start : start + 2]})
-        store.add_shard(shards, start, start + 2, made, hardware=Hardware("cuda", name))
+        shard = Artifact({"x": rows[start : start + 2]})
+        store.add_shard(shards, start, start + 2, shard, hardware=Hardware("cuda", name))
     assert store.complete(shards)
-    done = run("explain", reaction)
-    said = f"'{first.label}' was made by devices that can round differently"
-    assert f"{said}: cuda H100 (2 rows), cuda A100 (2 rows)" in done.stderr
+    result = run("explain", reaction)
+    warning = f"'{first.label}' was made by devices that can round differently"
+    assert f"{warning}: cuda H100 (2 rows), cuda A100 (2 rows)" in result.stderr
     body = json.loads(run("explain", reaction, "--json").stdout)
-    by_label = {one["label"]: one["made_by"] for one in body["steps"]}
+    by_label = {entry["label"]: entry["made_by"] for entry in body["steps"]}
     assert [(m["name"], m["rows"]) for m in by_label.pop(first.label)] == [
         ("H100", [0, 2]),
         ("A100", [2, 4]),
@@ -131,14 +131,14 @@ def test_explain_names_what_was_left_out_of_items(store, tmp_path):
     shards = store.partial(first)
     counted = LeftOut(first.space.name, first.corpus.modality, 2, {longer_than("77 tokens"): 1})
     for start, left_out in ((0, counted), (2, None)):
-        made = Artifact({"x": rows_of(start)}, left_out=left_out)
-        store.add_shard(shards, start, start + 2, made)
+        shard = Artifact({"x": rows_of(start)}, left_out=left_out)
+        store.add_shard(shards, start, start + 2, shard)
     assert store.complete(shards)
-    said = " ".join(run("explain", reaction).stderr.split())
-    assert f"longer than {first.space.name}'s 77 tokens; the rest of it is ignored" in said
-    assert "(2 more not counted)" in said
+    messages = " ".join(run("explain", reaction).stderr.split())
+    assert f"longer than {first.space.name}'s 77 tokens; the rest of it is ignored" in messages
+    assert "(2 more not counted)" in messages
     body = json.loads(run("explain", reaction, "--json").stdout)
-    by_label = {one["label"]: one["items_cut"] for one in body["steps"]}
+    by_label = {entry["label"]: entry["items_cut"] for entry in body["steps"]}
     cut = by_label.pop(first.label)
     assert (cut["items"], cut["found"][0]["items"], cut["not_counted"]) == (2, 1, 2)
     assert not any(by_label.values())
@@ -151,10 +151,10 @@ def test_explain_of_an_earlier_version_says_that_nothing_was_counted(store, tmp_
     for start in (0, 2):
         store.add_shard(shards, start, start + 2, Artifact({"x": rows_of(start)}))
     assert store.complete(shards)
-    said = " ".join(run("explain", reaction).stderr.split())
-    assert "was not counted" in said
+    messages = " ".join(run("explain", reaction).stderr.split())
+    assert "was not counted" in messages
     body = json.loads(run("explain", reaction, "--json").stdout)
-    (cut,) = [one["items_cut"] for one in body["steps"] if one["label"] == first.label]
+    (cut,) = [entry["items_cut"] for entry in body["steps"] if entry["label"] == first.label]
     assert (cut["items"], cut["found"], cut["not_counted"]) == (0, [], 4)
 
 
@@ -162,13 +162,13 @@ def test_explain_takes_what_plan_takes(store, tmp_path):
     _, reaction = of_folders(tmp_path)
     body = json.loads(run("explain", reaction, "--json").stdout)
     assert body["steps"]
-    assert all(one["state"].startswith("no earlier ") for one in body["steps"])
-    done = run("explain", reaction, "--weights", f"CLAP_m={tmp_path / 'B'}")
-    assert isinstance(done.exception, UsageError)
-    assert "CLAP_m" in str(done.exception)
-    done = run("explain", reaction, "--data", tmp_path / "nowhere")
-    assert isinstance(done.exception, MolspaceError)
-    assert "nowhere" in str(done.exception) or "--data" in str(done.exception)
+    assert all(entry["state"].startswith("no earlier ") for entry in body["steps"])
+    result = run("explain", reaction, "--weights", f"CLAP_m={tmp_path / 'B'}")
+    assert isinstance(result.exception, UsageError)
+    assert "CLAP_m" in str(result.exception)
+    result = run("explain", reaction, "--data", tmp_path / "nowhere")
+    assert isinstance(result.exception, MolspaceError)
+    assert "nowhere" in str(result.exception) or "--data" in str(result.exception)
 
 
 # --- behind a URL ---
@@ -216,5 +216,5 @@ def test_copies_are_refused_where_there_are_none_or_none_are_meant(store, monkey
 
 
 def run_raising(*arguments):
-    done = run(*arguments)
-    raise done.exception
+    result = run(*arguments)
+    raise result.exception

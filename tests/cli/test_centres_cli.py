@@ -58,9 +58,9 @@ def test_what_describes_classes_is_a_row_each(run):
     ]
     facts = next(row[0] for row in rows if row[0].startswith("# lab: mini"))
     assert "descriptions: 2,500 of 50,000" in facts
-    own, other = float(rows[0][1]), float(rows[1][1])
+    first_row, other = float(rows[0][1]), float(rows[1][1])
     gain, low, high = (float(part.strip("[],")) for part in rows[1][2].split())
-    assert gain == pytest.approx(own - other, abs=0.011)
+    assert gain == pytest.approx(first_row - other, abs=0.011)
     assert low < gain < high
 
 
@@ -83,8 +83,8 @@ def test_json_carries_centres_rows_and_differences(run):
     by_name = {row["name"]: row for row in record["baselines"]}
     assert by_name["CLIP's template"]["prompts"] == ["a photo of a {class}."]
     difference = by_name["the class name"]["difference"]
-    own, other = record["metrics"], by_name["the class name"]["metrics"]
-    assert difference["mean"] == pytest.approx(own["accuracy"] - other["accuracy"])
+    described, other = record["metrics"], by_name["the class name"]["metrics"]
+    assert difference["mean"] == pytest.approx(described["accuracy"] - other["accuracy"])
 
 
 def test_further_metrics_of_centres_and_of_what_stands_beside(run):
@@ -92,16 +92,16 @@ def test_further_metrics_of_centres_and_of_what_stands_beside(run):
     assert code == 0, err
     _, heading, *rows = [line.split("\t") for line in out.splitlines()]
     assert heading == ["classes described by", "accuracy", "top-5", "mean per class"]
-    shown = {row[0]: [float(cell) for cell in row[1:]] for row in rows if row[0][0] != "#"}
-    assert len(shown) == 6
-    assert all(accuracy <= top <= 100 for accuracy, top, _ in shown.values())
+    scores = {row[0]: [float(cell) for cell in row[1:]] for row in rows if row[0][0] != "#"}
+    assert len(scores) == 6
+    assert all(accuracy <= top <= 100 for accuracy, top, _ in scores.values())
     _, out, _ = run(*EVAL, "--centres", "kb", "--metrics", "all", "--json", "-q")
     (record,) = json.loads(out)["results"]
-    own = [record["metrics"]["accuracy"], *record["further"].values()]
-    assert shown["central 50, mean (kb)"] == pytest.approx(own, abs=0.006)
+    expected = [record["metrics"]["accuracy"], *record["further"].values()]
+    assert scores["central 50, mean (kb)"] == pytest.approx(expected, abs=0.006)
     (names,) = (row for row in record["baselines"] if row["name"] == "the class name")
     beside = [names["metrics"]["accuracy"], *names["further"].values()]
-    assert shown["the class name"] == pytest.approx(beside, abs=0.006)
+    assert scores["the class name"] == pytest.approx(beside, abs=0.006)
 
 
 def test_rows_beside_can_be_left_out(run):
@@ -149,8 +149,8 @@ def test_training_items_are_named_as_not_zero_shot(run):
     ],
 )
 def test_slips_are_refused_before_anything_runs(run, arguments, what, fix):
-    own = {"--task", "imagenet"} if "--task" in arguments else {}
-    command = [part for part in EVAL if part not in own]
+    replaced = {"--task", "imagenet"} if "--task" in arguments else {}
+    command = [part for part in EVAL if part not in replaced]
     code, out, err = run(*command, *arguments)
     assert code in (2, 3, 4)
     assert out == ""
@@ -184,8 +184,8 @@ def items(folder, n=3):
 
 def test_files_lines_and_folders_are_named(run, tmp_path):
     items(tmp_path)
-    asked = ("infer", "--space", "ImageBind", "--classify", "kb", "--top", "2")
-    code, out, err = run(*asked, "--classes", "imagenet", "pics", "a bell rings")
+    command = ("infer", "--space", "ImageBind", "--classify", "kb", "--top", "2")
+    code, out, err = run(*command, "--classes", "imagenet", "pics", "a bell rings")
     assert code == 0, err
     assert "note: pics is a folder, of 3 media files; left out: 1 .doc" in err
     lines = [json.loads(line) for line in out.splitlines()]
@@ -194,31 +194,31 @@ def test_files_lines_and_folders_are_named(run, tmp_path):
         assert [set(entry) for entry in line["classes"]] == [{"class", "score"}] * 2
         assert line["classes"][0]["score"] >= line["classes"][1]["score"]
     assert lines[-1]["classes"][0]["class"] == "bell"
-    named = [line["id"].rsplit("-")[-1] == f"{line['classes'][0]['class']}.png" for line in lines]
-    assert sum(named) >= 2
-    code, piped, _ = run(*asked, "--classes", "imagenet", stdin="a bell rings\n")
+    correct = [line["id"].rsplit("-")[-1] == f"{line['classes'][0]['class']}.png" for line in lines]
+    assert sum(correct) >= 2
+    code, piped, _ = run(*command, "--classes", "imagenet", stdin="a bell rings\n")
     assert code == 0
     assert json.loads(piped)["classes"] == lines[-1]["classes"]
 
 
 def test_json_is_one_object_with_the_centres(run):
-    asked = ("infer", "--space", "ImageBind", "--classify", "kb", "--json", "-q")
-    (code, out, err) = run(*asked, "--classes", "imagenet", "a dog barks")
+    command = ("infer", "--space", "ImageBind", "--classify", "kb", "--json", "-q")
+    (code, out, err) = run(*command, "--classes", "imagenet", "a dog barks")
     assert code == 0, err
-    shown = json.loads(out)
-    assert shown["schema"].startswith("molspace.classify/")
-    assert shown["centres"]["classes"] == KINDS
-    assert len(shown["items"][0]["classes"]) == 5
+    answer = json.loads(out)
+    assert answer["schema"].startswith("molspace.classify/")
+    assert answer["centres"]["classes"] == KINDS
+    assert len(answer["items"][0]["classes"]) == 5
 
 
 def test_classes_of_a_file_are_matched_or_refused(run, tmp_path):
     (tmp_path / "own.txt").write_text("dog\nWashing Machine\n")
-    asked = ("infer", "--space", "ImageBind", "--classify", "kb", "--classes", "own.txt")
-    code, out, err = run(*asked, "a dog barks")
+    command = ("infer", "--space", "ImageBind", "--classify", "kb", "--classes", "own.txt")
+    code, out, err = run(*command, "a dog barks")
     assert code == 0, err
     assert [c["class"] for c in json.loads(out)["classes"]] == ["dog", "Washing Machine"]
     (tmp_path / "own.txt").write_text("dog\nbelll\n")
-    code, out, err = run(*asked, "a dog barks")
+    code, out, err = run(*command, "a dog barks")
     assert (code, out) == (4, "")
     assert "1 of 2 classes are not in knowledge base 'kb'" in err
     assert "belll (nearest: bell)" in err
@@ -260,12 +260,12 @@ def test_released_centres_are_imported_and_used(run, tmp_path):
     rows = np.random.default_rng(0).normal(size=(len(classes), 50, 128))
     rows /= np.linalg.norm(rows, axis=2, keepdims=True)
     content = {
-        f"{name.replace('_', ' ')}, Latin name": torch.from_numpy(own).float()
-        for name, own in zip(classes, rows, strict=True)
+        f"{name.replace('_', ' ')}, Latin name": torch.from_numpy(row).float()
+        for name, row in zip(classes, rows, strict=True)
     }
     (tmp_path / "image_in_center_embeddings.pkl").write_bytes(pickle.dumps(content))
-    asked = ("kb", "import", "unibind", "image_in_center_embeddings.pkl")
-    code, out, err = run(*asked, "--out", "in.safetensors")
+    command = ("kb", "import", "unibind", "image_in_center_embeddings.pkl")
+    code, out, err = run(*command, "--out", "in.safetensors")
     assert (code, out) == (0, "in.safetensors\n"), err
     assert "2,500 rows of 50 categories, 128 dimensions" in err
     code, out, err = run(*EVAL, "--centres", "in.safetensors", "--rule", "nearest-row")
@@ -281,10 +281,10 @@ def test_released_centres_are_imported_and_used(run, tmp_path):
 
 
 def test_all_described_classes_are_told_and_a_space_without_text_is_helped(run):
-    asked = ("infer", "a dog barks", "--classify", "kb")
-    _, _, err = run(*asked, "--space", "ImageBind")
+    command = ("infer", "a dog barks", "--classify", "kb")
+    _, _, err = run(*command, "--space", "ImageBind")
     assert "among all" in err
-    _, _, err = run(*asked, "--space", "ImageBind", "--classes", "imagenet")
+    _, _, err = run(*command, "--space", "ImageBind", "--classes", "imagenet")
     assert "among all" not in err
-    code, _, err = run(*asked, "--space", "PointExpert")
+    code, _, err = run(*command, "--space", "PointExpert")
     assert (code, "fix: a space that embeds text: --space NAME" in err) == (3, True)

@@ -40,8 +40,8 @@ SLIPS = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), SLIPS, ids=[" ".join(line) for line, _ in SLIPS])
-def test_nothing_is_trained(line, said, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("line", "message"), SLIPS, ids=[" ".join(line) for line, _ in SLIPS])
+def test_nothing_is_trained(line, message, tmp_path, monkeypatch, capsys):
     def train(self, *args, **kwargs):
         raise AssertionError("it is trained")
 
@@ -49,12 +49,12 @@ def test_nothing_is_trained(line, said, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Session, "react", train)
     code, out, err = runner(monkeypatch, capsys, stdin=b"")(*line)
     assert (code in (2, 3), out) == (True, ""), err
-    assert said in err
+    assert message in err
     assert err.startswith("error: "), "nothing is said before"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (("eval", "--task", "esc50", "--sigma", "0.5,0.1,0.3"), "3 factors for 2"),
         (("sweep", "--task", "esc50", "--sigma", "x"), "'x' is not a list of factors"),
@@ -65,11 +65,11 @@ def test_nothing_is_trained(line, said, tmp_path, monkeypatch, capsys):
     ],
     ids=" ".join,
 )
-def test_of_a_bundle_nothing_is_said_before(line, said, tmp_path, monkeypatch, capsys):
+def test_of_a_bundle_nothing_is_said_before(line, message, tmp_path, monkeypatch, capsys):
     offline_in(tmp_path, monkeypatch)
     space = cr(IB, CM)
     write_bundle(tmp_path / "bundle", record_of(space), tensors_of(space))
     code, out, err = runner(monkeypatch, capsys, stdin=b"")(*line, "--space", "bundle")
     assert (code, out) == (2, ""), err
     assert err.startswith("error: "), err
-    assert said in err
+    assert message in err

@@ -100,25 +100,28 @@ def test_a_shell_gets_its_answer_without_torch(line, answer):
         "print(sorted({'torch', 'numpy', 'rich', 'lark'} & set(sys.modules)), file=sys.stderr)"
     )
     words = line.split()
-    asked = {
+    environment = {
         "_MOLSPACE_COMPLETE": "complete_bash",
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(words) - 1),
     }
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked}
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
     )
-    assert answer in shown.stdout.split()
-    assert shown.stderr.strip() == "[]"
+    assert answer in process.stdout.split()
+    assert process.stderr.strip() == "[]"
 
 
 def test_the_script_for_a_shell_is_printed():
-    asked = {"_MOLSPACE_COMPLETE": "source_bash"}
-    shown = subprocess.run(
+    environment = {"_MOLSPACE_COMPLETE": "source_bash"}
+    process = subprocess.run(
         [sys.executable, "-m", "molspace_cli"],
         capture_output=True,
         text=True,
-        env={**os.environ, **asked},
+        env={**os.environ, **environment},
     )
-    assert shown.returncode == 0
-    assert "complete -o default -F _molspace_completion molspace" in shown.stdout
+    assert process.returncode == 0
+    assert "complete -o default -F _molspace_completion molspace" in process.stdout

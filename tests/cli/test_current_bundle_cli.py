@@ -37,57 +37,57 @@ def project(tmp_path, monkeypatch):
     (folder / "below").mkdir(parents=True)
     monkeypatch.chdir(folder)
     space = cr(IB, CG)
-    made = write_bundle(tmp_path / "made", record_of(space), tensors_of(space))
-    set_current(made, load_lab("mini"))
+    bundle = write_bundle(tmp_path / "made", record_of(space), tensors_of(space))
+    set_current(bundle, load_lab("mini"))
     # Its spaces have no weights; what matters is which bundle is asked to embed.
     monkeypatch.setattr(Embedder, "by_id", frozenset())
-    return folder, made
+    return folder, bundle
 
 
 def test_infer_says_which_bundle_and_why(project, run, monkeypatch):
-    folder, made = project
+    folder, bundle = project
     _, _, err = run("infer", "a dog", "--format", "jsonl")
-    assert err.splitlines()[0] == f"bundle: {made} (the last one made in {folder}, lab: mini)"
+    assert err.splitlines()[0] == f"bundle: {bundle} (the last one made in {folder}, lab: mini)"
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
     assert "bundle:" not in err
     monkeypatch.chdir(folder / "below")
     _, _, err = run("infer", "a dog", "--format", "jsonl", "--quiet")
     assert "bundle:" not in err
     _, _, err = run("infer", "a dog", "--format", "jsonl")
-    assert err.splitlines()[0] == f"bundle: {made} (the last one made in {folder}, lab: mini)"
-    _, _, err = run("infer", "a dog", "--format", "jsonl", "--space", str(made))
-    assert err.splitlines()[0] == f"bundle: {made} (as given)"
+    assert err.splitlines()[0] == f"bundle: {bundle} (the last one made in {folder}, lab: mini)"
+    _, _, err = run("infer", "a dog", "--format", "jsonl", "--space", str(bundle))
+    assert err.splitlines()[0] == f"bundle: {bundle} (as given)"
 
 
 def test_eval_says_which_bundle_and_why(project, run):
-    folder, made = project
+    folder, bundle = project
     _, _, err = run("eval", "--task", "esc50")
-    assert f"bundle: {made} (the last one made in {folder}, lab: mini)\n" in err
+    assert f"bundle: {bundle} (the last one made in {folder}, lab: mini)\n" in err
 
 
 def test_show_says_which_bundle_and_why(project, run):
-    folder, made = project
+    folder, bundle = project
     code, out, err = run("show", "--json")
-    assert (code, json.loads(out)["path"]) == (0, str(made))
-    assert err == f"bundle: {made} (the last one made in {folder}, lab: mini)\n"
-    code, _, err = run("show", str(made), "--json")
+    assert (code, json.loads(out)["path"]) == (0, str(bundle))
+    assert err == f"bundle: {bundle} (the last one made in {folder}, lab: mini)\n"
+    code, _, err = run("show", str(bundle), "--json")
     assert (code, err) == (0, "")
 
 
 @pytest.mark.parametrize("command", [["infer", "a dog"], ["eval", "--task", "esc50"], ["show"]])
 def test_another_folder_and_another_lab_get_none(project, run, tmp_path, monkeypatch, command):
-    folder, made = project
+    folder, bundle = project
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     code, out, err = run(*command)
     assert (code, out) == (3, "")
     assert "error: there is no current bundle here" in err
-    named = "molspace show" if command == ["show"] else "--space"  # show has no option for it
-    assert f"{named} {made}" in err
+    option = "molspace show" if command == ["show"] else "--space"  # show has no option for it
+    assert f"{option} {bundle}" in err
     monkeypatch.chdir(folder)
     (folder / "molspace.toml").write_text('[lab]\nname = "own"\nextends = "mini"\n')
     if command != ["show"]:  # which has no lab
         code, out, err = run(*command)
         assert (code, out) == (3, "")
         assert "error: there is no current bundle of lab 'own' here" in err
-        assert f"fix: --lab mini   or   --space {made}" in err
+        assert f"fix: --lab mini   or   --space {bundle}" in err

@@ -16,12 +16,12 @@ def molspace(tmp_path):
 def test_what_a_lab_of_ones_own_has(molspace, tmp_path):
     (tmp_path / "captions.txt").write_text("a dog barks\nrain\na dog barks\n")
     (tmp_path / "molspace.toml").write_text('[corpora.text]\npath = "captions.txt"\n')
-    shown = molspace("data", "list")
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.splitlines()[2].split("\t")[:4] == ["corpus", "text", "3", "3"]
+    result = molspace("data", "list")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[2].split("\t")[:4] == ["corpus", "text", "3", "3"]
     body = json.loads(molspace("data", "check", "--json").stdout)
     assert body["schema"] == "molspace.data_check/1"
-    assert {"duplicates", "unchecked"} <= {one["kind"] for one in body["findings"]}
+    assert {"duplicates", "unchecked"} <= {finding["kind"] for finding in body["findings"]}
     assert "duplicates" in molspace("data", "check", "--full").stdout
 
 
@@ -33,16 +33,16 @@ def test_pairs_of_ones_own(molspace, tmp_path):
     (tmp_path / "molspace.toml").write_text(
         '[pairs.mine]\npath = "pairs.csv"\naudio = "wav"\nimage = "jpg"\nmax_bad = 0.5\n'
     )
-    shown = molspace("data", "list")
-    assert shown.returncode == 0, shown.stderr
+    result = molspace("data", "list")
+    assert result.returncode == 0, result.stderr
     row = "pairs\tmine\t3\t4\t1\t"
-    assert row in shown.stdout
-    assert shown.stdout.splitlines()[2].endswith("\taudio & image")
+    assert row in result.stdout
+    assert result.stdout.splitlines()[2].endswith("\taudio & image")
     checked = molspace("data", "check", "--json")
     assert checked.returncode == 0, checked.stderr
-    found = {one["kind"]: one for one in json.loads(checked.stdout)["findings"]}
-    assert found["undecodable"]["count"] == found["duplicates"]["count"] == 1
-    assert "9.png" in found["undecodable"]["message"]
+    findings = {finding["kind"]: finding for finding in json.loads(checked.stdout)["findings"]}
+    assert findings["undecodable"]["count"] == findings["duplicates"]["count"] == 1
+    assert "9.png" in findings["undecodable"]["message"]
     assert "molspace data" not in checked.stderr
     (tmp_path / "1.png").unlink()
     (tmp_path / "0.png").unlink()
@@ -52,13 +52,13 @@ def test_pairs_of_ones_own(molspace, tmp_path):
 
 
 def test_what_is_missing_is_counted_as_nothing_and_named(molspace, tmp_path):
-    shown = molspace("data", "list", "--lab", "paper", "--data", str(tmp_path))
-    assert shown.returncode == 0
-    assert "task\tesc50\t0\t2000" in shown.stdout
-    assert f"there is nothing at '{tmp_path}/corpora/captions.txt'" in shown.stdout
-    shown = molspace("data", "list", "--data", "nowhere")
-    assert shown.returncode == 3
-    assert "no folder of data at 'nowhere'" in shown.stderr
+    result = molspace("data", "list", "--lab", "paper", "--data", str(tmp_path))
+    assert result.returncode == 0
+    assert "task\tesc50\t0\t2000" in result.stdout
+    assert f"there is nothing at '{tmp_path}/corpora/captions.txt'" in result.stdout
+    result = molspace("data", "list", "--data", "nowhere")
+    assert result.returncode == 3
+    assert "no folder of data at 'nowhere'" in result.stderr
 
 
 def test_one_corpus_that_cannot_be_used_hides_nothing_of_the_others(molspace, tmp_path):

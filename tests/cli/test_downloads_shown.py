@@ -15,8 +15,8 @@ def test_a_line_moves_on_a_terminal(monkeypatch):
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     on_progress = progress.downloads()
-    for done in (0, 500_000, 2_000_000):
-        on_progress("model\x1b.pt", done, 2_000_000)
+    for n_bytes in (0, 500_000, 2_000_000):
+        on_progress("model\x1b.pt", n_bytes, 2_000_000)
     on_progress("of unknown size", 1500, 0)
     assert stream.getvalue() == (
         "\rmodel\\x1b.pt: 0 % of 2.0 MB   "
@@ -28,9 +28,9 @@ def test_a_line_moves_on_a_terminal(monkeypatch):
 
 def test_each_file_has_one_line_in_a_pipe(capsys):
     on_progress = progress.downloads()
-    for done in (0, 1000, 2000):
-        on_progress("model.pt", done, 2000)
-        on_progress("other", done, 0)
+    for n_bytes in (0, 1000, 2000):
+        on_progress("model.pt", n_bytes, 2000)
+        on_progress("other", n_bytes, 0)
     assert capsys.readouterr().err == "model.pt: downloading 2.0 kB\nother: downloading\n"
 
 

@@ -23,30 +23,30 @@ def test_all_goes_on_without_what_is_missing_or_damaged(tmp_path):
     published.esc50(tmp_path / "sets/esc50")
     published.vggss(tmp_path / "sets/vggss")
     put(tmp_path / "sets/vggss/vggss.json", "no json")
-    done = molspace(
+    result = molspace(
         *(tmp_path, "eval", "--task", "all", "--space", "ImageBind", "--data", "sets", "--json")
     )
-    assert done.returncode == 0, done.stderr
-    (record,) = json.loads(done.stdout)["results"]
+    assert result.returncode == 0, result.stderr
+    (record,) = json.loads(result.stdout)["results"]
     assert (record["task"], record["n"]) == ("esc50", 4)
     assert record["classes"]["n"] == 3
-    assert "note: clotho is left out: no data for task 'clotho'" in done.stderr
-    assert "note: vggss is left out: cannot use" in done.stderr
+    assert "note: clotho is left out: no data for task 'clotho'" in result.stderr
+    assert "note: vggss is left out: cannot use" in result.stderr
 
 
 def test_all_of_nothing_is_an_error(tmp_path):
     (tmp_path / "sets").mkdir()
-    done = molspace(tmp_path, "eval", "--task", "all", "--space", "CLAP_g", "--data", "sets")
-    assert done.returncode == MissingError.exit_code == 3
-    assert "no task is left to be evaluated" in done.stderr
-    assert "CLAP_g cannot do vggss, flickrnet, coco, flickr30k, imagenet" in done.stderr
+    result = molspace(tmp_path, "eval", "--task", "all", "--space", "CLAP_g", "--data", "sets")
+    assert result.returncode == MissingError.exit_code == 3
+    assert "no task is left to be evaluated" in result.stderr
+    assert "CLAP_g cannot do vggss, flickrnet, coco, flickr30k, imagenet" in result.stderr
 
 
 def test_a_named_task_without_data_stays_an_error(tmp_path):
     (tmp_path / "sets").mkdir()
-    done = molspace(tmp_path, "eval", "--task", "esc50", "--space", "CLAP_g", "--data", "sets")
-    assert done.returncode == 3
-    assert "no data for task 'esc50'" in done.stderr
+    result = molspace(tmp_path, "eval", "--task", "esc50", "--space", "CLAP_g", "--data", "sets")
+    assert result.returncode == 3
+    assert "no data for task 'esc50'" in result.stderr
 
 
 def test_names_of_classes_are_recorded_by_a_digest(tmp_path):

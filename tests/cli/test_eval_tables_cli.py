@@ -65,7 +65,7 @@ def test_metrics_of_a_published_task_leave_its_usual_score_alone(molspace):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "fix"),
+    ("arguments", "message", "fix"),
     [
         ((), "nothing to score on", "--pairs FILE"),
         (("--pairs", "pair.csv"), "no table at", "correct the path"),
@@ -75,11 +75,11 @@ def test_metrics_of_a_published_task_leave_its_usual_score_alone(molspace):
         (("--task", "esc50", "--metrics", "MRR", "--centres", "kb"), "no metric 'MRR'", "top-5"),
     ],
 )
-def test_mistakes(molspace, arguments, said, fix):
+def test_mistakes(molspace, arguments, message, fix):
     code, out, err = molspace("eval", "--space", "ImageBind", *arguments)
     assert code in (2, 3)
     assert out == ""
-    assert said in err
+    assert message in err
     assert fix in err
 
 

@@ -17,8 +17,8 @@ def commands():
         below = getattr(command, "commands", {})
         if not below:
             yield path, command
-        for name, each in below.items():
-            yield from walk(each, (*path, name))
+        for name, subcommand in below.items():
+            yield from walk(subcommand, (*path, name))
 
     return dict(walk(root, ()))
 
@@ -45,11 +45,11 @@ def test_a_command_has_examples_that_parse(path):
         words = words[words.index("|") + 1 :] if "|" in words else words
         for sign in ("<", ">"):
             words = words[: words.index(sign)] if sign in words else words
-        named = path if tuple(words[1 : len(path) + 1]) == path else path[:-1]
-        if named != path:  # the command of a group that may be left out
+        path_shown = path if tuple(words[1 : len(path) + 1]) == path else path[:-1]
+        if path_shown != path:  # the command of a group that may be left out
             assert (path, words[1]) == (("index", "build"), "index")
-        assert tuple(words[: len(named) + 1]) == ("molspace", *named)
-        arguments = words[len(named) + 1 :]
+        assert tuple(words[: len(path_shown) + 1]) == ("molspace", *path_shown)
+        arguments = words[len(path_shown) + 1 :]
         command.make_context("molspace", list(arguments))  # raises for what it does not know
 
 
@@ -57,9 +57,9 @@ def test_examples_are_printed_as_they_stand(capsys):
     root = prepare(typer.main.get_command(app))
     with pytest.raises(SystemExit):
         root(["cache", "gc", "--help"])
-    shown = capsys.readouterr().out
-    one, other = "molspace cache gc --older-than 30 --dry-run", "molspace cache gc --max-size 20"
-    assert f"\n    {one}\n    {other}\n" in shown
+    output = capsys.readouterr().out
+    first, other = "molspace cache gc --older-than 30 --dry-run", "molspace cache gc --max-size 20"
+    assert f"\n    {first}\n    {other}\n" in output
 
 
 def test_text_without_examples_stays():

@@ -19,32 +19,32 @@ def published(tmp_path):
 
 def test_all_products_are_imported_and_shown(published, tmp_path):
     lab = lab_file(tmp_path, DIMS)
-    done = molspace("import", "freebind", published, "--lab", lab)
-    assert done.returncode == 0, done.stderr
-    paths = done.stdout.splitlines()
+    result = molspace("import", "freebind", published, "--lab", lab)
+    assert result.returncode == 0, result.stderr
+    paths = result.stdout.splitlines()
     assert len(paths) == 3
-    assert "InternVL_IB_FTPP_G_Proj is left out" in done.stderr
-    assert "IB_PP: ImageBind + Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit)" in done.stderr
+    assert "InternVL_IB_FTPP_G_Proj is left out" in result.stderr
+    assert "IB_PP: ImageBind + Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit)" in result.stderr
     assert molspace("show").returncode == 3  # none of three is the current one
-    shown = molspace("show", paths[2])
-    assert "imported from\tfreebind, 21 files" in shown.stdout
-    assert "lab\tpublished\n" in shown.stdout
+    bundle_shown = molspace("show", paths[2])
+    assert "imported from\tfreebind, 21 files" in bundle_shown.stdout
+    assert "lab\tpublished\n" in bundle_shown.stdout
 
 
 def test_a_single_one_becomes_the_current_bundle(published, tmp_path):
     lab, out = lab_file(tmp_path, DIMS), tmp_path / "bundle"
-    done = molspace(
+    result = molspace(
         *("import", "freebind", published, "--lab", lab),
         *("--product", "ImageBind++", "--out", out, "--json", "--quiet"),
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    (entry,) = json.loads(done.stdout)["bundles"]
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    (entry,) = json.loads(result.stdout)["bundles"]
     assert entry["product"] == "IB_PP"
     assert entry["bundle"] == str(out)
-    shown = json.loads(molspace("show", "--json").stdout)
-    assert shown["digest"] == entry["digest"]
-    assert shown["imported"]["product"] == "IB_PP"
+    bundle_shown = json.loads(molspace("show", "--json").stdout)
+    assert bundle_shown["digest"] == entry["digest"]
+    assert bundle_shown["imported"]["product"] == "IB_PP"
 
 
 def test_mistakes_get_their_exit_code_and_their_fix(published, tmp_path):
@@ -60,18 +60,18 @@ def test_mistakes_get_their_exit_code_and_their_fix(published, tmp_path):
         ((*good, "--out", lab), 4, "cannot write the bundle"),
         ((*good, "--product", "IB_PP", "--out", tmp_path), 4, "something other than a bundle"),
     ]:
-        done = molspace(*arguments)
-        assert words in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
-        assert done.returncode == code
-        assert done.stdout == ""
+        result = molspace(*arguments)
+        assert words in result.stderr, result.stderr
+        assert "Traceback" not in result.stderr
+        assert result.returncode == code
+        assert result.stdout == ""
 
 
 def test_without_a_lab_the_spaces_are_the_published_ones(published, tmp_path):
-    done = molspace("import", "freebind", published, MOLSPACE_WEIGHTS=str(tmp_path))
-    assert done.returncode == 3
-    assert "no weights for space 'ImageBind'" in done.stderr
-    assert "molspace spaces fetch" in done.stderr
+    result = molspace("import", "freebind", published, MOLSPACE_WEIGHTS=str(tmp_path))
+    assert result.returncode == 3
+    assert "no weights for space 'ImageBind'" in result.stderr
+    assert "molspace spaces fetch" in result.stderr
 
 
 @pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])
@@ -84,12 +84,12 @@ def test_other_methods_are_imported_too(recipe, tmp_path):
     widths |= {"hidden of Head_A": 9, "hidden of Head_B": 11}
     torch.save(mcr_state(LAYOUTS[recipe], widths, seed=1), tmp_path / "heads.pt")
     command = ("import", recipe, tmp_path / "heads.pt", "--lab", lab_file(tmp_path, DIMS))
-    done = molspace(*command, "--base", "InternVL")
-    assert done.returncode == 0, done.stderr
-    shown = molspace("show")
-    assert f"path\t{done.stdout.strip()}\n" in shown.stdout
-    assert f"imported from\t{recipe}, 1 file" in shown.stdout
-    assert "embeds\taudio, image, text in" in shown.stdout
+    result = molspace(*command, "--base", "InternVL")
+    assert result.returncode == 0, result.stderr
+    bundle_shown = molspace("show")
+    assert f"path\t{result.stdout.strip()}\n" in bundle_shown.stdout
+    assert f"imported from\t{recipe}, 1 file" in bundle_shown.stdout
+    assert "embeds\taudio, image, text in" in bundle_shown.stdout
     wrong = molspace(*command, "--base", "InternVl", "--json")
     assert wrong.returncode == 2
     assert "did you mean 'InternVL'" in json.loads(wrong.stderr)["fix"]

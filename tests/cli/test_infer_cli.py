@@ -67,8 +67,8 @@ def run(own_lab, monkeypatch, capsys):
 
 def row(modality: str, item_id: str) -> np.ndarray:
     ids = TEXTS if modality == "text" else IMAGES
-    found = np.load(f"toy/{modality}.npy")[ids.index(item_id)]
-    return found / np.linalg.norm(found)
+    embedding = np.load(f"toy/{modality}.npy")[ids.index(item_id)]
+    return embedding / np.linalg.norm(embedding)
 
 
 QUERIES = '{"id": "cat", "image": "dog.png"}\nrain\n{"id": "naïve 東京", "text": "x"}\n'.encode()
@@ -80,8 +80,8 @@ def test_stdin_to_a_file_whose_path_is_all_of_stdout(run, own_lab):
     assert "embedded 3 of 3: 1 image, 2 text, in 4 dimensions, lab: own" in err
     want = [row("image", "cat"), row("text", "2"), row("text", "naïve 東京")]
     # Computed in double precision here, in single there.
-    found = load_file("embeddings.safetensors")["embeddings"]
-    np.testing.assert_allclose(found, want, atol=1e-6)
+    rows = load_file("embeddings.safetensors")["embeddings"]
+    np.testing.assert_allclose(rows, want, atol=1e-6)
     lines = (own_lab / "embeddings.items.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["cat", "2", "naïve 東京"]
 
@@ -160,24 +160,24 @@ def test_a_table_cell_stays_a_cell(run, own_lab):
 
 def test_comparison_as_json(run):
     code, out, _ = run("--compare", "--json", stdin=QUERIES + b"unknown\n")
-    found = json.loads(out)
+    report = json.loads(out)
     assert code == 4
-    assert found["schema"] == "molspace.compare/1"
-    assert (found["lab"], found["dim"], found["expression"]) == ("own", DIM, "toy")
-    [table] = found["tables"]
+    assert report["schema"] == "molspace.compare/1"
+    assert (report["lab"], report["dim"], report["expression"]) == ("own", DIM, "toy")
+    [table] = report["tables"]
     assert table["rows"] == [{"id": "cat", "label": "cat"}]
     assert table["columns"][0] == {"id": "2", "label": "rain"}
     assert table["cosines"][0][0] == pytest.approx(row("image", "cat") @ row("text", "2"), abs=1e-6)
-    assert found["embedded"] == {"image": 1, "text": 2}
-    assert found["skipped"] == 1
-    assert found["problems"][0]["id"] == "4"
+    assert report["embedded"] == {"image": 1, "text": 2}
+    assert report["skipped"] == 1
+    assert report["problems"][0]["id"] == "4"
 
 
 def test_summary_as_json(run):
     code, out, _ = run("--json", "--out", "e.npy", stdin=b"a\n")
-    found = json.loads(out)
-    assert (code, found["schema"], found["path"]) == (0, "molspace.infer/1", "e.npy")
-    assert found["files"] == ["e.npy", "e.items.jsonl", "e.json"]
+    summary = json.loads(out)
+    assert (code, summary["schema"], summary["path"]) == (0, "molspace.infer/1", "e.npy")
+    assert summary["files"] == ["e.npy", "e.items.jsonl", "e.json"]
 
 
 def test_json_counts_what_is_left_out_as_the_messages_do(run, own_lab):
@@ -188,12 +188,12 @@ def test_json_counts_what_is_left_out_as_the_messages_do(run, own_lab):
         (own_lab / "all" / name).touch()
     put_tar(own_lab / "s.tar", {"cat.png": image_bytes(), "cat.json": "{}", "odd": "x"})
     (own_lab / "lines.txt").write_text("1\nno.png\n\0\nb.png\n")
-    given = ("all", "s.tar", "lines.txt", "--out", "e.npy")
-    code, out, err = run(*given, "--json")
-    found = json.loads(out)
+    command = ("all", "s.tar", "lines.txt", "--out", "e.npy")
+    code, out, err = run(*command, "--json")
+    summary = json.loads(out)
     assert code == 4
-    assert found["left_out"] == 5
-    assert found["inputs"] == [
+    assert summary["left_out"] == 5
+    assert summary["inputs"] == [
         {
             "input": "all",
             "kind": "folder",
@@ -207,15 +207,15 @@ def test_json_counts_what_is_left_out_as_the_messages_do(run, own_lab):
             "left_out": {".json": 1, "without an ending": 1},
         },
     ]
-    assert sum(found["skipped_why"].values()) == found["skipped"] == 5
-    assert found["skipped_why"]["no such file: …"] == 2
-    assert any(why.startswith("the line holds a NUL byte") for why in found["skipped_why"])
-    said = [line.removeprefix("note: ") for line in err.splitlines() if line.startswith("note: ")]
-    assert said == found["notices"]
-    assert "all is a folder, of 2 media files; left out: 2 .md, 1 .csv" in said
+    assert sum(summary["skipped_why"].values()) == summary["skipped"] == 5
+    assert summary["skipped_why"]["no such file: …"] == 2
+    assert any(why.startswith("the line holds a NUL byte") for why in summary["skipped_why"])
+    notes = [line.removeprefix("note: ") for line in err.splitlines() if line.startswith("note: ")]
+    assert notes == summary["notices"]
+    assert "all is a folder, of 2 media files; left out: 2 .md, 1 .csv" in notes
     assert re.search("\n  why: .*2: no such file", err)
-    out, err = run(*given, "--json", "--overwrite", "--quiet")[1:]
-    assert json.loads(out) == found
+    out, err = run(*command, "--json", "--overwrite", "--quiet")[1:]
+    assert json.loads(out) == summary
     assert "note: " not in err
 
 

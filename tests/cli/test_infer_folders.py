@@ -61,7 +61,7 @@ def test_texts_as_arguments_are_not_ids(run, arguments):
 def test_lines_without_an_id_are_skipped(run, stdin):
     code, out, err = run(stdin=stdin + line(id="1", text="rain"))
     assert code == 4
-    assert [json.loads(found)["id"] for found in out.splitlines()] == ["1"]
+    assert [json.loads(row)["id"] for row in out.splitlines()] == ["1"]
     assert "no id to look text up by" in err
 
 
@@ -86,8 +86,8 @@ def test_ids_of_the_input_are_looked_up_and_nothing_is_read(run, query):
     code, out, err = run(stdin=query)
     assert code == 0, err
     want = np.load("toy/text.npy")[2]
-    found = json.loads(out)["embedding"]
-    np.testing.assert_allclose(found, want / np.linalg.norm(want), atol=1e-6)
+    embedding = json.loads(out)["embedding"]
+    np.testing.assert_allclose(embedding, want / np.linalg.norm(want), atol=1e-6)
     assert "image and text items are looked up by the ids that the input gives" in err
 
 

@@ -40,8 +40,8 @@ def run(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def infer(run):
     def infer(space: str, *arguments: str, **options) -> tuple[list[dict], str]:
-        given = ("infer", "--space", space, "--lab", "mini", "--format", "jsonl", *arguments)
-        out, err = run(*given, **options)
+        command = ("infer", "--space", space, "--lab", "mini", "--format", "jsonl", *arguments)
+        out, err = run(*command, **options)
         return [json.loads(line) for line in out.splitlines()], err
 
     return infer
@@ -78,14 +78,14 @@ def test_the_same_file_said_in_three_ways(infer, clouds):
 
 def test_one_picture_as_several_modalities(infer, tmp_path):
     put(tmp_path / "x.png", grey_png(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 60))
-    found = {}
+    embeddings = {}
     for modality in ("depth", "thermal", "image"):
         ((row,), _) = infer("PointBind", "x.png", "--modality", modality)
         assert row["modality"] == modality
-        found[modality] = row["embedding"]
+        embeddings[modality] = row["embedding"]
     ((row,), _) = infer("PointBind", "x.png")
-    assert (row["modality"], row["embedding"]) == ("image", found["image"])
-    assert found["depth"] != found["thermal"]
+    assert (row["modality"], row["embedding"]) == ("image", embeddings["image"])
+    assert embeddings["depth"] != embeddings["thermal"]
 
 
 def test_events_and_a_picture_of_some(infer, tmp_path):
@@ -173,19 +173,19 @@ def test_what_encoders_leave_out_is_counted(run, tmp_path):
     pages[0].save(tmp_path / "one.tiff")
     pages[0].resize((90, 30)).save(tmp_path / "wide.png")
     long = "rain on a tin roof " * 20
-    given = ("infer", "--space", "ImageBind", "--lab", "mini", "--out", "o.npy", "--overwrite")
+    command = ("infer", "--space", "ImageBind", "--lab", "mini", "--out", "o.npy", "--overwrite")
     inputs = (long, "rain", "pages.tiff", "one.tiff", "wide.png")
-    _, err = run(*given, *inputs)
-    said = " ".join(err.split())
-    assert "1 of 2 texts is longer than ImageBind's 64 words; the rest of it is ignored" in said
-    assert "1 of 3 pictures is the first of several pictures in a file" in said
-    assert "1 of 3 pictures is so narrow or so wide that ImageBind crops away more" in said
-    cut = json.loads(run(*given, *inputs, "--json")[0])["items_cut"]
-    found = {(p["modality"], f["are"][:11]): f["items"] for p in cut for f in p["found"]}
-    assert found["text", "longer than"] in (0, 1)
-    assert found["image", "the first o"] == 1
+    _, err = run(*command, *inputs)
+    messages = " ".join(err.split())
+    assert "1 of 2 texts is longer than ImageBind's 64 words; the rest of it is ignored" in messages
+    assert "1 of 3 pictures is the first of several pictures in a file" in messages
+    assert "1 of 3 pictures is so narrow or so wide that ImageBind crops away more" in messages
+    cut = json.loads(run(*command, *inputs, "--json")[0])["items_cut"]
+    counts = {(p["modality"], f["are"][:11]): f["items"] for p in cut for f in p["found"]}
+    assert counts["text", "longer than"] in (0, 1)
+    assert counts["image", "the first o"] == 1
     assert [part["items"] for part in cut] == [3, 2]
-    _, err = run(*given, "rain")
+    _, err = run(*command, "rain")
     assert "note:" not in err
 
 

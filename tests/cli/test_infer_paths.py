@@ -16,8 +16,8 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run(*arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[list[dict], str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        given = ["infer", "--space", "CLAP_g", "--lab", "mini", "--format", "jsonl", *arguments]
-        monkeypatch.setattr(sys, "argv", ["molspace", *given])
+        command = ["infer", "--space", "CLAP_g", "--lab", "mini", "--format", "jsonl", *arguments]
+        monkeypatch.setattr(sys, "argv", ["molspace", *command])
         try:
             main()
             ended = 0
@@ -37,8 +37,8 @@ def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
         (tmp_path / f"missing.{suffix}").write_bytes(b"x")
     out, err = run("a dog", f"missing.{suffix}", code=2)
     assert out == []
-    what = "cannot be embedded" if exists else "is not taken for a text"
-    assert f"error: 'missing.{suffix}' {what}" in err
+    reason = "cannot be embedded" if exists else "is not taken for a text"
+    assert f"error: 'missing.{suffix}' {reason}" in err
     assert "--text" in err
     out, _ = run("--text", "a dog", f"missing.{suffix}")
     assert [(row["id"], row["modality"]) for row in out] == [

@@ -35,21 +35,21 @@ def lines(text):
     return [line.split("\t") for line in text.splitlines()]
 
 
-def refused(done, words, rc=2):
-    assert done.returncode == rc, done.stdout + done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def refused(result, words, rc=2):
+    assert result.returncode == rc, result.stdout + result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
 # --- show ---
 
 
 def test_those_of_the_mini_lab(kb):
-    shown = kb("show", "--lab", "mini")
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("# lab: mini\n")
-    rows = {line[0]: line for line in lines(shown.stdout)[2:]}
+    result = kb("show", "--lab", "mini")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("# lab: mini\n")
+    rows = {line[0]: line for line in lines(result.stdout)[2:]}
     assert {"kb", "open"} <= set(rows)
     assert rows["kb"][4] == "the mini world"
     body = json.loads(kb("show", "--lab", "mini", "--json").stdout)
@@ -58,16 +58,16 @@ def test_those_of_the_mini_lab(kb):
 
 
 def test_those_of_ones_own_lab(kb, pets):
-    shown = kb("show")
-    assert shown.returncode == 0, shown.stderr
-    assert "pets\t8\t2\taudio, image\t" in shown.stdout
-    assert "# gone: there is no knowledge base at" in shown.stdout
+    result = kb("show")
+    assert result.returncode == 0, result.stderr
+    assert "pets\t8\t2\taudio, image\t" in result.stdout
+    assert "# gone: there is no knowledge base at" in result.stdout
     refused(kb("show", "--category", "dog"), "--category goes with a knowledge base")
 
 
 def test_counts_and_examples(kb, pets):
-    shown = kb("show", "pets", "--category", "cat", "-n", "3")
-    assert shown.returncode == 0, shown.stderr
+    result = kb("show", "pets", "--category", "cat", "-n", "3")
+    assert result.returncode == 0, result.stderr
     for row in (
         ["source", "LLM", "3"],
         ["modality", "(categories)", "5"],
@@ -79,10 +79,10 @@ def test_counts_and_examples(kb, pets):
         ["cat", "2", "0", "2"],
         ["x.png", "image", "something furry"],
     ):
-        assert row in lines(shown.stdout), row
-    assert "# data set: pets; token limit 77" in shown.stdout
-    assert "# left out when it was made: 2 refused" in shown.stdout
-    assert "1 of 8 rows have no description" in shown.stdout
+        assert row in lines(result.stdout), row
+    assert "# data set: pets; token limit 77" in result.stdout
+    assert "# left out when it was made: 2 refused" in result.stdout
+    assert "1 of 8 rows have no description" in result.stdout
     body = json.loads(kb("show", "pets.parquet", "--json").stdout)
     assert body["schema"] == "molspace.kb/1"
     assert body["metadata"]["models"] == [{"name": "m", "revision": "1", "licence": "MIT"}]
@@ -107,10 +107,10 @@ def test_text_of_others_moves_no_cursor(kb, tmp_path):
     rows = [Description("a", "dog\x1b[2J", "red\x1b[31m\n# not a note", "LLM")]
     write_knowledge(tmp_path / "x.parquet", rows, METADATA)
     for command in ("show", "check", "export"):
-        done = kb(command, "x.parquet", "--lab", "mini")
-        assert done.returncode == 0, done.stderr
-        assert "\x1b" not in done.stdout + done.stderr
-        assert "\n# not a note" not in done.stdout
+        result = kb(command, "x.parquet", "--lab", "mini")
+        assert result.returncode == 0, result.stderr
+        assert "\x1b" not in result.stdout + result.stderr
+        assert "\n# not a note" not in result.stdout
 
 
 # --- check ---
@@ -177,8 +177,8 @@ def test_two_as_one(kb, pets, tmp_path):
 def test_what_does_not_go_together(kb, pets, tmp_path):
     row = Description("x.png", "dog", "a dog", "MLLM", "image")
     write_knowledge(tmp_path / "more.parquet", [row], METADATA)
-    done = kb("merge", "pets", "more.parquet", "--out", "both.parquet")
-    refused(done, "'x.png' is 'cat' and 'dog'", rc=4)
+    result = kb("merge", "pets", "more.parquet", "--out", "both.parquet")
+    refused(result, "'x.png' is 'cat' and 'dog'", rc=4)
     refused(kb("merge", "pets", "--out", "both.parquet"), "nothing to merge")
     refused(kb("merge", "pets", "pets", "--out", "both.csv"), "cannot tell the format")
     assert not (tmp_path / "both.parquet").exists()
@@ -191,13 +191,13 @@ def test_a_table(kb, tmp_path):
     text = "ID,Category,Description,Source\n1,dog,a dog,GPT-4\n2,cat,,GPT-4\n"
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     refused(kb("import", "table", "a.csv", "--out", "a.parquet"), ": --source LLM", rc=4)
-    done = kb("import", "table", "a.csv", "--out", "a.parquet", "--source", "LLM")
-    assert (done.returncode, done.stdout) == (0, "a.parquet\n"), done.stderr
-    assert "1 row (1 LLM) of 1 category" in done.stderr
-    assert "note: 'a.csv': entries left out: 1 of 2, for a blank description" in done.stderr
-    read = open_knowledge(tmp_path / "a.parquet")
-    assert read.metadata.dropped == {"blank": 1}
-    assert read.metadata.models[0].name == "GPT-4"
+    result = kb("import", "table", "a.csv", "--out", "a.parquet", "--source", "LLM")
+    assert (result.returncode, result.stdout) == (0, "a.parquet\n"), result.stderr
+    assert "1 row (1 LLM) of 1 category" in result.stderr
+    assert "note: 'a.csv': entries left out: 1 of 2, for a blank description" in result.stderr
+    table = open_knowledge(tmp_path / "a.parquet")
+    assert table.metadata.dropped == {"blank": 1}
+    assert table.metadata.models[0].name == "GPT-4"
     assert (
         kb("import", "table", "a.csv", "--out", "b.parquet", "--source", "LLM", "-q").stderr == ""
     )
@@ -209,8 +209,8 @@ def test_released_json(kb, tmp_path):
     refused(kb("import", "unibind", "pets", "--out", "a.parquet"), "--modality image")
     slip = kb("import", "unibind", "pets", "--out", "a.parquet", "--modality", "imgae")
     refused(slip, "did you mean 'image'?")
-    done = kb("import", "unibind", "pets", "--out", "a.parquet", "--modality", "event", "--json")
-    body = json.loads(done.stdout)
+    result = kb("import", "unibind", "pets", "--out", "a.parquet", "--modality", "event", "--json")
+    body = json.loads(result.stdout)
     assert (body["rows"], body["sources"], body["modalities"]) == (2, {"MLLM": 2}, ["event"])
     assert "nothing says which event items are described" in body["remarks"][0]
     assert open_knowledge(tmp_path / "a.parquet").metadata.dataset == "pets"
@@ -223,16 +223,16 @@ def test_the_items_of_a_corpus(kb, tmp_path):
     (tmp_path / "molspace.toml").write_text(lab, encoding="utf-8")
     (tmp_path / "train_data.json").write_text(json.dumps(TRAIN), encoding="utf-8")
     command = ("import", "unibind", "train_data.json", "--modality", "image", "--corpus")
-    done = kb(*command, "image", "--out", "a.parquet")
-    assert done.returncode == 0, done.stderr
-    assert "nothing says" not in done.stderr
+    result = kb(*command, "image", "--out", "a.parquet")
+    assert result.returncode == 0, result.stderr
+    assert "nothing says" not in result.stderr
     items = open_knowledge(tmp_path / "a.parquet").metadata.items
     assert (items["image"].corpus, len(items["image"].digest)) == ("image", 64)
     refused(kb(*command, "imgae", "--out", "b.parquet"), "did you mean 'image'")
     entries = [{**entry, "data": f"x{entry['data']}"} for entry in TRAIN]
     (tmp_path / "train_data.json").write_text(json.dumps(entries), encoding="utf-8")
-    done = kb(*command, "image", "--out", "b.parquet")
-    refused(done, "corpus 'image' has none of the 2 described items", rc=4)
+    result = kb(*command, "image", "--out", "b.parquet")
+    refused(result, "corpus 'image' has none of the 2 described items", rc=4)
 
 
 def test_slips_of_import(kb):
@@ -243,8 +243,8 @@ def test_slips_of_import(kb):
 
 
 def test_centres_take_no_options_of_descriptions(kb):
-    done = kb("import", "unibind", "c.pkl", "--out", "c.safetensors", "--token-limit", "60")
-    refused(done, "--token-limit goes with descriptions, not with centres")
+    result = kb("import", "unibind", "c.pkl", "--out", "c.safetensors", "--token-limit", "60")
+    refused(result, "--token-limit goes with descriptions, not with centres")
 
 
 # --- export ---
@@ -252,9 +252,9 @@ def test_centres_take_no_options_of_descriptions(kb):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_there_and_back(kb, pets, tmp_path, suffix):
-    done = kb("export", "pets", "--out", f"out.{suffix}")
-    assert (done.returncode, done.stdout) == (0, f"out.{suffix}\n"), done.stderr
-    assert ("prompts, models and the items' corpora are not in it" in done.stderr) == (
+    result = kb("export", "pets", "--out", f"out.{suffix}")
+    assert (result.returncode, result.stdout) == (0, f"out.{suffix}\n"), result.stderr
+    assert ("prompts, models and the items' corpora are not in it" in result.stderr) == (
         suffix != "parquet"
     )
     back = kb("import", "table", f"out.{suffix}", "--out", "back.parquet")
@@ -265,11 +265,11 @@ def test_there_and_back(kb, pets, tmp_path, suffix):
 
 
 def test_rows_in_a_pipe(kb, pets):
-    done = kb("export", "pets")
-    assert done.returncode == 0, done.stderr
-    assert "1 of 8 rows have no description" in done.stderr
+    result = kb("export", "pets")
+    assert result.returncode == 0, result.stderr
+    assert "1 of 8 rows have no description" in result.stderr
     assert kb("export", "pets", "-q").stderr == ""
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+    records = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(records) == len(ROWS)
     assert records[0] == {
         "id": "dog/0",

@@ -26,5 +26,7 @@ def test_completion_and_help_do_without_the_models_of_lab_files():
         "assert 'pydantic' not in sys.modules, 'pydantic is imported'\n"
         "assert 'reactions.labs.schema' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 0, process.stderr

@@ -95,7 +95,7 @@ def test_allow_lists_what_a_lab_names_and_deny_takes_it_back(molspace):
     assert code == 2
     assert "you denied it" in err
     body = json.loads(molspace("lab", "allow", "--json")[1])
-    assert [one["key"] for one in body["names"]] == [
+    assert [entry["key"] for entry in body["names"]] == [
         "corpora.text.path",
         "spaces.X.uri",
         "spaces.Y.uri",
@@ -114,12 +114,14 @@ def test_allow_of_another_file_or_folder(molspace):
 
 def test_on_a_terminal_it_is_asked(molspace, monkeypatch):
     Path("molspace.toml").write_text(REMOTE)
-    asked = []
+    options_given = []
     monkeypatch.setattr(confirm, "_somebody_is_there", lambda: True)
-    monkeypatch.setattr(typer, "confirm", lambda text, **given: asked.append(given) or False)
+    monkeypatch.setattr(
+        typer, "confirm", lambda text, **options: options_given.append(options) or False
+    )
     assert molspace("spaces")[0] == 2
-    assert asked[0]["default"] is False
-    monkeypatch.setattr(typer, "confirm", lambda text, **given: True)
+    assert options_given[0]["default"] is False
+    monkeypatch.setattr(typer, "confirm", lambda text, **options: True)
     code, _, err = molspace("spaces")
     assert code == 0
     assert "https://127.0.0.1:9/a.txt" in err
@@ -129,11 +131,11 @@ def test_on_a_terminal_it_is_asked(molspace, monkeypatch):
 
 def test_a_process_in_a_pipe_refuses(tmp_path):
     (tmp_path / "molspace.toml").write_text(REMOTE)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "molspace_cli", "spaces", "--json"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (process.returncode, process.stdout) == (2, "")

@@ -19,12 +19,12 @@ from reactions.store import Store
 @pytest.fixture
 def answers(monkeypatch):
     """A person at a terminal; what they are asked and what they say."""
-    asked: list[str] = []
+    questions: list[str] = []
     says = [True]
     monkeypatch.setattr(confirm, "_somebody_is_there", lambda: True)
-    monkeypatch.setattr(typer, "confirm", lambda text, **_: asked.append(text) or says[0])
+    monkeypatch.setattr(typer, "confirm", lambda text, **_: questions.append(text) or says[0])
     monkeypatch.setattr(inventory, "leaks", lambda lab: lab.leaks)
-    return asked, says
+    return questions, says
 
 
 class LongRun:
@@ -55,15 +55,15 @@ def test_short_runs_ask_nothing(answers, capsys):
 
 @pytest.mark.parametrize("long", [LongRun(2 * LONG_FLOPS), LongRun(0, 2 * LONG_BYTES)])
 def test_long_runs_ask_unless_yes_is_given(answers, long, capsys):
-    asked, says = answers
+    questions, says = answers
     ask(long, yes=True)
-    assert asked == []
+    assert questions == []
     ask(long, yes=False)
-    assert asked == ["go on?"]
-    said = capsys.readouterr().err
-    assert "audio: 1,200 usable items of 1,234" in said
-    assert "3 steps" in said
-    assert "about 2 h 5 min at the speed of this device, not counting decoding, Huge;" in said
+    assert questions == ["go on?"]
+    messages = capsys.readouterr().err
+    assert "audio: 1,200 usable items of 1,234" in messages
+    assert "3 steps" in messages
+    assert "about 2 h 5 min at the speed of this device, not counting decoding, Huge;" in messages
     says[0] = False
     with pytest.raises(typer.Exit) as caught:
         ask(long, yes=False)
@@ -80,8 +80,8 @@ def test_leaks_are_reported_where_texts_are_embedded(answers, capsys):
 
 
 def test_leaks_are_reported_of_the_pairs_that_are_tuned_on(answers, capsys, monkeypatch):
-    told = {"mine": ("2 of 9 pairs are in vggss",), "other": ()}
-    monkeypatch.setattr(pairs_audit, "leaked_pairs", lambda lab, pairs: told[pairs.name])
+    leaks = {"mine": ("2 of 9 pairs are in vggss",), "other": ()}
+    monkeypatch.setattr(pairs_audit, "leaked_pairs", lambda lab, pairs: leaks[pairs.name])
     planned = Plan((), pairs=(SimpleNamespace(name="mine"), SimpleNamespace(name="other")))
     confirm.confirm(LongRun(), planned, yes=True, quiet=True)
     assert capsys.readouterr().err == ""
@@ -118,10 +118,10 @@ def test_time_is_estimated_from_the_speed_of_the_devices(tmp_path, monkeypatch):
     estimate = session.estimate(planned)
     assert estimate.cost.flops == planned.cost.flops
     assert {modality for modality, _, _ in estimate.corpora} == {"audio", "image", "text"}
-    assert all(usable == found > 0 for _, usable, found in estimate.corpora)
+    assert all(usable == n_items > 0 for _, usable, n_items in estimate.corpora)
     assert session.seconds(estimate) == estimate.cost.flops / (throughput.EFFICIENCY * 1e12)
 
 
 def test_the_speed_of_a_device_is_measured():
-    one = throughput.pace(("cpu",), "exact")
-    assert 1e6 < one < 1e16
+    flops = throughput.pace(("cpu",), "exact")
+    assert 1e6 < flops < 1e16

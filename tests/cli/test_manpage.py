@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "molspace.1"
 
 
 def test_the_committed_page_is_what_the_commands_say():
-    made = "make it again: python -m molspace_cli.manpage > docs/molspace.1"
-    assert PAGE.read_text(encoding="utf-8") == manual(), made
+    hint = "make it again: python -m molspace_cli.manpage > docs/molspace.1"
+    assert PAGE.read_text(encoding="utf-8") == manual(), hint
 
 
 def test_it_has_every_part():
@@ -41,8 +41,8 @@ def test_nothing_in_a_text_is_a_request(text, escaped):
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="no groff")
 def test_groff_has_nothing_to_complain_about():
-    done = subprocess.run(
+    process = subprocess.run(
         ["groff", "-man", "-Tutf8", "-ww", "-z", PAGE], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0
-    assert done.stderr == ""
+    assert process.returncode == 0
+    assert process.stderr == ""

@@ -70,8 +70,8 @@ def test_an_option_with_an_empty_value_is_refused(molspace, line):
 def test_numbers_that_mean_nothing_are_refused(molspace, option, value):
     code, _, err = molspace("cache", "gc", option, value)
     assert code == 2
-    shown = {"1e400": "inf"}.get(value, value)
-    assert err.startswith(f"error: {option}: '{shown}'")
+    number = {"1e400": "inf"}.get(value, value)
+    assert err.startswith(f"error: {option}: '{number}'")
 
 
 @pytest.mark.parametrize("command", ["sample", "train"])

@@ -81,7 +81,7 @@ ENTRANCES = {
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("dog.wav", "sounds/dog.wav"):
         put(tmp_path / name, sound_bytes())
     put(tmp_path / "files.txt", "dog.wav\ncat.wav\n")
@@ -99,19 +99,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_every_entrance(here, entrance, monkeypatch, capsys):
-    arguments, said = ENTRANCES[entrance]
+def test_every_entrance(folder, entrance, monkeypatch, capsys):
+    arguments, message = ENTRANCES[entrance]
     monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
     with pytest.raises(SystemExit) as stopped:
         main()
     out, err = capsys.readouterr()
-    shown = " ".join(f"{out} {err}".replace("\n", " ").split())
-    assert " ".join(said.split()) in shown
+    output = " ".join(f"{out} {err}".replace("\n", " ").split())
+    assert " ".join(message.split()) in output
     assert stopped.value.code in (2, 3, 4)
     assert "embedded 1 of 1" not in err
 
 
-def test_a_text_that_is_called_nearly_as_a_folder_is_remarked_on(here, monkeypatch, capsys):
+def test_a_text_that_is_called_nearly_as_a_folder_is_remarked_on(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["molspace", *INFER, "soundss", "a dog"])
     with pytest.raises(SystemExit) as stopped:
         main()
@@ -121,8 +121,8 @@ def test_a_text_that_is_called_nearly_as_a_folder_is_remarked_on(here, monkeypat
     assert err.count("is taken for a text") == 1
 
 
-def test_a_set_may_say_that_its_texts_are_texts(here, monkeypatch, capsys):
-    put(here / "own.toml", f"{TASK}literal = true\n")
+def test_a_set_may_say_that_its_texts_are_texts(folder, monkeypatch, capsys):
+    put(folder / "own.toml", f"{TASK}literal = true\n")
     monkeypatch.setattr(
         sys, "argv", ["molspace", *EVAL[:3], "--lab", "own.toml", "--task", "mine", "--json"]
     )
@@ -133,7 +133,7 @@ def test_a_set_may_say_that_its_texts_are_texts(here, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("inputs", "message"),
     [
         ({"audio": ["dgo.wav"]}, "did you mean 'dog.wav'?"),
         ({"audio": [Path("dgo.wav")]}, "there is no such file"),
@@ -143,9 +143,9 @@ def test_a_set_may_say_that_its_texts_are_texts(here, monkeypatch, capsys):
         ({"text": [Path("dog.wav")]}, "text takes"),
     ],
 )
-def test_python_says_which_it_is(here, given, said):
+def test_python_says_which_it_is(folder, inputs, message):
     """By the name of the argument: what is given as text is one, and a path is none."""
-    ((modality, values),) = given.items()
+    ((modality, values),) = inputs.items()
     with pytest.raises(MolspaceError) as caught:
         items_of(modality, values, ())
-    assert said in str(caught.value)
+    assert message in str(caught.value)

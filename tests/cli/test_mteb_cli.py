@@ -91,22 +91,22 @@ def tasks(monkeypatch):
 def test_results_lie_where_mteb_keeps_them(run, tasks):
     code, out, err = run("--tasks", "MadeFound,MadeProbe", "--out", "o", "--json")
     assert code == 0, err
-    found = json.loads(out)
-    assert found["schema"] == "molspace.mteb/1"
-    assert found["lab"].startswith("mini")
-    assert found["settings"] == {"lab": found["lab"]}
-    assert [each["task"] for each in found["results"]] == ["MadeFound", "MadeProbe"]
-    for each in found["results"]:
-        kept = json.loads(Path(each["file"]).read_text())
-        assert kept["task_name"] == each["task"]
-        assert kept["scores"]["test"][0]["main_score"] == pytest.approx(each["score"])
+    report = json.loads(out)
+    assert report["schema"] == "molspace.mteb/1"
+    assert report["lab"].startswith("mini")
+    assert report["settings"] == {"lab": report["lab"]}
+    assert [result["task"] for result in report["results"]] == ["MadeFound", "MadeProbe"]
+    for result in report["results"]:
+        stored = json.loads(Path(result["file"]).read_text())
+        assert stored["task_name"] == result["task"]
+        assert stored["scores"]["test"][0]["main_score"] == pytest.approx(result["score"])
     code, out, _ = run("--tasks", "MadeFound", "--tasks", "MadeProbe", "--out", "o", "-q")
     _, columns, *rows, note = out.splitlines()
     assert columns.split("\t") == ["task", "type", "metric", "%"]
     assert [float(row.split("\t")[3]) for row in rows] == [
-        pytest.approx(100 * each["score"], abs=0.006) for each in found["results"]
+        pytest.approx(100 * result["score"], abs=0.006) for result in report["results"]
     ]
-    assert note.startswith(f"# lab: {found['lab']}   model: {found['model']}   results: o")
+    assert note.startswith(f"# lab: {report['lab']}   model: {report['model']}   results: o")
 
 
 def test_what_is_there_is_not_run_again(run, tasks, monkeypatch):
@@ -122,7 +122,7 @@ def test_what_is_there_is_not_run_again(run, tasks, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--tasks", "ESC5", "--out", "o"), 2, "did you mean 'ESC50'"),
         (("--tasks", "qqqqqqqqqq", "--out", "o"), 2, "mteb available-tasks"),
@@ -139,22 +139,22 @@ def test_what_is_there_is_not_run_again(run, tasks, monkeypatch):
         (("--tasks", "MadeFound", "--out", "o", "--sigma", "3"), 2, "outside 0 to 1"),
     ],
 )
-def test_mistakes_are_refused(run, tasks, tmp_path, arguments, code, said):
+def test_mistakes_are_refused(run, tasks, tmp_path, arguments, code, message):
     (tmp_path / "clone" / ".git").mkdir(parents=True)
     remote = "[remote]\n\turl = https://github.com/embeddings-benchmark/results\n"
     (tmp_path / "clone" / ".git" / "config").write_text(remote)
-    got, out, err = run(*arguments)
-    assert (got, out) == (code, ""), err
-    assert said in err
+    actual_code, out, err = run(*arguments)
+    assert (actual_code, out) == (code, ""), err
+    assert message in err
     assert "Traceback" not in err
 
 
 def test_a_score_that_is_no_number_is_said_to_be_none(run, tasks):
     code, out, err = run("--tasks", "MadeAlike", "--out", "o", "--json")
     assert code == 0, err
-    found = json.loads(out)
-    assert found["results"][0]["score"] is None
-    assert "MadeAlike: mteb gives no number for cosine_spearman" in found["notices"][0]
+    report = json.loads(out)
+    assert report["results"][0]["score"] is None
+    assert "MadeAlike: mteb gives no number for cosine_spearman" in report["notices"][0]
     assert run("--tasks", "MadeAlike", "--out", "o")[1].splitlines()[2].endswith("\t-")
 
 
@@ -162,16 +162,16 @@ def test_a_task_that_fails_leaves_the_others(run, tasks):
     code, out, err = run("--tasks", "MadeAbsent,MadeFound", "--out", "o", "--json")
     assert code == 3
     assert "no such host" in err
-    found = json.loads(out)
-    assert [each["task"] for each in found["results"]] == ["MadeFound"]
-    assert [each["task"] for each in found["failed"]] == ["MadeAbsent"]
+    report = json.loads(out)
+    assert [result["task"] for result in report["results"]] == ["MadeFound"]
+    assert [result["task"] for result in report["failed"]] == ["MadeAbsent"]
 
 
 def test_of_a_benchmark_what_cannot_be_done_is_left_out_and_named(run, tasks, monkeypatch):
     import mteb
 
-    named = [mteb.get_task("MadeFound"), mteb.get_task("MadeClips")]
-    benchmark = mteb.Benchmark(name="Made(eng, v1)", tasks=named)
+    members = [mteb.get_task("MadeFound"), mteb.get_task("MadeClips")]
+    benchmark = mteb.Benchmark(name="Made(eng, v1)", tasks=members)
     right = mteb.get_benchmark
 
     def get_benchmark(name):
@@ -180,7 +180,7 @@ def test_of_a_benchmark_what_cannot_be_done_is_left_out_and_named(run, tasks, mo
     monkeypatch.setattr(mteb, "get_benchmark", get_benchmark)
     code, out, err = run("--tasks", "Made(eng, v1)", "--out", "o", "--json")
     assert code == 0, err
-    found = json.loads(out)
-    assert [each["task"] for each in found["results"]] == ["MadeFound"]
+    report = json.loads(out)
+    assert [result["task"] for result in report["results"]] == ["MadeFound"]
     assert "1 of 2 tasks need what the space does not embed" in err
-    assert any("MadeClips" in notice for notice in found["notices"])
+    assert any("MadeClips" in notice for notice in report["notices"])

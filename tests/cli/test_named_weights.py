@@ -31,7 +31,7 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize(
-    ("given", "words", "fix"),
+    ("weights", "words", "fix"),
     [
         ("CLAP_m=/nope", "there is no such file or folder", "--weights CLAP_m=PATH"),
         ("CLAP_m=" + "x" * 5000, "there is no such file or folder", "--weights CLAP_m=PATH"),
@@ -42,9 +42,9 @@ LINES = [
     ],
 )
 def test_weights_that_would_be_ignored_are_refused_by_every_command(
-    molspace, line, given, words, fix
+    molspace, line, weights, words, fix
 ):
-    code, out, err = molspace(*line, "--weights", given)
+    code, out, err = molspace(*line, "--weights", weights)
     missing = "no such file" in words  # weights that are not there, as everywhere
     assert (code, out) == (3 if missing else 2, "")
     assert words in err
@@ -66,14 +66,14 @@ def test_weights_twice_for_a_space_are_refused(molspace):
 
 
 def test_weights_that_are_looked_up_are_used(tmp_path):
-    named = NamedWeights({"A": tmp_path, "B": tmp_path})
-    assert named.unused() == ["A", "B"]
-    assert "C" not in named
-    assert named.get("C") is None
-    assert named.get("A") == tmp_path
-    assert named.unused() == ["B"]
-    assert "B" in named
-    assert named.unused() == []
+    weights = NamedWeights({"A": tmp_path, "B": tmp_path})
+    assert weights.unused() == ["A", "B"]
+    assert "C" not in weights
+    assert weights.get("C") is None
+    assert weights.get("A") == tmp_path
+    assert weights.unused() == ["B"]
+    assert "B" in weights
+    assert weights.unused() == []
 
 
 def test_a_lab_says_which_weights_nothing_uses(tmp_path):

@@ -28,11 +28,11 @@ PLAN = "ImageBind + Cr(CLAP_m)"
 @pytest.fixture
 def server():
     """A server on this machine, and what it was asked, with every header."""
-    asked: list[tuple[str, dict[str, str]]] = []
+    requests: list[tuple[str, dict[str, str]]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+            requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
             self.send_error(404)
 
         do_HEAD = do_GET  # noqa: N815
@@ -43,7 +43,7 @@ def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{running.server_port}", asked
+        yield f"http://127.0.0.1:{running.server_port}", requests
         running.shutdown()
         thread.join()
 
@@ -65,16 +65,17 @@ def molspace(tmp_path, server):
 
 
 def test_data_list_says_what_it_did_not_look_at(molspace, server):
-    done = molspace("data", "list")
-    assert done.returncode == 0, done.stderr
-    assert "corpus\ttext\tnot looked at" in done.stdout
-    assert "corpus\timage\tnot looked at" in done.stdout
-    assert "corpus\taudio\t" in done.stdout
-    assert "pairs\tshards\tnot looked at" in done.stdout
-    assert "pairs\tclips\tnot looked at" in done.stdout
-    assert "fix: --online" in done.stdout
+    result = molspace("data", "list")
+    assert result.returncode == 0, result.stderr
+    assert "corpus\ttext\tnot looked at" in result.stdout
+    assert "corpus\timage\tnot looked at" in result.stdout
+    assert "corpus\taudio\t" in result.stdout
+    assert "pairs\tshards\tnot looked at" in result.stdout
+    assert "pairs\tclips\tnot looked at" in result.stdout
+    assert "fix: --online" in result.stdout
     body = {
-        one["name"]: one for one in json.loads(molspace("data", "list", "--json").stdout)["data"]
+        entry["name"]: entry
+        for entry in json.loads(molspace("data", "list", "--json").stdout)["data"]
     }
     assert (body["text"]["looked_at"], body["audio"]["looked_at"]) == (False, True)
     assert server[1] == []
@@ -84,10 +85,10 @@ def test_data_list_says_what_it_did_not_look_at(molspace, server):
     "command", [("plan", PLAN), ("plan", PLAN, "--draw", "dot"), ("cache", "explain", PLAN)]
 )
 def test_plans_of_remote_corpora_need_a_word(molspace, server, command):
-    done = molspace(*command)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "was not looked at" in done.stderr
-    assert "fix: --online" in done.stderr
+    result = molspace(*command)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "was not looked at" in result.stderr
+    assert "fix: --online" in result.stderr
     assert server[1] == []
 
 

@@ -5,14 +5,14 @@ from reactions.core.errors import UsageError
 
 
 def test_factors_in_order_by_name_and_for_one_expert():
-    found = adjustment(["0.5,0.1", "CLAP_m:0.8,0.5", "X:audio=1,text=0"], ["0.9"], None)
-    assert found.sigma == {
+    adjusted = adjustment(["0.5,0.1", "CLAP_m:0.8,0.5", "X:audio=1,text=0"], ["0.9"], None)
+    assert adjusted.sigma == {
         "": (0.5, 0.1),
         "CLAP_m": (0.8, 0.5),
         "X": {"audio": 1.0, "text": 0.0},
     }
-    assert found.lambda_ == {"": (0.9,)}
-    assert found.experts is None
+    assert adjusted.lambda_ == {"": (0.9,)}
+    assert adjusted.experts is None
 
 
 def test_experts_are_a_set_and_blanks_are_nothing():

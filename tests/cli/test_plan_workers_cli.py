@@ -48,16 +48,16 @@ def test_shards_are_tasks_for_other_schedulers(molspace):
 def test_workers_are_simulated(molspace):
     line = ["plan", REACTION, "--workers", "8,1", "--pace", "1e10"]
     body = json.loads(molspace(*line, "--json").stdout)
-    one, eight = body["runs"]
-    assert (one["workers"], eight["workers"]) == (1, 8)
-    assert one["busy"] == pytest.approx(1.0)
-    assert body["at_least_s"] <= eight["seconds"] < one["seconds"]
+    single, eight = body["runs"]
+    assert (single["workers"], eight["workers"]) == (1, 8)
+    assert single["busy"] == pytest.approx(1.0)
+    assert body["at_least_s"] <= eight["seconds"] < single["seconds"]
     assert sum(step["seconds"] for step in body["chain"]) == pytest.approx(body["at_least_s"])
     assert (body["recorded"], body["flops_per_s"]) == (0, 1e10)
-    shown = molspace(*line)
-    assert "lab: mini" in shown.stdout
-    assert "no number of workers takes less than" in shown.stderr
-    assert "not counted: loading encoders" in shown.stderr
+    result = molspace(*line)
+    assert "lab: mini" in result.stdout
+    assert "no number of workers takes less than" in result.stderr
+    assert "not counted: loading encoders" in result.stderr
 
 
 def test_what_is_counted_is_said(molspace, monkeypatch):
@@ -69,9 +69,9 @@ def test_what_is_counted_is_said(molspace, monkeypatch):
     assert sum(body["kinds"].values()) == body["steps"]
     flops = EmbedLeaf.cost.func
     monkeypatch.setattr(EmbedLeaf, "cost", property(lambda s: replace(flops(s), flops=0.0)))
-    shown = molspace(*line)
-    assert f"({body['kinds']['embed']} embed, " in shown.stderr
-    assert "not counted either: 5 steps of CLAP_m, ImageBind, whose operations" in shown.stderr
+    result = molspace(*line)
+    assert f"({body['kinds']['embed']} embed, " in result.stderr
+    assert "not counted either: 5 steps of CLAP_m, ImageBind, whose operations" in result.stderr
     assert len(json.loads(molspace(*line, "--json").stdout)["uncounted"]) == 5
 
 
@@ -87,6 +87,6 @@ def test_what_is_counted_is_said(molspace, monkeypatch):
     ],
 )
 def test_what_does_not_go_together(molspace, options, message):
-    shown = molspace("plan", REACTION, *options)
-    assert shown.returncode == 2
-    assert message in shown.stderr
+    result = molspace("plan", REACTION, *options)
+    assert result.returncode == 2
+    assert message in result.stderr

@@ -25,8 +25,8 @@ def molspace(monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["molspace", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
-    shown = capsys.readouterr()
-    return ended.value.code, shown.out, shown.err
+    streams = capsys.readouterr()
+    return ended.value.code, streams.out, streams.err
 
 
 def test_the_lab(folder, monkeypatch, capsys):
@@ -69,7 +69,7 @@ def test_the_device(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("MOLSPACE_LAB", "mimi", "MOLSPACE_LAB: no lab 'mimi'"),
         ("MOLSPACE_LAB", "nowhere/lab.toml", "MOLSPACE_LAB: no lab 'nowhere/lab.toml'"),
@@ -92,7 +92,7 @@ def test_the_device(monkeypatch):
     ],
 )
 def test_a_wrong_value_is_refused_by_the_variables_name(
-    variable, value, said, monkeypatch, capsys, tmp_path
+    variable, value, message, monkeypatch, capsys, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a-file").write_text("")
@@ -101,7 +101,7 @@ def test_a_wrong_value_is_refused_by_the_variables_name(
         monkeypatch, capsys, "eval", "--task", "esc50", "--space", "ImageBind"
     )
     assert code in (2, 3)
-    assert f"error: {said.format(folder=tmp_path)}" in err
+    assert f"error: {message.format(folder=tmp_path)}" in err
     assert "fix:" in err or "why:" in err
     assert not out
     assert err.startswith("error:"), "nothing is done before"
@@ -120,9 +120,9 @@ def test_a_folder_that_is_nearly_called_so(tmp_path, monkeypatch, capsys):
     (tmp_path / "datasets").mkdir()
     monkeypatch.chdir(tmp_path)
     tried = ("eval", "--task", "esc50", "--space", "ImageBind")
-    for given in ({"MOLSPACE_DATA": "dataset"}, {"MOLSPACE_WEIGHTS": "dataset"}):
+    for environment in ({"MOLSPACE_DATA": "dataset"}, {"MOLSPACE_WEIGHTS": "dataset"}):
         with monkeypatch.context() as context:
-            context.setenv(*next(iter(given.items())))
+            context.setenv(*next(iter(environment.items())))
             assert "datasets'?" in molspace(context, capsys, *tried)[2]
     assert "datasets'?" in molspace(monkeypatch, capsys, *tried, "--data", "dataset")[2]
 

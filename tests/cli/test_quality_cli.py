@@ -26,10 +26,10 @@ def lab(tmp_path_factory):
 
 
 def molspace(where, *arguments, code=0):
-    own = {"MOLSPACE_CACHE": str(where / "cache"), "XDG_DATA_HOME": str(where / "data")}
-    done = command_line.molspace(*arguments, cwd=where, env={**os.environ, **own})
-    assert done.returncode == code, done.stderr
-    return done
+    environment = {"MOLSPACE_CACHE": str(where / "cache"), "XDG_DATA_HOME": str(where / "data")}
+    result = command_line.molspace(*arguments, cwd=where, env={**os.environ, **environment})
+    assert result.returncode == code, result.stderr
+    return result
 
 
 def test_a_product_worse_than_its_part_is_reported_with_better_factors(lab):
@@ -42,29 +42,30 @@ def test_a_product_worse_than_its_part_is_reported_with_better_factors(lab):
     single = planned["projectors"][0]
     assert (single["pair"], single["subset"], single["rows"]) == ("A + Cr(B)", "T", N - n)
     assert (single["hidden_dim"], single["chosen"]) == (32, ["batch_size", "cr_epochs"])
-    made = molspace(lab, "react", "A + Cr(B)", "--lab", "molspace.toml")
-    reported = made.stderr
-    held = f"{N - n} rows, {n} held back"
-    assert f"trains on: image {held} (A/image); text {held} (A/text)" in reported
+    reaction = molspace(lab, "react", "A + Cr(B)", "--lab", "molspace.toml")
+    reported = reaction.stderr
+    counts = f"{N - n} rows, {n} held back"
+    assert f"trains on: image {counts} (A/image); text {counts} (A/text)" in reported
     assert f"A + Cr(B) on T, V: batch 64, epochs 40 for {N - n} rows" in reported
     (warning,) = [line for line in reported.splitlines() if line.startswith("warning: ")]
     assert "image-text: at its default factors the product is worse than B alone" in warning
     (fix,) = [line for line in reported.splitlines() if line.startswith("  fix: --sigma B:0.")]
     # The same is in the bundle, and told again by show.
-    shown = molspace(lab, "show", made.stdout.strip())
-    assert warning in shown.stdout
-    assert fix.strip() in shown.stdout
-    assert f"rows image\t{held} (A/image)" in shown.stdout
+    bundle_shown = molspace(lab, "show", reaction.stdout.strip())
+    assert warning in bundle_shown.stdout
+    assert fix.strip() in bundle_shown.stdout
+    assert f"rows image\t{counts} (A/image)" in bundle_shown.stdout
     assert (
-        "trained A + Cr(B)\tT, V: hidden width 32, batch 64, 40 epochs (chosen by" in shown.stdout
+        "trained A + Cr(B)\tT, V: hidden width 32, batch 64, 40 epochs (chosen by"
+        in bundle_shown.stdout
     )
-    assert "space B\t64 dimensions, licence ?, less its modality means" in shown.stdout
+    assert "space B\t64 dimensions, licence ?, less its modality means" in bundle_shown.stdout
     # The factors named are what eval and infer take.
     (option,) = {word for word in fix.split() if word.startswith("B:")}
-    given = ["infer", "--space", made.stdout.strip(), "--sigma", option, "--out", "x.npy"]
+    command = ["infer", "--space", reaction.stdout.strip(), "--sigma", option, "--out", "x.npy"]
     line = {"id": "item-00003", "text": "item-00003"}
     (lab / "in.jsonl").write_text(json.dumps(line), encoding="utf-8")
-    molspace(lab, *given, "in.jsonl")
+    molspace(lab, *command, "in.jsonl")
     again = molspace(lab, "react", "A + Cr(B)", "--json", "--quiet")
     assert again.stderr.splitlines() == [warning, fix]  # quiet as it may be
     record = json.loads(again.stdout)
@@ -111,7 +112,7 @@ def test_a_warning_that_may_be_chance_says_so():
 
 
 @pytest.mark.parametrize(
-    ("better", "written"),
+    ("better", "suggestion"),
     [
         ({"sigma": {"B": {"image": 0.3, "text": 0.3}}}, "--sigma B:0.3"),
         ({"lambda": {"B": {"image": 0.5, "text": 0.4}}}, "--lambda B:image=0.5,text=0.4"),
@@ -119,18 +120,18 @@ def test_a_warning_that_may_be_chance_says_so():
         ({"sigma": {"my folder": {"text": 0.3}}}, "--sigma 'my folder:0.3'"),
     ],
 )
-def test_factors_are_named_as_eval_and_infer_take_them(better, written):
-    lines = [line for line in remarks(report(40, better=better)) if written in line]
+def test_factors_are_named_as_eval_and_infer_take_them(better, suggestion):
+    lines = [line for line in remarks(report(40, better=better)) if suggestion in line]
     assert lines
     from molspace_cli.factors import adjustment
 
-    words = shlex.split(written)
-    read = adjustment(
+    words = shlex.split(suggestion)
+    factors = adjustment(
         [w for o, w in zip(words[::2], words[1::2], strict=True) if o == "--sigma"],
         [w for o, w in zip(words[::2], words[1::2], strict=True) if o == "--lambda"],
         None,
     )
-    assert set(read.sigma or read.lambda_) == set(next(iter(better.values())))
+    assert set(factors.sigma or factors.lambda_) == set(next(iter(better.values())))
 
 
 def test_a_share_that_cannot_be(lab):

@@ -22,10 +22,10 @@ def run(tmp_path, monkeypatch, capsys):
 
     def command(*arguments):
         monkeypatch.setattr("sys.argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as done:
+        with pytest.raises(SystemExit) as exited:
             main()
         out, err = capsys.readouterr()
-        return done.value.code or 0, out, err
+        return exited.value.code or 0, out, err
 
     command.session = session
     return command
@@ -55,18 +55,18 @@ def test_json_says_what_was_written(run, tmp_path):
     assert body["sections"] == list(SECTIONS)
     assert body["tasks"] == ["esc50", "coco"]
     assert body["lab"] == "mini (tiny)"
-    assert all(set(lack) == {"section", "what", "why", "fix"} for lack in body["missing"])
+    assert all(set(entry) == {"section", "what", "why", "fix"} for entry in body["missing"])
 
 
 def test_an_existing_file_is_refused_before_anything_runs(run, tmp_path):
     (tmp_path / "report.html").write_text("mine")
-    seen = []
-    run.session.events = seen.append
+    events = []
+    run.session.events = events.append
     code, out, err = run("report", HEADLINE)
     assert (code, out) == (2, "")
     assert "'report.html' already exists" in err
     assert "--overwrite" in err
-    assert not any(isinstance(event, PlanStarted) for event in seen)
+    assert not any(isinstance(event, PlanStarted) for event in events)
     assert (tmp_path / "report.html").read_text() == "mine"
     code, _, _ = run("report", HEADLINE, "--task", "esc50", "--overwrite")
     assert code == 0

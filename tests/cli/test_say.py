@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def said(monkeypatch, line, stream):
+def shown_on(monkeypatch, line, stream):
     # Not a fixture: pytest puts its own stream in place before each phase of a test.
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("COLUMNS", "40")
@@ -26,7 +26,7 @@ LINE = "trains on: audio 6,000 rows (mini audio); image 6,000 rows; text 12,000 
 
 
 def test_lines_are_wrapped_between_words(monkeypatch):
-    lines = said(monkeypatch, LINE, Terminal()).splitlines()
+    lines = shown_on(monkeypatch, LINE, Terminal()).splitlines()
     assert lines == [
         "trains on: audio 6,000 rows (mini",
         "  audio); image 6,000 rows; text 12,000",
@@ -38,11 +38,11 @@ def test_lines_are_wrapped_between_words(monkeypatch):
     "line", ["  fix: " + "word " * 20 + "x", '{"a": "' + "b " * 40 + '"}', "x" * 90]
 )
 def test_commands_objects_and_endless_words_stay_whole(monkeypatch, line):
-    assert said(monkeypatch, line, Terminal()) == f"{line}\n"
+    assert shown_on(monkeypatch, line, Terminal()) == f"{line}\n"
 
 
 def test_a_pipe_gets_whole_lines(monkeypatch):
-    assert said(monkeypatch, LINE, io.StringIO()) == f"{LINE}\n"
+    assert shown_on(monkeypatch, LINE, io.StringIO()) == f"{LINE}\n"
 
 
 def test_json_has_no_numbers_that_json_has_not(capsys):

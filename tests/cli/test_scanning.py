@@ -7,16 +7,16 @@ from molspace_cli import progress
 
 @pytest.fixture
 def clock(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    return now
+    time_s = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: time_s[0])
+    return time_s
 
 
 def test_a_scan_has_a_beginning_and_an_end(clock, capsys):
     on_progress = progress.scans()
-    for at, done in ((0.0, 0), (1.0, 4000), (2.0, 8000), (3.2, 12000)):
+    for at, n_done in ((0.0, 0), (1.0, 4000), (2.0, 8000), (3.2, 12000)):
         clock[0] = at
-        on_progress("texts for leaks", done, 12000)
+        on_progress("texts for leaks", n_done, 12000)
     assert capsys.readouterr().err.splitlines() == [
         "scanning texts for leaks: 0 of 12,000",
         "scanning texts for leaks: 12,000 of 12,000, done in 3.2 s",
@@ -39,8 +39,8 @@ def test_a_long_scan_has_a_line_every_ten_seconds(clock, capsys):
 
 def test_scans_side_by_side_and_again(clock, capsys):
     on_progress = progress.scans()
-    for what in ("a", "b", "a"):
-        on_progress(what, 0, 5)
+    for scan in ("a", "b", "a"):
+        on_progress(scan, 0, 5)
     on_progress("a", 5, 5)
     on_progress("a", 5, 5)
     on_progress("b", 5, 5)

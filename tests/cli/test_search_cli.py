@@ -129,10 +129,10 @@ def test_tars_and_patterns_are_indexed_by_their_items(run, tmp_path):
     assert (code, json.loads(out)["kept"]) == (0, 2)
     code, out, _ = run("search", "idx", "rain", "--json", "--into", "image", "-k", "4")
     (query,) = json.loads(out)["queries"]
-    (found,) = [hit for hit in query["hits"] if hit["id"] == "k"]
-    assert found["source"] == str(tmp_path / "s.tar/k.png")
-    assert found["label"] == "s.tar#k.png"
-    assert found["within"] == str(tmp_path / "s.tar")
+    (item,) = [hit for hit in query["hits"] if hit["id"] == "k"]
+    assert item["source"] == str(tmp_path / "s.tar/k.png")
+    assert item["label"] == "s.tar#k.png"
+    assert item["within"] == str(tmp_path / "s.tar")
 
 
 def test_hits_of_one_file_are_told_apart(run, tmp_path, monkeypatch):
@@ -142,8 +142,8 @@ def test_hits_of_one_file_are_told_apart(run, tmp_path, monkeypatch):
     put_media(tmp_path / "keys.parquet", {"image": pictures, "key": ["left", "right"]})
     (tmp_path / "more").mkdir()
     shutil.copy(tmp_path / "photos" / "cat.png", tmp_path / "more" / "cat.png")
-    given = ("rows.parquet", "keys.parquet", "photos/cat.png", "more")
-    assert run("index", "bundle", "one.tar", *given, "--out", "idx", "-q")[0] == 0
+    inputs = ("rows.parquet", "keys.parquet", "photos/cat.png", "more")
+    assert run("index", "bundle", "one.tar", *inputs, "--out", "idx", "-q")[0] == 0
     _, out, _ = run("search", "idx", "rain", "--into", "image")
     labels = [row.split("\t")[4] for row in out.splitlines()[2:]]
     files = {"one.tar#0/0.png", "one.tar#1/0.png", "keys.parquet#left", "keys.parquet#right"}
@@ -152,8 +152,8 @@ def test_hits_of_one_file_are_told_apart(run, tmp_path, monkeypatch):
     monkeypatch.setattr("molspace_cli.search.is_terminal", lambda: True)
     out = run("search", "idx", "rain", "--into", "image")[1]
     assert all(name in out for name in files)
-    shown = [line.replace("│", " ").split() for line in out.splitlines()]
-    names = {cell for line in shown for cell in line if cell.endswith("cat.png")}
+    cells = [line.replace("│", " ").split() for line in out.splitlines()]
+    names = {cell for line in cells for cell in line if cell.endswith("cat.png")}
     assert {name.rpartition("/")[0][-4:] for name in names} == {"otos", "more"}, out
 
 
@@ -208,7 +208,7 @@ def test_queries_keep_their_ids(built, run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said", "fix"),
+    ("arguments", "code", "message", "fix"),
     [
         (("search", "idxx", "a"), 3, "no index at 'idxx'", "molspace index"),
         (
@@ -253,10 +253,10 @@ def test_queries_keep_their_ids(built, run):
         (("index", "dedupe", "idx", "--near", "2"), 2, "--near is 2", "0.99"),
     ],
 )
-def test_mistakes(built, run, arguments, code, said, fix):
+def test_mistakes(built, run, arguments, code, message, fix):
     ended, out, err = run(*arguments)
     assert (ended, out) == (code, "")
-    assert said in err
+    assert message in err
     assert fix in err
 
 
@@ -320,8 +320,8 @@ def test_duplicates_are_taken_out_only_if_asked(built, run, tmp_path):
     run("index", "bundle", "copy.png", "--out", "idx")
     _, out, err = run("index", "dedupe", "idx")
     (row,) = (line for line in out.splitlines() if line.startswith("image\t"))
-    _, kept, again, cosine = row.split("\t")
-    assert kept.endswith("/photos/cat.png")
+    _, first_path, again, cosine = row.split("\t")
+    assert first_path.endswith("/photos/cat.png")
     assert again.endswith("/copy.png")
     assert cosine == "1.0000"
     assert "nothing was removed" in err

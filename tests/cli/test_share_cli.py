@@ -44,12 +44,12 @@ def test_push_and_pull(molspace, tmp_path):
     assert body["url"] == "https://hub.example/me/fused/commit/1"
     assert body["card"] == dry.stdout
 
-    got = molspace("pull", "me/fused", "--out", tmp_path / "got")
-    assert got.returncode == 0, got.stderr
-    assert got.stdout == f"{tmp_path / 'got'}\n"
-    assert f"me/fused at {'c' * 40}: ImageBind" in got.stderr
-    shown = json.loads(molspace("show", "--json").stdout)
-    assert shown["path"] == str(tmp_path / "got")
+    pulled = molspace("pull", "me/fused", "--out", tmp_path / "got")
+    assert pulled.returncode == 0, pulled.stderr
+    assert pulled.stdout == f"{tmp_path / 'got'}\n"
+    assert f"me/fused at {'c' * 40}: ImageBind" in pulled.stderr
+    bundle_shown = json.loads(molspace("show", "--json").stdout)
+    assert bundle_shown["path"] == str(tmp_path / "got")
 
 
 def test_mistakes_get_their_exit_code_and_their_fix(molspace, tmp_path):
@@ -66,15 +66,15 @@ def test_mistakes_get_their_exit_code_and_their_fix(molspace, tmp_path):
         (("pull", "https://huggingface.co/me/fused"), 2, "give me/fused"),
         (("pull", "me/fused", "--revision", "a..b"), 2, "is not a revision"),
     ]:
-        done = molspace(*arguments)
-        assert words in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
-        assert done.returncode == code
-        assert done.stdout == ""
+        result = molspace(*arguments)
+        assert words in result.stderr, result.stderr
+        assert "Traceback" not in result.stderr
+        assert result.returncode == code
+        assert result.stdout == ""
     assert not (tmp_path / "hub").exists()
 
 
 def test_offline_mode_is_named(molspace):
-    done = molspace("push", GOLDEN, "me/fused", MOLSPACE_OFFLINE="1")
-    assert done.returncode == 3
-    assert "offline mode is on (MOLSPACE_OFFLINE=1)" in done.stderr
+    result = molspace("push", GOLDEN, "me/fused", MOLSPACE_OFFLINE="1")
+    assert result.returncode == 3
+    assert "offline mode is on (MOLSPACE_OFFLINE=1)" in result.stderr

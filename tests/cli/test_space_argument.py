@@ -52,9 +52,9 @@ def test_whatever_names_a_product_takes_both_forms():
 
 
 def test_both_forms_do_the_same(run):
-    shown = [run("show", *form, "--json") for form in (("bundle",), ("--space", "bundle"))]
-    assert shown[0] == shown[1]
-    assert shown[0][0] == 0
+    outputs = [run("show", *form, "--json") for form in (("bundle",), ("--space", "bundle"))]
+    assert outputs[0] == outputs[1]
+    assert outputs[0][0] == 0
     code, _, err = run("show", "bundle", "--space", "other")
     assert (code, "'bundle' and --space other both say what to use" in err) == (2, True)
 

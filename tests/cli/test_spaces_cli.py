@@ -23,15 +23,15 @@ def molspace(tmp_path):
 
 
 def test_the_paper_lab_lists_what_is_missing_and_how_to_get_it(molspace):
-    shown = molspace("spaces", "list", "--lab", "paper")
-    assert shown.returncode == 0
-    assert shown.stdout.count("no weights on this machine") == 7
-    assert 'CLAP_g: molspace spaces fetch "laion_clap:630k-fusion-best.pt"' in shown.stdout
+    result = molspace("spaces", "list", "--lab", "paper")
+    assert result.returncode == 0
+    assert result.stdout.count("no weights on this machine") == 7
+    assert 'CLAP_g: molspace spaces fetch "laion_clap:630k-fusion-best.pt"' in result.stdout
     body = json.loads(molspace("spaces", "list", "--lab", "paper", "--json").stdout)
     assert body["schema"] == "molspace.spaces/1"
     assert body["spaces"] == []
-    named = [one["name"] for one in body["missing"]]
-    assert named == [
+    names = [entry["name"] for entry in body["missing"]]
+    assert names == [
         "ImageBind",
         "PointBind",
         "InternVL",
@@ -43,8 +43,8 @@ def test_the_paper_lab_lists_what_is_missing_and_how_to_get_it(molspace):
 
 
 def test_info_of_a_space_and_of_a_folder(molspace, tmp_path):
-    shown = molspace("spaces", "info", "CLAP_m", "--lab", "mini")
-    assert "sha256\t9edf9863" in shown.stdout
+    result = molspace("spaces", "info", "CLAP_m", "--lab", "mini")
+    assert "sha256\t9edf9863" in result.stdout
     np.save(tmp_path / "text.npy", np.eye(3, dtype=np.float32))
     body = json.loads(molspace("spaces", "info", f"precomputed:{tmp_path}", "--json").stdout)
     assert (body["schema"], body["dim"]) == ("molspace.space/1", 3)
@@ -63,11 +63,11 @@ def test_info_of_a_space_and_of_a_folder(molspace, tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_reported_with_the_fix(molspace, arguments, code, words):
-    shown = molspace("spaces", *arguments)
-    assert words in shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert shown.stdout == ""
-    assert shown.returncode == code
+    result = molspace("spaces", *arguments)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert result.returncode == code
 
 
 def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(molspace, tmp_path):
@@ -89,9 +89,9 @@ def test_the_doctor_finds_the_mini_encoders_fit_and_compares_with_last_time(mols
         record = json.loads(golden.read_text())
         record["rows"][0][0] += 0.5
         golden.write_text(json.dumps(record))
-    shown = molspace("spaces", "doctor", "InternVL", "--lab", "mini")
-    assert shown.returncode == 4
-    assert "2 wrong" in shown.stdout
+    result = molspace("spaces", "doctor", "InternVL", "--lab", "mini")
+    assert result.returncode == 4
+    assert "2 wrong" in result.stdout
 
 
 def test_the_doctor_takes_long_sounds_and_reports_damaged_records(molspace, tmp_path):
@@ -101,9 +101,9 @@ def test_the_doctor_takes_long_sounds_and_reports_damaged_records(molspace, tmp_
     goldens = list((tmp_path / "cache" / "goldens").iterdir())
     for golden in goldens:
         golden.write_text("{")
-    shown = molspace("spaces", "doctor", "CLAP_m", "--lab", "mini")
-    assert shown.returncode == 4
-    assert shown.stdout.count("--renew") == len(goldens) == 2
+    result = molspace("spaces", "doctor", "CLAP_m", "--lab", "mini")
+    assert result.returncode == 4
+    assert result.stdout.count("--renew") == len(goldens) == 2
     assert [golden.read_text() for golden in goldens] == ["{", "{"]
     assert molspace("spaces", "doctor", "CLAP_m", "--lab", "mini", "--renew").returncode == 0
     assert molspace("spaces", "doctor", "CLAP_m", "--lab", "mini").returncode == 0
@@ -111,22 +111,22 @@ def test_the_doctor_takes_long_sounds_and_reports_damaged_records(molspace, tmp_
 
 @pytest.mark.parametrize("more", [(), ("--quiet",), ("--json",)])
 def test_licence_terms_are_shown_before_anything_is_fetched(molspace, more):
-    shown = molspace("spaces", "fetch", "ImageBind", "--lab", "paper", *more)
+    result = molspace("spaces", "fetch", "ImageBind", "--lab", "paper", *more)
     reported = "imagebind_huge.pth: licence CC-BY-NC-SA-4.0: NOT for commercial use\n"
-    assert shown.stderr.startswith(reported)
-    assert shown.stderr.count("licence") == 1
-    assert shown.returncode == 3  # offline
+    assert result.stderr.startswith(reported)
+    assert result.stderr.count("licence") == 1
+    assert result.returncode == 3  # offline
 
 
 def test_a_licence_known_before_is_shown_once(molspace, tmp_path):
     space = tmp_path / "xdg" / "molspace" / "weights" / "imagebind"
     space.mkdir(parents=True)
     (space / "imagebind_huge.pth").write_bytes(b"")
-    shown = molspace("spaces", "fetch", "ImageBind", "--lab", "paper")
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stderr.count("licence") == 1
-    assert shown.stderr.endswith("imagebind_huge.pth: was there\n")
-    assert shown.stdout == f"{space / 'imagebind_huge.pth'}\n"
+    result = molspace("spaces", "fetch", "ImageBind", "--lab", "paper")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("licence") == 1
+    assert result.stderr.endswith("imagebind_huge.pth: was there\n")
+    assert result.stdout == f"{space / 'imagebind_huge.pth'}\n"
 
 
 def test_a_licence_that_only_the_card_names_is_shown_afterwards(molspace, tmp_path):
@@ -139,8 +139,8 @@ def test_a_licence_that_only_the_card_names_is_shown_afterwards(molspace, tmp_pa
     (snapshot / "config.json").write_text("{}")
     (snapshot / "model.safetensors").write_bytes(b"")
     terms = "licence cc-by-nc-4.0: NOT for commercial use"
-    shown = molspace("spaces", "fetch", "hf:maker/clip")
-    assert shown.stderr == f"maker/clip: was there; {terms}\n"
+    result = molspace("spaces", "fetch", "hf:maker/clip")
+    assert result.stderr == f"maker/clip: was there; {terms}\n"
     assert (
         molspace("spaces", "fetch", "hf:maker/clip", "--quiet").stderr == f"maker/clip: {terms}\n"
     )
@@ -150,16 +150,16 @@ def test_a_licence_that_only_the_card_names_is_shown_afterwards(molspace, tmp_pa
 
 
 def test_weights_may_be_named_on_the_command_line(molspace, tmp_path):
-    named = ("--lab", "paper", "--weights", "CLAP_m=no.pt")
+    options = ("--lab", "paper", "--weights", "CLAP_m=no.pt")
     for command in ("react", "plan"):
-        shown = molspace(command, "ImageBind + Cr(CLAP_m)", *named)
-        assert shown.returncode == 3
-        assert "error: --weights CLAP_m=no.pt: there is no such file or folder" in shown.stderr
-    assert molspace("spaces", "info", "CLAP_m", *named).returncode == 3
+        result = molspace(command, "ImageBind + Cr(CLAP_m)", *options)
+        assert result.returncode == 3
+        assert "error: --weights CLAP_m=no.pt: there is no such file or folder" in result.stderr
+    assert molspace("spaces", "info", "CLAP_m", *options).returncode == 3
     (tmp_path / "no.pt").write_bytes(b"no weights")
-    shown = molspace("react", "ImageBind + Cr(CLAP_m)", *named)
-    assert shown.returncode == 3
-    assert "ImageBind" in shown.stderr
+    result = molspace("react", "ImageBind + Cr(CLAP_m)", *options)
+    assert result.returncode == 3
+    assert "ImageBind" in result.stderr
 
 
 def test_the_doctor_tries_embeddings_on_their_own_items(molspace, tmp_path):
@@ -167,7 +167,7 @@ def test_the_doctor_tries_embeddings_on_their_own_items(molspace, tmp_path):
     (tmp_path / "rows").mkdir()
     for name in ("audio", "text"):
         np.save(tmp_path / f"rows/{name}.npy", rows / np.linalg.norm(rows, axis=1, keepdims=True))
-    shown = molspace("spaces", "doctor", f"precomputed:{tmp_path}/rows")
-    assert shown.returncode == 0, shown.stdout
-    assert "fit for use" in shown.stdout
-    assert "same again\taudio\tok" in shown.stdout
+    result = molspace("spaces", "doctor", f"precomputed:{tmp_path}/rows")
+    assert result.returncode == 0, result.stdout
+    assert "fit for use" in result.stdout
+    assert "same again\taudio\tok" in result.stdout

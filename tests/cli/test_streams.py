@@ -131,7 +131,7 @@ def test_a_run_goes_on_without_its_messages(tmp_path):
     """
     run = str(Path(__file__).parents[1] / "support")
     with FULL.open("w") as stderr:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code).format(run=run)],
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -139,4 +139,4 @@ def test_a_run_goes_on_without_its_messages(tmp_path):
             timeout=60,
             check=False,
         )
-    assert done.stdout == b"done\n"
+    assert process.stdout == b"done\n"

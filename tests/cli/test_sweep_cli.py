@@ -19,28 +19,28 @@ from reactions.session import Session
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     session = small_session(folder)
     return session, small_target(session, folder)
 
 
 @pytest.fixture
-def molspace(made, monkeypatch):
+def molspace(prepared, monkeypatch):
     """Run a command on a small lab; return its stdout."""
-    monkeypatch.setattr(opening, "open_session", lambda *args, **options: made[0])
+    monkeypatch.setattr(opening, "open_session", lambda *args, **options: prepared[0])
 
     def run(*arguments):
-        done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-        assert done.exit_code == 0, done.stderr
-        return done.stdout
+        result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
 
     return run
 
 
-def test_a_pipe_gets_every_row_as_csv(made, molspace):
+def test_a_pipe_gets_every_row_as_csv(prepared, molspace):
     text = molspace(
-        *("sweep", str(made[1].bundle.path), "--task", "audiocaps,esc50", "--no-baselines"),
+        *("sweep", str(prepared[1].bundle.path), "--task", "audiocaps,esc50", "--no-baselines"),
         *("--sigma", "0/0.5,0:0.2:0.1", "-q"),
     )
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -51,22 +51,22 @@ def test_a_pipe_gets_every_row_as_csv(made, molspace):
     assert float(rows[-1]["accuracy"]) == float(rows[-1]["score"])
 
 
-def test_a_terminal_gets_the_best_of_each_task(made, molspace, monkeypatch):
+def test_a_terminal_gets_the_best_of_each_task(prepared, molspace, monkeypatch):
     monkeypatch.setattr(sweep, "is_terminal", lambda: True)
-    arguments = ("sweep", str(made[1].bundle.path), "--task", "audiocaps", "--sigma", "0:1:0.1")
+    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "audiocaps", "--sigma", "0:1:0.1")
     short = molspace(*arguments, "-q")
     assert "own factors\t0.5\t0.1" in short
     assert "5 of 11 settings, best first" in short
     assert "lab: mini (small)" in short
     assert "training-free, at the product's own factors: best part" in short
-    every = molspace(*arguments, "-q", "--all", "--no-baselines")
-    assert "11 of 11 settings" in every
-    assert "training-free" not in every
+    every_row = molspace(*arguments, "-q", "--all", "--no-baselines")
+    assert "11 of 11 settings" in every_row
+    assert "training-free" not in every_row
 
 
-def test_factors_that_a_task_does_not_take_are_ranked_once(made, molspace, monkeypatch):
+def test_factors_that_a_task_does_not_take_are_ranked_once(prepared, molspace, monkeypatch):
     monkeypatch.setattr(sweep, "is_terminal", lambda: True)
-    arguments = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0:1:0.1")
+    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0:1:0.1")
     lines = molspace(*arguments, "-q", "--no-baselines").splitlines()
     assert sorted(line.split("\t")[1:3] for line in lines if line[:2] in ("1\t", "2\t")) == [
         ["0", "any"],  # vggss pairs sounds with images: no text takes part
@@ -74,10 +74,10 @@ def test_factors_that_a_task_does_not_take_are_ranked_once(made, molspace, monke
     ]
 
 
-def test_json_has_rows_and_what_trains_nothing(made, molspace):
+def test_json_has_rows_and_what_trains_nothing(prepared, molspace):
     record = json.loads(
         molspace(
-            *("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "--json"),
+            *("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "--json"),
         )
     )
     assert record["schema"] == "molspace.sweep/1"
@@ -87,12 +87,12 @@ def test_json_has_rows_and_what_trains_nothing(made, molspace):
     assert record["baselines_seed"] == 0
 
 
-def test_csv_does_not_compute_what_it_does_not_print(made, molspace, monkeypatch, tmp_path):
+def test_csv_does_not_compute_what_it_does_not_print(prepared, molspace, monkeypatch, tmp_path):
     def refuse(*args, **options):
         raise AssertionError("what trains nothing was scored")
 
     monkeypatch.setattr(Session, "baselines", refuse)
-    arguments = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "-q")
+    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "-q")
     assert "vggss" in molspace(*arguments)
     molspace(*arguments, "--out", str(tmp_path / "sweep.csv"))
     with pytest.raises(UsageError, match="rows of csv are settings"):
@@ -102,21 +102,23 @@ def test_csv_does_not_compute_what_it_does_not_print(made, molspace, monkeypatch
 def test_scores_in_csv_have_no_noise():
     row = {"space": "A", "seed": 0, "sigma audio": 0.3, "score": 62.25000000000001, "n": 3}
     text = to_csv(SweepTable((row,), (), {"sigma audio": (0.3,)}))
-    (read,) = csv.DictReader(io.StringIO(text))
-    assert (read["score"], read["sigma audio"], read["experts"]) == ("62.25", "0.3", "")
+    (record,) = csv.DictReader(io.StringIO(text))
+    assert (record["score"], record["sigma audio"], record["experts"]) == ("62.25", "0.3", "")
 
 
 @pytest.mark.parametrize(("values", "text"), [("0.3", "1 row: "), ("0.3/0.4", "2 rows: ")])
-def test_it_says_how_many_rows_were_written(made, molspace, monkeypatch, tmp_path, values, text):
-    said = []
-    monkeypatch.setattr(sweep, "say", said.append)
+def test_it_says_how_many_rows_were_written(
+    prepared, molspace, monkeypatch, tmp_path, values, text
+):
+    messages = []
+    monkeypatch.setattr(sweep, "say", messages.append)
     path = tmp_path / "sweep.csv"
-    line = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", values)
+    line = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", values)
     assert not molspace(*line, "--out", str(path))
-    assert said[-1] == f"{text}{path}"
-    said.clear()
+    assert messages[-1] == f"{text}{path}"
+    messages.clear()
     assert not molspace(*line, "--out", str(path), "--overwrite", "-q")
-    assert said == []
+    assert messages == []
 
 
 @pytest.mark.parametrize(
@@ -133,9 +135,9 @@ def test_a_missing_bundle_is_named_as_the_command_takes_it(molspace, tmp_path, c
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_files_are_written_once(made, molspace, tmp_path, suffix):
+def test_files_are_written_once(prepared, molspace, tmp_path, suffix):
     path = tmp_path / f"sweep.{suffix}"
-    arguments = ("sweep", str(made[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0.1")
+    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0.1")
     arguments += ("--no-baselines", "-q", "--out", str(path))
     molspace(*arguments)
     first = path.read_bytes()
@@ -146,7 +148,7 @@ def test_files_are_written_once(made, molspace, tmp_path, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_seeds_train_a_product_each(made, molspace):
+def test_seeds_train_a_product_each(prepared, molspace):
     text = molspace(
         *("sweep", EXPRESSION, "--task", "vggss", "--sigma", "0/1,0.1", "--seeds", "0,1"),
         *("--no-baselines", "-q"),
@@ -168,27 +170,27 @@ def test_seeds_train_a_product_each(made, molspace):
         (("--experts", "CLAP"), "no expert 'CLAP'"),
     ],
 )
-def test_mistakes_are_named(made, molspace, options, message):
+def test_mistakes_are_named(prepared, molspace, options, message):
     with pytest.raises(UsageError) as caught:
-        molspace("sweep", str(made[1].bundle.path), "--task", "vggss", "-q", *options)
+        molspace("sweep", str(prepared[1].bundle.path), "--task", "vggss", "-q", *options)
     assert message in f"{caught.value.what} {caught.value.why}"
 
 
 def test_many_settings_are_asked_about(monkeypatch):
-    asked = []
+    questions = []
     monkeypatch.setattr(confirm, "_somebody_is_there", lambda: True)
     monkeypatch.setattr(
-        confirm.typer, "confirm", lambda text, **options: asked.append(text) or True
+        confirm.typer, "confirm", lambda text, **options: questions.append(text) or True
     )
     confirm.agree_to_cells(100_000, 1, yes=False)
-    assert asked == []
+    assert questions == []
     confirm.agree_to_cells(100_001, 1, yes=False)
-    assert asked == ["go on?"]
+    assert questions == ["go on?"]
     confirm.agree_to_cells(10**6, 3, yes=True)
-    assert len(asked) == 1
+    assert len(questions) == 1
 
 
-def test_tune_asks_about_the_settings_of_every_task(made, molspace, monkeypatch):
+def test_tune_asks_about_the_settings_of_every_task(prepared, molspace, monkeypatch):
     class Asked(Exception):
         pass
 
@@ -198,7 +200,7 @@ def test_tune_asks_about_the_settings_of_every_task(made, molspace, monkeypatch)
     monkeypatch.setattr(tune, "agree_to_cells", ask)
     with pytest.raises(Asked) as caught:
         molspace(
-            *("tune", str(made[1].bundle.path), "--objective", "vggss + audiocaps"),
+            *("tune", str(prepared[1].bundle.path), "--objective", "vggss + audiocaps"),
             *("--keep", "esc50 >= 1", "--keep", "vggss >= 1", "--sigma", "0:1:0.5"),
         )
     assert caught.value.args == (3, 3)
@@ -209,17 +211,17 @@ def test_tune_asks_about_the_settings_of_every_task(made, molspace, monkeypatch)
     [((), WITHIN_S), (("--baselines",), None), (("--no-baselines",), "not scored")],
 )
 def test_tune_has_what_trains_nothing_at_the_chosen_factors(
-    made, molspace, monkeypatch, tmp_path, options, within_s
+    prepared, molspace, monkeypatch, tmp_path, options, within_s
 ):
     scored = []
 
-    def spy(self, target, tasks, adjustment=None, ties="strict", **given):
-        scored.append((adjustment, given["within_s"]))
+    def spy(self, target, tasks, adjustment=None, ties="strict", **options_given):
+        scored.append((adjustment, options_given["within_s"]))
         return []
 
     monkeypatch.setattr(Session, "baselines", spy)
     molspace(
-        *("tune", str(made[1].bundle.path), "--objective", "vggss", "--sigma", "0.2,0.3"),
+        *("tune", str(prepared[1].bundle.path), "--objective", "vggss", "--sigma", "0.2,0.3"),
         *("--out", str(tmp_path / "tuned"), "-q", *options),
     )
     if within_s == "not scored":
@@ -227,25 +229,25 @@ def test_tune_has_what_trains_nothing_at_the_chosen_factors(
         return
     ((adjustment, seconds),) = scored
     assert seconds == within_s
-    factors = effective_factors(made[1].space, adjustment)
+    factors = effective_factors(prepared[1].space, adjustment)
     assert factors["sigma CLAP_m"] == {"audio": 0.2, "text": 0.3}
 
 
-def test_tune_writes_a_bundle(made, molspace, tmp_path):
+def test_tune_writes_a_bundle(prepared, molspace, tmp_path):
     out = tmp_path / "tuned"
     record = json.loads(
         molspace(
-            *("tune", str(made[1].bundle.path), "--objective", "vggss", "--out", str(out)),
+            *("tune", str(prepared[1].bundle.path), "--objective", "vggss", "--out", str(out)),
             *("--sigma", "0/0.5,0.1", "--keep", "vggss >= base - 50", "--json"),
         )
     )
     assert record["bundle"] == str(out)
-    names = [each["name"] for each in record["contenders"]]
+    names = [contender["name"] for contender in record["contenders"]]
     assert names[:4] == ["chosen", "own", "Ver.", "AT E."]
     chosen = record["contenders"][0]
     assert chosen["factors"]["sigma audio"] in (0.0, 0.5)
     assert chosen["tuning"]["allowed"]
     assert "scenes of their own" in record["data"]["vggss"]
-    shown = json.loads(molspace("show", str(out), "--json"))
-    assert shown["tuned"]["objective"] == "vggss"
-    assert shown["tuned"]["keep"] == ["vggss >= base - 50"]
+    bundle_shown = json.loads(molspace("show", str(out), "--json"))
+    assert bundle_shown["tuned"]["objective"] == "vggss"
+    assert bundle_shown["tuned"]["keep"] == ["vggss >= base - 50"]

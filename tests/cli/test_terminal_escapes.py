@@ -13,11 +13,11 @@ SIGNS = ("\x1b", "\x07", "\u202e", "\x9b")
 
 def run(cwd, *arguments, stdin=b"", encoding="utf-8"):
     env = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = molspace(*arguments, cwd=cwd, stdin=stdin, env=env, is_text=False)
-    out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    process = molspace(*arguments, cwd=cwd, stdin=stdin, env=env, is_text=False)
+    out, err = (text.decode("utf-8", "replace") for text in (process.stdout, process.stderr))
     assert "Traceback" not in err
     assert not [sign for sign in SIGNS if sign in out or sign in err]
-    return done.returncode, out, err
+    return process.returncode, out, err
 
 
 @pytest.fixture
@@ -99,6 +99,6 @@ def test_arguments_that_are_not_text(tmp_path, arguments, encoding):
 
 def test_a_path_in_a_pipe_keeps_its_bytes(tmp_path):
     folder = os.fsencode(tmp_path) + b"/s\xff"
-    done = molspace("lab", "sample", "--out", folder, is_text=False)
-    assert done.returncode == 0, done.stderr
-    assert Path(os.fsdecode(done.stdout.strip())).is_file()
+    process = molspace("lab", "sample", "--out", folder, is_text=False)
+    assert process.returncode == 0, process.stderr
+    assert Path(os.fsdecode(process.stdout.strip())).is_file()

@@ -63,8 +63,8 @@ def test_tracking_changes_neither_keys_nor_results(machine):
 def test_a_second_run_has_a_board_of_its_own_with_the_cached_losses(machine):
     root, env, *_ = machine
     before = {board.name for board in boards(root / "boards")}
-    done = molspace(root, env, "react", EXPRESSION, "--track", "boards")
-    assert done.returncode == 0, done.stderr
+    result = molspace(root, env, "react", EXPRESSION, "--track", "boards")
+    assert result.returncode == 0, result.stderr
     (new,) = [board for board in boards(root / "boards") if board.name not in before]
     (first,) = [board for board in boards(root / "boards") if board.name == min(before)]
     assert new.curves == first.curves
@@ -73,11 +73,11 @@ def test_a_second_run_has_a_board_of_its_own_with_the_cached_losses(machine):
 
 def test_scores_are_tracked_and_stdout_stays_json(machine):
     root, env, *_ = machine
-    done = molspace(
+    run = molspace(
         root, env, "eval", "--task", "esc50", "--sigma", "0.8,0.5", "--track", "scores", "--json"
     )
-    assert done.returncode == 0, done.stderr
-    (result,) = json.loads(done.stdout)["results"]
+    assert run.returncode == 0, run.stderr
+    (result,) = json.loads(run.stdout)["results"]
     (board,) = boards(root / "scores")
     assert board.curves == {
         f"score/esc50/{metric}": [(0, pytest.approx(value))]
@@ -89,10 +89,10 @@ def test_scores_are_tracked_and_stdout_stays_json(machine):
 
 def test_rows_of_a_table_lie_in_one_folder(machine):
     root, env, *_ = machine
-    done = molspace(
+    result = molspace(
         *(root, env, "reproduce", "table3", "--rows", "ImageBind,CLAP_m", "--track", "table"),
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     groups = {board.name.partition("/")[::2] for board in boards(root / "table")}
     assert {row for _, row in groups} == {"ImageBind", "CLAP_m"}
     assert len({group for group, _ in groups}) == 1
@@ -103,8 +103,8 @@ def test_rows_of_a_table_lie_in_one_folder(machine):
 
 def test_rows_of_a_figure_lie_in_one_folder(machine):
     root, env, *_ = machine
-    done = molspace(root, env, "reproduce", "figure5", "--grid", "0.5", "--track", "figure")
-    assert done.returncode == 0, done.stderr
+    result = molspace(root, env, "reproduce", "figure5", "--grid", "0.5", "--track", "figure")
+    assert result.returncode == 0, result.stderr
     groups = {board.name.partition("/")[::2] for board in boards(root / "figure")}
     assert {row for _, row in groups} == {"ImageBind", "ImageBind++", "CLAP_g"}
     (group,) = {group for group, _ in groups}
@@ -114,15 +114,15 @@ def test_rows_of_a_figure_lie_in_one_folder(machine):
 def test_sweeps_and_what_was_tuned_for_are_tracked(machine):
     root, env, *_ = machine
     factors = ("--sigma", "0/0.5,0.1")
-    done = molspace(root, env, *("sweep", "--task", "esc50", *factors, "--track", "sweep"))
-    assert done.returncode == 0, done.stderr
+    result = molspace(root, env, *("sweep", "--task", "esc50", *factors, "--track", "sweep"))
+    assert result.returncode == 0, result.stderr
     (board,) = boards(root / "sweep")
     assert "score/esc50/accuracy" in board.curves
     assert board.facts["command"] == "sweep"
-    done = molspace(
+    result = molspace(
         *(root, env, "tune", "--objective", "esc50", *factors, "--track", "tune", "--out", "tuned")
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     rows = {board.facts["row"]: board for board in boards(root / "tune")}
     assert {"chosen", "own"} <= set(rows)
     assert all(list(board.curves) == ["score/esc50/score"] for board in rows.values())
@@ -135,10 +135,10 @@ def test_a_place_that_cannot_be_is_refused_before_anything_runs(machine):
         ("wandbb:x", 2, "did you mean 'wandb'?"),
         ("", 2, "--track is empty"),
     ]:
-        done = molspace(root, env, "react", EXPRESSION, "--seed", "5", "--track", place)
-        assert (done.returncode, done.stdout) == (code, "")
-        assert words in done.stderr
-        assert "steps to run" not in done.stderr
+        result = molspace(root, env, "react", EXPRESSION, "--seed", "5", "--track", place)
+        assert (result.returncode, result.stdout) == (code, "")
+        assert words in result.stderr
+        assert "steps to run" not in result.stderr
 
 
 def test_python_tracks_too(machine, monkeypatch):

@@ -36,7 +36,7 @@ def on_a_terminal(folder, *arguments, columns=80):
         stderr=theirs,
     )
     os.close(theirs)
-    shown = b""
+    screen = b""
     while True:
         try:
             block = os.read(ours, 1 << 16)
@@ -44,10 +44,10 @@ def on_a_terminal(folder, *arguments, columns=80):
             break
         if not block:
             break
-        shown += block
+        screen += block
     os.close(ours)
-    assert process.wait(timeout=60) == 0, shown.decode()
-    return _ESCAPE.sub("", shown.decode()).replace("\r\n", "\n")
+    assert process.wait(timeout=60) == 0, screen.decode()
+    return _ESCAPE.sub("", screen.decode()).replace("\r\n", "\n")
 
 
 def width(text):
@@ -87,13 +87,13 @@ def run(folder, monkeypatch, capsys):
 )
 def test_a_set_in_a_terminal_of_80_columns(folder, task, write, space, n):
     write(folder / "sets" / task)
-    shown = on_a_terminal(folder, "eval", "--task", task, "--space", space, "--data", "sets")
-    tables = [line for line in shown.splitlines() if line[:1] in "┏┃┡│└"]
+    screen = on_a_terminal(folder, "eval", "--task", task, "--space", space, "--data", "sets")
+    tables = [line for line in screen.splitlines() if line[:1] in "┏┃┡│└"]
     assert tables
     assert max(map(width, tables)) <= 80
-    assert "* accuracy" in shown
-    assert f"published set: {n}" in shown
-    assert 'prompt: "a photo of a {class}."' in shown
+    assert "* accuracy" in screen
+    assert f"published set: {n}" in screen
+    assert 'prompt: "a photo of a {class}."' in screen
 
 
 def test_crops_are_scored_and_told(folder, run):
@@ -110,10 +110,10 @@ def test_crops_are_scored_and_told(folder, run):
 
 def test_hits_by_class_are_another_score(folder, run):
     sets.ncaltech101_images(folder / "sets/ncaltech101")
-    asked = ("eval", "--task", "ncaltech101_images", "--space", "EventBind", "--data", "sets")
+    command = ("eval", "--task", "ncaltech101_images", "--space", "EventBind", "--data", "sets")
     records = []
     for hit in ("pair", "class"):
-        code, out, err = run(*asked, "--hit", hit, "--json")
+        code, out, err = run(*command, "--hit", hit, "--json")
         assert code == 0, err
         (record,) = json.loads(out)["results"]
         records.append(record)
@@ -124,7 +124,7 @@ def test_hits_by_class_are_another_score(folder, run):
     pair, alike = (record["metrics"] for record in records)
     assert all(pair[name] <= alike[name] for name in pair)
     assert pair != alike
-    code, out, _ = run(*asked)
+    code, out, _ = run(*command)
     assert code == 0
     assert "hit: pair" in out
 
@@ -167,14 +167,14 @@ def test_a_group_names_what_it_leaves_out(folder, run):
 
 def test_the_nine_and_the_thirteen_are_groups(folder, run):
     sets.urbansound8k(folder / "sets/urbansound8k")
-    asked = ("--space", "ImageBind", "--data", "sets", "--json")
-    code, out, _ = run("eval", "--task", "unibind", *asked)
+    options = ("--space", "ImageBind", "--data", "sets", "--json")
+    code, out, _ = run("eval", "--task", "unibind", *options)
     assert code == 0
     (record,) = json.loads(out)["results"]
     assert record["task"] == "urbansound8k"
     # fold_0 is fold 1, and there are clips of folds 1, 5 and 10.
     assert list(record["metrics"]) == ["accuracy", "fold_0", "fold_4", "fold_9"]
-    code, _, err = run("eval", "--task", "freebind", *asked)
+    code, _, err = run("eval", "--task", "freebind", *options)
     assert code == 3
     assert "no task is left" in err
 

@@ -68,9 +68,9 @@ def test_a_slip_gets_what_and_fix_and_exit_code_2(molspace, line, what, fix):
     assert (code, out) == (2, "") or line.startswith("--json")
     first, *rest = err.splitlines()
     if line.startswith("--json"):
-        shown = json.loads(err)
-        assert what in shown["what"]
-        assert fix in shown["fix"]
+        error = json.loads(err)
+        assert what in error["what"]
+        assert fix in error["fix"]
         return
     assert first.startswith(f"error: {what}")
     assert rest[-1].startswith("  fix: ")
@@ -84,11 +84,11 @@ def test_with_json_the_same_is_one_object_with_its_schema(molspace, line, what, 
     code, out, err = molspace(*words, "--json") if words[-1] != "--seed" else molspace(*words)
     if words[-1] == "--seed":
         return
-    shown = json.loads(err.splitlines()[-1])
-    assert shown["schema"] == "molspace.error/1"
-    assert shown["error"] == "UsageError"
-    assert shown["what"]
-    assert shown["fix"]
+    error = json.loads(err.splitlines()[-1])
+    assert error["schema"] == "molspace.error/1"
+    assert error["error"] == "UsageError"
+    assert error["what"]
+    assert error["fix"]
     assert (code, out) == (2, "")
 
 
@@ -133,9 +133,9 @@ def test_an_unknown_space_is_the_same_mistake_everywhere(molspace, line):
 def test_an_unknown_lab_is_the_same_mistake_everywhere(molspace, line):
     code, out, err = molspace(*line.split(), "--lab", "minni", "--json")
     assert (code, out) == (3, "")
-    shown = json.loads(err.splitlines()[-1])
-    assert shown["schema"] == "molspace.error/1"
-    assert "did you mean 'mini'?" in shown["fix"]
+    error = json.loads(err.splitlines()[-1])
+    assert error["schema"] == "molspace.error/1"
+    assert "did you mean 'mini'?" in error["fix"]
 
 
 @pytest.mark.parametrize("line", ["plan A", "react A", "eval --task esc50", "infer x"])
@@ -196,12 +196,12 @@ def test_help_is_as_wide_as_the_terminal_and_cuts_nothing(molspace, monkeypatch,
 
 def test_a_pipe_gets_80_columns():
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    shown = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "molspace_cli", "spaces", "--help"],
         capture_output=True,
         text=True,
         env=env,
         check=True,
     )
-    assert max(map(len, shown.stdout.splitlines())) <= 80
-    assert "whether their weights are on this machine." in " ".join(shown.stdout.split())
+    assert max(map(len, process.stdout.splitlines())) <= 80
+    assert "whether their weights are on this machine." in " ".join(process.stdout.split())

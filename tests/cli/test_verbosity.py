@@ -110,9 +110,9 @@ def test_progress_is_written_once_a_second_a_step(tmp_path, monkeypatch):
     seconds = [10.0]
     monkeypatch.setattr(verbosity.time, "monotonic", lambda: seconds[0])
     book = verbosity.Logbook(tmp_path / "log.jsonl")
-    for done, at_s in ((1, 10.0), (2, 10.5), (3, 11.1), (4, 11.2)):
+    for n_done, at_s in ((1, 10.0), (2, 10.5), (3, 11.1), (4, 11.2)):
         seconds[0] = at_s
-        book.follow(StepProgress("k", "embed", "embed", done, 4, "rows"))
+        book.follow(StepProgress("k", "embed", "embed", n_done, 4, "rows"))
     book.close()
     assert [line["done"] for line in lines(tmp_path / "log.jsonl")] == [1, 3, 4]
 
@@ -132,7 +132,7 @@ def test_a_full_disk_ends_the_log_and_not_the_run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--log-file", "no/such/log.jsonl"), "cannot write 'no/such/log.jsonl'"),
         (("--log-file", "-"), "needs the name of a file"),
@@ -140,11 +140,11 @@ def test_a_full_disk_ends_the_log_and_not_the_run(tmp_path, capsys):
         (("--log-file", "a.jsonl", "--log-file"), "--log-file"),
     ],
 )
-def test_a_log_that_cannot_be_written_is_refused_before_anything_runs(arguments, said, molspace):
+def test_a_log_that_cannot_be_written_is_refused_before_anything_runs(arguments, message, molspace):
     code, out, err = molspace("spaces", "list", *arguments)
     assert code == 2
     assert out == ""
-    assert said in err
+    assert message in err
 
 
 def test_every_command_has_both_options():
@@ -159,7 +159,9 @@ def test_every_command_has_both_options():
         for below in getattr(command, "commands", {}).values():
             yield from walk(below)
 
-    assert all({"-v", "--verbose", "--log-file"} <= names(each) for each in walk(command))
+    assert all(
+        {"-v", "--verbose", "--log-file"} <= names(subcommand) for subcommand in walk(command)
+    )
 
 
 def test_nothing_but_a_log_is_added_to(molspace, tmp_path):
