@@ -151,11 +151,11 @@ def test_a_package_adds_an_adapter_by_one_entry_point(monkeypatch: pytest.Monkey
 def test_modules_with_functions_are_given_what_they_ask_for(
     older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    calls = []
     locator, digests = WeightLocator(), DigestCache()
 
     def resolve_as_it_was(uri, *, name="", digest_cache=None, places=None):
-        seen.append((uri, name, digest_cache, places))
+        calls.append((uri, name, digest_cache, places))
         return replace(SPEC, adapter="some")
 
     def resolve(uri, *, name="", digest_cache=None, locator=None):
@@ -168,7 +168,7 @@ def test_modules_with_functions_are_given_what_they_ask_for(
         load=lambda spec, *, device: ("encoder", spec, device),
     )
     spec = registry.resolve_uri("some:thing", name="Y", locator=locator, digest_cache=digests)
-    assert seen == [("some:thing", "Y", digests, locator)]
+    assert calls == [("some:thing", "Y", digests, locator)]
     registry.check(spec)
     assert registry.requirements("some:thing") == ()
     assert registry.load(spec, "cpu") == ("encoder", spec, "cpu")
@@ -204,7 +204,9 @@ def test_a_package_cannot_take_the_name_of_a_built_in_adapter(
     group: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point = EntryPoint(name, "greedy_models:Adapter", group)
-    monkeypatch.setattr(plugins, "plugins", lambda asked: [point] if asked == group else [])
+    monkeypatch.setattr(
+        plugins, "plugins", lambda group_asked: [point] if group_asked == group else []
+    )
     spec = replace(SPEC, adapter=name)
     for act in (
         lambda: registry.resolve_uri(f"{name}:x"),
@@ -272,10 +274,12 @@ def test_describing_a_model_imports_neither_torch_nor_its_package(tmp_path: Path
         (tmp_path / name).write_text(text)
     code = "import sys; from reactions.encoders.registry import resolve_uri; "
     code += f"print(resolve_uri('hf:{tmp_path}').dim, sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("8 "), done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert process.stdout.startswith("8 "), process.stderr
     for heavy in ("torch", "transformers", "PIL", "safetensors", "huggingface_hub"):
-        assert f"'{heavy}'" not in done.stdout
+        assert f"'{heavy}'" not in process.stdout
 
 
 def test_unknown_and_broken_adapters(plugin: None) -> None:

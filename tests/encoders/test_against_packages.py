@@ -43,7 +43,7 @@ EXACT = 5e-6
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, request):
     """Return a function from a package's name to the URI of a small model of its own."""
-    made = {}
+    models_made = {}
 
     def laion_clap():
         return f"laion_clap:{clap_reference.checkpoint(folder('clap'), fused=True)}"
@@ -68,15 +68,15 @@ def models(tmp_path_factory, request):
     makers = (laion_clap, open_clip, transformers, imagebind)
 
     def uri(name):
-        if name not in made:
-            made[name] = {maker.__name__: maker for maker in makers}[name]()
-        return made[name]
+        if name not in models_made:
+            models_made[name] = {maker.__name__: maker for maker in makers}[name]()
+        return models_made[name]
 
     with open_clip_tiny.known(folder("configs")) if find_spec("open_clip") else nullcontext():
         yield uri
 
 
-def held(models, name, tmp_path, *modalities):
+def agreement_report(models, name, tmp_path, *modalities):
     spec = registry.resolve_uri(models(name))
     package = choose(name, spec)
     modalities = modalities or [m for m in spec.modalities if m in package.of_items]
@@ -85,24 +85,24 @@ def held(models, name, tmp_path, *modalities):
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_each_package_gives_the_same_embeddings(models, name, tmp_path):
-    actual = held(models, name, tmp_path)
+    actual = agreement_report(models, name, tmp_path)
     assert not actual.disagreements
     assert not actual.left_out
-    pinned = [one for one in actual.agreements if one.setting != "as published"]
+    pinned = [agreement for agreement in actual.agreements if agreement.setting != "as published"]
     spec = registry.resolve_uri(models(name))
-    assert [one.modality for one in pinned] == list(spec.modalities)
-    for one in pinned:
-        assert one.verdict == "agrees", one
-        assert one.difference <= EXACT, one
-        assert one.cosine > 1 - 1e-9
-        assert one.items >= 2
-        assert one.bound == 1e-4
+    assert [agreement.modality for agreement in pinned] == list(spec.modalities)
+    for agreement in pinned:
+        assert agreement.verdict == "agrees", agreement
+        assert agreement.difference <= EXACT, agreement
+        assert agreement.cosine > 1 - 1e-9
+        assert agreement.items >= 2
+        assert agreement.bound == 1e-4
     # What is pinned makes a difference, or there would be nothing to say of it.
-    for one in actual.agreements:
-        if one.setting == "as published":
-            assert one.verdict == "for information"
-            assert one.modality in actual.pins
-            assert one.difference > 2e-5
+    for agreement in actual.agreements:
+        if agreement.setting == "as published":
+            assert agreement.verdict == "for information"
+            assert agreement.modality in actual.pins
+            assert agreement.difference > 2e-5
 
 
 class Spoilt:
@@ -123,8 +123,8 @@ class Spoilt:
 def test_one_wrong_weight_is_reported_of_its_modality(models, name, tmp_path, monkeypatch):
     load = registry.load
     monkeypatch.setattr(registry, "load", lambda spec, device: Spoilt(load(spec, device), "text"))
-    actual = held(models, name, tmp_path, "text")
-    assert [one.modality for one in actual.disagreements] == ["text"]
+    actual = agreement_report(models, name, tmp_path, "text")
+    assert [disagreement.modality for disagreement in actual.disagreements] == ["text"]
     (wrong,) = actual.disagreements
     assert wrong.difference > wrong.bound
     assert wrong.cosine < 1
@@ -147,7 +147,7 @@ def test_models_are_in_memory_one_after_the_other(models, tmp_path, monkeypatch)
 
     monkeypatch.setattr(registry, "load", loaded)
     monkeypatch.setattr(package, "open", opened)
-    held(models, "transformers", tmp_path, "text")
+    agreement_report(models, "transformers", tmp_path, "text")
     assert alive[1] is None
 
 
@@ -165,8 +165,8 @@ def test_a_folder_of_open_clips_own_and_a_tokeniser_of_transformers(tmp_path):
     spec = registry.resolve_uri(f"open_clip:{tmp_path / 'model'}")
     items = probes.generated(tmp_path, spec.modalities)
     actual = compare(spec, choose("open_clip", spec), items)
-    assert [one.verdict for one in actual.agreements] == ["agrees", "agrees"]
-    assert max(one.difference for one in actual.agreements) <= EXACT
+    assert [agreement.verdict for agreement in actual.agreements] == ["agrees", "agrees"]
+    assert max(agreement.difference for agreement in actual.agreements) <= EXACT
     assert not actual.left_out
 
 
@@ -269,7 +269,11 @@ def test_files_that_cannot_be_embedded_are_left_out_and_counted(models, tmp_path
     bad = Item("broken.png", "image", broken)
     actual = compare(spec, package, {"image": [bad, *items[:1]]})
     assert not actual.disagreements
-    by_modality = {one.modality: one for one in actual.agreements if one.setting == "pinned"}
+    by_modality = {
+        agreement.modality: agreement
+        for agreement in actual.agreements
+        if agreement.setting == "pinned"
+    }
     assert by_modality["image"].items == 1
     assert (by_modality["text"].verdict, by_modality["text"].remark) == (
         "not compared",
@@ -295,9 +299,13 @@ def test_pictures_of_phones_and_transparent_ones_are_compared_as_molspace_shows_
     spec = registry.resolve_uri(models("transformers"))
     items, _ = probes.own_files(tmp_path, spec.modalities)
     actual = compare(spec, choose("transformers", spec), items)
-    (one,) = [one for one in actual.agreements if one.setting == "pinned" and one.items]
-    assert (one.items, one.verdict) == (2, "agrees")
-    assert one.difference <= EXACT
+    (agreement,) = [
+        agreement
+        for agreement in actual.agreements
+        if agreement.setting == "pinned" and agreement.items
+    ]
+    assert (agreement.items, agreement.verdict) == (2, "agrees")
+    assert agreement.difference <= EXACT
 
 
 @pytest.mark.parametrize(

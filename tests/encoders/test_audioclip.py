@@ -95,11 +95,11 @@ def test_short_sounds_are_held_at_both_ends():
     clip = sound(1001, rate_hz=44_100)
     heard = adapter.samples_of(clip)
     assert heard.shape == (220_500,)
-    left = round(0.5 * (220_500 - 1001))
+    n_before = round(0.5 * (220_500 - 1001))
     inside = (clip.samples * 32_768 + 32_768) * 2 / 65_535 - 1
-    np.testing.assert_allclose(heard[left : left + 1001], inside, atol=1e-7)
-    assert (heard[:left] == heard[left]).all()
-    assert (heard[left + 1001 :] == heard[left + 1000]).all()
+    np.testing.assert_allclose(heard[n_before : n_before + 1001], inside, atol=1e-7)
+    assert (heard[:n_before] == heard[n_before]).all()
+    assert (heard[n_before + 1001 :] == heard[n_before + 1000]).all()
 
 
 def test_five_to_ten_seconds_are_taken_whole_and_longer_ones_cut_to_the_middle():
@@ -161,7 +161,7 @@ def test_it_embeds_all_three(encoder, parts, tmp_path):
         for i, (n, rate) in enumerate([(900, 8000), (250_000, 44_100), (60_000, 16_000)])
     ]
     rows = encoder.embed("audio", sounds)
-    alone = np.concatenate([encoder.embed("audio", [one]) for one in sounds])
+    alone = np.concatenate([encoder.embed("audio", [clip]) for clip in sounds])
     np.testing.assert_allclose(rows, alone, atol=1e-5)
     images = [item(path, "image") for path in save_pictures(tmp_path)]
     texts = [item(text, "text") for text in ("a dog barks", "", "rain " * 100)]
@@ -183,13 +183,13 @@ def test_images_and_texts_are_clips(encoder, parts, tmp_path):
     texts = ["A dog  barks!", "café &amp; tea", ""]
     with torch.inference_mode():
         pixels = torch.stack([transform(Image.open(path)) for path in paths])
-        seen = torch.nn.functional.normalize(clip.encode_image(pixels), dim=-1).numpy()
+        image_rows = torch.nn.functional.normalize(clip.encode_image(pixels), dim=-1).numpy()
         ids = open_clip.SimpleTokenizer()(texts)
-        read = torch.nn.functional.normalize(clip.encode_text(ids), dim=-1).numpy()
+        text_rows = torch.nn.functional.normalize(clip.encode_text(ids), dim=-1).numpy()
     actual = encoder.embed("image", [item(path, "image") for path in paths])
-    np.testing.assert_allclose(actual, seen, atol=1e-4)
+    np.testing.assert_allclose(actual, image_rows, atol=1e-4)
     actual = encoder.embed("text", [item(text, "text") for text in texts])
-    np.testing.assert_allclose(actual, read, atol=1e-5)
+    np.testing.assert_allclose(actual, text_rows, atol=1e-5)
 
 
 def test_missing_extra_and_mis_shaped_weights_are_one_error(parts, weights):

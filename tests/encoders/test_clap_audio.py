@@ -70,10 +70,10 @@ def test_silence_is_the_floor():
 def test_blocks_of_frames_join_seamlessly(monkeypatch):
     audio_config = ClapAudioConfig(fused=True)
     samples = sound(48_000).samples
-    whole = audio_config.spectrogram(samples)
+    at_once = audio_config.spectrogram(samples)
     monkeypatch.setattr("reactions.encoders.preprocessing.log_mel._BLOCK_FRAMES", 7)
     # Matrix products of other sizes round differently, by less than 1e-5 dB.
-    np.testing.assert_allclose(audio_config.spectrogram(samples), whole, atol=1e-5)
+    np.testing.assert_allclose(audio_config.spectrogram(samples), at_once, atol=1e-5)
 
 
 def test_frames_are_centred_and_the_ends_mirrored():
@@ -105,13 +105,13 @@ def test_short_sounds_are_one_view(fused, samples):
     [("repeatpad", 4000, 4000), ("repeatpad", 1500, 4500), ("repeat", 1500, 4800), ("pad", 9, 9)],
 )
 def test_padding(monkeypatch, padding, samples, filled):
-    seen = []
+    heard_by = []
     monkeypatch.setattr(
-        ClapAudioConfig, "spectrogram", lambda self, x: seen.append(x) or np.zeros((11, 64))
+        ClapAudioConfig, "spectrogram", lambda self, x: heard_by.append(x) or np.zeros((11, 64))
     )
     clip = sound(samples)
     features(clip, small(fused=False, padding=padding, quantised=False))
-    (heard,) = seen
+    (heard,) = heard_by
     assert heard.shape == (4800,)
     np.testing.assert_array_equal(heard[:filled], np.resize(clip.samples, filled))
     assert (heard[filled:] == 0).all()
@@ -128,14 +128,14 @@ def test_a_longer_sound_gives_a_fused_model_four_views():
     clip, audio_config = sound(48_000), small(fused=True)
     views = features(clip, audio_config)
     assert views.shape == (4, 11, 64)
-    whole = audio_config.spectrogram(quantise(clip.samples))
+    full_spectrogram = audio_config.spectrogram(quantise(clip.samples))
     for view, start in zip(views[1:], (15, 46, 76), strict=True):  # middles of 0-30, 31-60, 61-90
-        np.testing.assert_array_equal(view, whole[start : start + 11])
+        np.testing.assert_array_equal(view, full_spectrogram[start : start + 11])
     # All of it, shrunk: an output frame lies between two of the whole.
     for i in range(11):
-        at = (i + 0.5) * len(whole) / 11 - 0.5
+        at = (i + 0.5) * len(full_spectrogram) / 11 - 0.5
         low, share = int(at), at % 1
-        blend = (1 - share) * whole[low] + share * whole[min(low + 1, 100)]
+        blend = (1 - share) * full_spectrogram[low] + share * full_spectrogram[min(low + 1, 100)]
         np.testing.assert_allclose(views[0][i], blend, atol=1e-3)  # dB
 
 

@@ -73,12 +73,12 @@ def test_every_sound_has_a_unit_embedding(encoder):
 def test_a_batch_gives_what_its_items_give_alone(encoder):
     # Long and short ones, whose features have different shapes, in one batch.
     items = [item(clip) for clip in CLIPS.values()]
-    prepared = [encoder.preprocess("audio", one) for one in items]
+    prepared = [encoder.preprocess("audio", entry) for entry in items]
     together = encoder.forward("audio", prepared)
-    for row, one in zip(together, items, strict=True):
-        np.testing.assert_allclose(row, encoder.embed("audio", [one])[0], atol=1e-6)
+    for row, entry in zip(together, items, strict=True):
+        np.testing.assert_allclose(row, encoder.embed("audio", [entry])[0], atol=1e-6)
     texts = [item(text, "text") for text in TEXTS]
-    alone = np.concatenate([encoder.embed("text", [one]) for one in texts])
+    alone = np.concatenate([encoder.embed("text", [entry]) for entry in texts])
     np.testing.assert_allclose(encoder.embed("text", texts), alone, atol=1e-6)
 
 
@@ -150,12 +150,12 @@ def test_another_process_gives_the_same_embedding_and_stays_off_the_network(
         digests.add(hashlib.sha256(rows.tobytes()).hexdigest())
     online = {k: v for k, v in os.environ.items() if "OFFLINE" not in k}
     root = Path(laion.__file__).parents[3]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SCRIPT, checkpoint.path, clip],
         cwd=root, env=online, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert {done.stdout.strip()} == digests
+    assert process.returncode == 0, process.stderr
+    assert {process.stdout.strip()} == digests
 
 
 def test_loading_opens_no_socket(checkpoint, monkeypatch):
@@ -189,8 +189,8 @@ def test_names_that_do_not_matter_are_let_pass(checkpoint, encoder, tmp_path):
         tensors["text_transform.sequential.0.weight"] = torch.zeros(512, 512)
 
     changed = ADAPTER.load(saved(checkpoint, tmp_path, change))
-    one = [item("the dog", "text")]
-    np.testing.assert_array_equal(changed.embed("text", one), encoder.embed("text", one))
+    texts = [item("the dog", "text")]
+    np.testing.assert_array_equal(changed.embed("text", texts), encoder.embed("text", texts))
 
 
 QKV = "audio_branch.layers.0.blocks.1.attn.qkv.weight"
@@ -252,9 +252,9 @@ def test_safetensors_serve_as_well(checkpoint, encoder, tmp_path):
     tokenizer(tmp_path)
     tensors = {k: v.contiguous() for k, v in laion_tensors(checkpoint.model).items()}
     save_file(tensors, tmp_path / "toy.safetensors")
-    one = [item(CLIPS["short"])]
-    actual = ADAPTER.load(spec_of(tmp_path / "toy.safetensors")).embed("audio", one)
-    np.testing.assert_array_equal(actual, encoder.embed("audio", one))
+    sounds = [item(CLIPS["short"])]
+    actual = ADAPTER.load(spec_of(tmp_path / "toy.safetensors")).embed("audio", sounds)
+    np.testing.assert_array_equal(actual, encoder.embed("audio", sounds))
 
 
 def test_the_file_may_change_after_loading(checkpoint, tmp_path):
@@ -348,5 +348,5 @@ def test_a_missing_file_says_what_may_be_named(tmp_path):
 
 def test_cuda_gives_the_same(cuda, encoder):
     heard = [item(clip) for clip in CLIPS.values()]
-    read = [item(text, "text") for text in TEXTS]
-    assert_same_on(cuda, encoder, {"audio": heard, "text": read})
+    texts = [item(text, "text") for text in TEXTS]
+    assert_same_on(cuda, encoder, {"audio": heard, "text": texts})

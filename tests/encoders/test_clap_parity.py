@@ -30,10 +30,10 @@ def reference(request, tmp_path_factory):
     return SimpleNamespace(path=path, official=official, encoder=ADAPTER.load(spec))
 
 
-def published(reference, modality, one):
+def published(reference, modality, entry):
     """Return the package's unit-norm embedding, its random choices made as ours."""
     with alone(), torch.inference_mode():
-        row = reference.official.embed[modality](one).numpy()
+        row = reference.official.embed[modality](entry).numpy()
     return row / np.linalg.norm(row)
 
 
@@ -60,7 +60,7 @@ def test_sounds_embed_as_in_the_package(reference, tmp_path, samples, rate_hz, c
 
 def test_texts_embed_as_in_the_package(reference):
     items = [item(text, "text") for text in TEXTS]
-    expected = np.stack([published(reference, "text", one) for one in items])
+    expected = np.stack([published(reference, "text", entry) for entry in items])
     actual = reference.encoder.embed("text", items)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert np.abs(expected @ expected.T - np.eye(len(TEXTS))).max() < 0.999  # no two alike

@@ -27,15 +27,15 @@ def are_cut(prepare, clause, texts=TEXTS):
 
 def test_those_of_clip_are_what_open_clips_tokenizer_cuts():
     open_clip = pytest.importorskip("open_clip")
-    whole = open_clip.SimpleTokenizer()
-    expected = [len(whole.encode(text)) + 2 > 77 for text in TEXTS]
+    reference = open_clip.SimpleTokenizer()
+    expected = [len(reference.encode(text)) + 2 > 77 for text in TEXTS]
     assert are_cut(clip_bpe.tokenize, longer_than("77 tokens")) == expected
 
 
 def test_those_of_imagebind_are_what_its_package_cuts():
     loaders = imagebind_reference.data()
-    whole = loaders.SimpleTokenizer(bpe_path=loaders.return_bpe_path())
-    expected = [len(whole.encode(text)) + 2 > 77 for text in TEXTS]
+    reference = loaders.SimpleTokenizer(bpe_path=loaders.return_bpe_path())
+    expected = [len(reference.encode(text)) + 2 > 77 for text in TEXTS]
     assert are_cut(clip_bpe.tokenize, longer_than("77 tokens")) == expected
 
 
@@ -45,8 +45,8 @@ def test_those_of_clap_are_what_robertas_tokenizer_cuts(tmp_path):
     from reactions.encoders.clap.text import Tokens
 
     tokenizer(tmp_path)
-    whole = transformers.RobertaTokenizer.from_pretrained(tmp_path)
-    expected = [len(whole(text)["input_ids"]) > 77 for text in TEXTS]
+    reference = transformers.RobertaTokenizer.from_pretrained(tmp_path)
+    expected = [len(reference(text)["input_ids"]) > 77 for text in TEXTS]
     assert are_cut(Tokens(tmp_path).of, longer_than("77 tokens")) == expected
 
 
@@ -56,8 +56,8 @@ def test_those_of_open_clip_are_what_its_tokenizer_cuts(tmp_path):
         path = open_clip_tiny.save(tmp_path / "weights.pt", open_clip_tiny.state())
         spec = registry.resolve_uri(f"open_clip:Tiny-16/{path}")
         encoder = registry.load(spec)
-    whole = open_clip.SimpleTokenizer()
-    expected = [len(whole.encode(text)) + 2 > 12 for text in TEXTS]
+    reference = open_clip.SimpleTokenizer()
+    expected = [len(reference.encode(text)) + 2 > 12 for text in TEXTS]
     clause = longer_than("12 tokens")
     assert encoder.limits("text") == {spec.name: (clause,)}
     prepare = encoder.towers["text"].prepare
@@ -69,8 +69,8 @@ def test_those_of_transformers_are_what_its_tokenizer_cuts(tmp_path, family):
     transformers = pytest.importorskip("transformers")
     getattr(hf_tiny, f"save_{family}")(tmp_path / "model")
     encoder = hf_tiny.opened(f"hf:{tmp_path / 'model'}")
-    whole = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     ((clause,),) = encoder.limits("text").values()
     context = int(clause.split("'s ")[1].split()[0])
-    expected = [len(whole(text)["input_ids"]) > context for text in TEXTS]
+    expected = [len(reference(text)["input_ids"]) > context for text in TEXTS]
     assert are_cut(encoder.towers["text"].prepare, clause) == expected

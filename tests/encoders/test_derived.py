@@ -81,7 +81,7 @@ class TestSpec:
         assert read_spec(json.loads(json.dumps(spec_record(spec)))) == spec
 
     @pytest.mark.parametrize(
-        ("how", "why"),
+        ("how_derived", "why"),
         [
             ({"event": "unibnd"}, "no style of event pictures is called 'unibnd'"),
             ({"video": "frames"}, "cannot embed videos by 'frames'"),
@@ -89,9 +89,9 @@ class TestSpec:
             ({"video": "frames-257"}, "cannot embed videos by 'frames-257'"),
         ],
     )
-    def test_mistakes(self, plain, how, why):
+    def test_mistakes(self, plain, how_derived, why):
         with pytest.raises(UsageError, match=why):
-            derive(plain, how)
+            derive(plain, how_derived)
 
     @pytest.mark.parametrize(
         "changes",

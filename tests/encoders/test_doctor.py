@@ -182,9 +182,11 @@ def test_a_damaged_record_is_reported_and_kept(tmp_path, content):
         path.mkdir() if content is None else path.write_text(content)
     for _ in range(2):
         actual = examine(Encoder(CG.spec), samples(), goldens=tmp_path)
-        stored = [one for one in actual if one.check == "stored outputs"]
-        assert [one.verdict for one in stored] == ["failed", "failed"]
-        assert all("--renew" in one.advice and "cannot read" in one.value for one in stored)
+        stored = [finding for finding in actual if finding.check == "stored outputs"]
+        assert [finding.verdict for finding in stored] == ["failed", "failed"]
+        assert all(
+            "--renew" in finding.advice and "cannot read" in finding.value for finding in stored
+        )
     for path in tmp_path.iterdir():
         assert path.is_dir() if content is None else path.read_text() == content
     if content is not None:
@@ -195,15 +197,15 @@ def test_a_damaged_record_is_reported_and_kept(tmp_path, content):
 
 def speeds(**options):
     actual = examine(Encoder(CG.spec), samples(), **options)
-    return [one.value for one in actual if one.check == "speed"]
+    return [finding.value for finding in actual if finding.check == "speed"]
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """Time that passes only where an encoder says so."""
-    now = [0.0]
-    monkeypatch.setattr(doctor.time, "perf_counter", lambda: now[0])
-    return now
+    time_s = [0.0]
+    monkeypatch.setattr(doctor.time, "perf_counter", lambda: time_s[0])
+    return time_s
 
 
 class Timed(Encoder):
@@ -232,7 +234,7 @@ class Timed(Encoder):
 )
 def test_speed_is_a_median_with_its_spread_in_bounded_time(clock, seconds, words):
     encoder = Timed(clock, seconds)
-    (actual,) = [one for one in examine(encoder, samples()) if one.check == "speed"]
+    (actual,) = [finding for finding in examine(encoder, samples()) if finding.check == "speed"]
     assert words in actual.value
     assert clock[0] <= seconds[0] + 41
 
@@ -244,15 +246,15 @@ def test_whatever_a_broken_model_raises_is_a_finding(error):
             raise error
 
     actual = examine(Broken(CG.spec), samples())
-    failed = [one for one in actual if one.check == "embeds"]
-    assert [one.verdict for one in failed] == ["failed"] * 2
+    failed = [finding for finding in actual if finding.check == "embeds"]
+    assert [finding.verdict for finding in failed] == ["failed"] * 2
     assert failed[0].value == f"{type(error).__name__}: {' '.join(str(error).split())}"
     assert failed[0].advice
 
 
 def test_memory_on_a_cpu_is_called_what_it_is(monkeypatch):
-    held = iter([10_000_000, 17_000_000] * 2)
-    monkeypatch.setattr(doctor, "_resident_bytes", lambda: next(held))
+    sizes_bytes = iter([10_000_000, 17_000_000] * 2)
+    monkeypatch.setattr(doctor, "_resident_bytes", lambda: next(sizes_bytes))
     assert all(", 7 MB more resident afterwards;" in value for value in speeds())
     monkeypatch.setattr(doctor, "_resident_bytes", lambda: 0)  # where that cannot be known
     assert not any("MB" in value for value in speeds())

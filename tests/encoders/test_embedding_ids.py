@@ -196,9 +196,9 @@ def test_line_breaks_and_marks_of_other_systems(data: str, tmp_path: Path) -> No
 def test_names_in_another_unicode_form(tmp_path: Path) -> None:
     names = ["Ångström", "é", "한글", "b", "d"]
     np.save(tmp_path / "text.npy", X)
-    for stored, asked in (("NFC", "NFD"), ("NFD", "NFC")):
+    for stored, form_asked in (("NFC", "NFD"), ("NFD", "NFC")):
         write_lines(tmp_path / "text.ids.txt", [unicodedata.normalize(stored, n) for n in names])
-        actual = embed(tmp_path, [unicodedata.normalize(asked, n) for n in names[::-1]])
+        actual = embed(tmp_path, [unicodedata.normalize(form_asked, n) for n in names[::-1]])
         np.testing.assert_allclose(actual, UNIT[::-1], atol=1e-6)
     both = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
     write_lines(tmp_path / "text.ids.txt", [*both, "a", "b", "c"])

@@ -87,18 +87,18 @@ def test_an_output_for_each_modality(tmp_path: Path) -> None:
 def test_items_that_are_missing_or_of_another_run(format: str, tmp_path: Path) -> None:
     path = write(tmp_path / "s" / f"text.{format}")
     items = path.with_name("text.items.jsonl")
-    kept = items.read_text(encoding="utf-8")
-    items.write_text(kept.replace('"b"', '"c"'), encoding="utf-8")
+    original = items.read_text(encoding="utf-8")
+    items.write_text(original.replace('"b"', '"c"'), encoding="utf-8")
     with pytest.raises(DataError, match="does not belong to"):
         resolve(path.parent)
-    items.write_text("".join(kept.splitlines(keepends=True)[:-1]), encoding="utf-8")
+    items.write_text("".join(original.splitlines(keepends=True)[:-1]), encoding="utf-8")
     with pytest.raises(DataError, match="4 items for 5 embeddings"):
         resolve(path.parent)
     items.unlink()
     with pytest.raises(DataError, match=r"the items of .* are missing") as caught:
         resolve(path.parent)
     assert "text.items.jsonl" in caught.value.why
-    items.write_text(kept, encoding="utf-8")
+    items.write_text(original, encoding="utf-8")
     path.unlink()
     with pytest.raises(DataError, match="embeddings that are not there"):
         resolve(path.parent)

@@ -171,9 +171,9 @@ def test_rows_of_joined_tables(tmp_path: Path) -> None:
     clip_retrieval(tmp_path, sizes=(2, 1, 3), names=("img_emb",))
     table = find_sets(tmp_path)["image"].open(DigestCache())
     assert isinstance(table, Joined)
-    whole = np.concatenate([rows(0, 2), rows(1, 1), rows(2, 3)])
+    joined = np.concatenate([rows(0, 2), rows(1, 1), rows(2, 3)])
     for chosen in ([0, 1], [5, 0, 2], [2], [], [3, 4, 5], [5, 5, 1]):
-        np.testing.assert_array_equal(table.read(np.array(chosen, np.int64)), whole[chosen])
+        np.testing.assert_array_equal(table.read(np.array(chosen, np.int64)), joined[chosen])
     assert table.shape == (6, DIM)
 
 

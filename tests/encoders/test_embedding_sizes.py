@@ -235,11 +235,11 @@ def test_small_files_take_little_memory(tmp_path: Path) -> None:
     put(tmp_path / "npy/text.npy", header(HUGE % f"{1 << 29}, 4") + b"x" * 64)
     put_tar(tmp_path / "tar/text.tar", {"a.npy": header(HUGE % f"{1 << 31},")})
     folders = [str(tmp_path / name) for name in ("ids", "npy", "tar")]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _LIMITED, *folders], capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    *refused, grown_kb = done.stdout.split("\n")[:-1]
+    assert process.returncode == 0, process.stderr
+    *refused, grown_kb = process.stdout.split("\n")[:-1]
     assert refused == ["ids refused", "npy refused", "tar refused"]
     assert int(grown_kb) < 300_000
 

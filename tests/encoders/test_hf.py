@@ -42,9 +42,9 @@ def features(model, **inputs):
     return torch.nn.functional.normalize(getattr(actual, "pooler_output", actual), dim=-1).numpy()
 
 
-def processor_of(folder, **given):
+def processor_of(folder, **options):
     with repository.quiet():
-        return transformers.AutoImageProcessor.from_pretrained(str(folder), **given)
+        return transformers.AutoImageProcessor.from_pretrained(str(folder), **options)
 
 
 def by_pillow(folder):
@@ -95,8 +95,8 @@ class TestParity:
     def test_the_whole_processor_as_its_authors_call_it(self, hf_saved, pictures):
         folder, model = hf_saved["clip"]
         with repository.quiet():
-            whole = transformers.CLIPProcessor.from_pretrained(str(folder))
-        inputs = whole(
+            processor = transformers.CLIPProcessor.from_pretrained(str(folder))
+        inputs = processor(
             text=CAPTIONS, return_tensors="pt", padding=True, truncation=True, max_length=12
         )
         reference = features(model, **inputs)  # with its attention mask, which changes nothing
@@ -301,5 +301,5 @@ class TestEncoder:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cuda_gives_the_same(cuda, family, hf_saved, pictures):
     encoder = opened(f"hf:{hf_saved[family][0]}")
-    seen, read = items("image", pictures), items("text", CAPTIONS)
-    assert_same_on(cuda, encoder, {"image": seen, "text": read})
+    photos, captions = items("image", pictures), items("text", CAPTIONS)
+    assert_same_on(cuda, encoder, {"image": photos, "text": captions})

@@ -175,9 +175,9 @@ def test_what_can_change_an_embedding_changes_the_key(toy, tmp_path):
 def test_the_older_layout_serves_as_well(toy, encoder, tmp_path):
     files = {"processor_config.json": None, "preprocessor_config.json": settings_of(toy)}
     spec = registry.resolve_uri(copied(toy, tmp_path, **files))
-    one = [item(sound(5000))]
-    actual = registry.load(spec).embed("audio", one)
-    np.testing.assert_array_equal(actual, encoder.embed("audio", one))
+    sounds = [item(sound(5000))]
+    actual = registry.load(spec).embed("audio", sounds)
+    np.testing.assert_array_equal(actual, encoder.embed("audio", sounds))
 
 
 def test_its_own_settings_are_heeded(tmp_path):
@@ -210,14 +210,14 @@ def test_missing_extra_and_mis_shaped_weights_are_one_error(toy, tmp_path):
 
 def test_buffers_that_only_count_may_come_or_not(toy, encoder, tmp_path):
     tensors = load_file(toy.folder / "model.safetensors")
-    kept = {k: v for k, v in tensors.items() if "_index" not in k and not k.endswith("_ids")}
-    assert len(kept) < len(tensors)
-    kept["text_model.old.position_ids"] = torch.arange(5)
+    required = {k: v for k, v in tensors.items() if "_index" not in k and not k.endswith("_ids")}
+    assert len(required) < len(tensors)
+    required["text_model.old.position_ids"] = torch.arange(5)
     uri = copied(toy, tmp_path, **{"model.safetensors": None})
-    save_file(kept, tmp_path / "model.safetensors")
-    one = [item(sound(5000))]
-    actual = registry.load(registry.resolve_uri(uri)).embed("audio", one)
-    np.testing.assert_array_equal(actual, encoder.embed("audio", one))
+    save_file(required, tmp_path / "model.safetensors")
+    sounds = [item(sound(5000))]
+    actual = registry.load(registry.resolve_uri(uri)).embed("audio", sounds)
+    np.testing.assert_array_equal(actual, encoder.embed("audio", sounds))
 
 
 def test_truncation_must_suit_the_model(toy, tmp_path):

@@ -15,12 +15,12 @@ from reactions.encoders.tower import Tower, TowerEncoder
 SPEC = SpaceSpec("X", 2, ("image", "text"), adapter="x", source="x")
 
 
-def encoder(rows, *, batch_items=64, seen=None):
+def encoder(rows, *, batch_items=64, batch_sizes=None):
     """A space whose text tower gives the rows numbered by the captions."""
 
     def project(inputs):
-        if seen is not None:
-            seen.append(len(inputs))
+        if batch_sizes is not None:
+            batch_sizes.append(len(inputs))
         return torch.tensor([rows[int(i[0])] for i in inputs])
 
     text = Tower(lambda text: np.array([int(text)]), project, batch_items)
@@ -33,13 +33,13 @@ def captions(n):
 
 
 def test_rows_become_unit_length_and_keep_their_order():
-    seen = []
-    space = encoder([[3.0, 4.0], [0.0, -2.0], [1e30, 0.0]], batch_items=2, seen=seen)
+    batch_sizes = []
+    space = encoder([[3.0, 4.0], [0.0, -2.0], [1e30, 0.0]], batch_items=2, batch_sizes=batch_sizes)
     assert isinstance(space, StagedEncoder)
     rows = space.embed("text", captions(3))
     np.testing.assert_allclose(rows[:2], [[0.6, 0.8], [0.0, -1.0]], atol=1e-7)
     assert rows.dtype == np.float32
-    assert seen == [2, 1]
+    assert batch_sizes == [2, 1]
     assert space.embed("text", []).shape == (0, 2)
 
 
@@ -101,9 +101,9 @@ def test_a_tokeniser_is_never_entered_twice():
         inside.clear()
         return [len(text)]
 
-    one = locked(tokenise)
+    tokenise_once = locked(tokenise)
     with ThreadPoolExecutor(8) as pool:
-        actual = list(pool.map(one, ["a" * i for i in range(16)]))
+        actual = list(pool.map(tokenise_once, ["a" * i for i in range(16)]))
     assert [int(row[0]) for row in actual] == list(range(16))
 
 
@@ -115,15 +115,15 @@ def test_tokens_are_padded_at_the_end():
 
 
 def test_options_of_a_uri():
-    known = ("like", "precision")
-    rest, options = uri.split_options("s:a/b?precision=bf16&like=x%3Dy", known)
+    option_names = ("like", "precision")
+    rest, options = uri.split_options("s:a/b?precision=bf16&like=x%3Dy", option_names)
     assert (rest, options) == ("a/b", {"precision": "bf16", "like": "x=y"})
     assert uri.join_options("s:a/b", options) == "s:a/b?like=x%3Dy&precision=bf16"
     assert uri.join_options("s:a", {"precision": "fp32", "like": ""}) == "s:a"
     assert uri.join_options("s:a", {"precision": "bf16"}, precision="bf16") == "s:a"
     for bad in ("s:a?liek=x", "s:a?precision=fp8"):
         with pytest.raises(MissingError, match=r"did you mean|one of"):
-            uri.split_options(bad, known)
+            uri.split_options(bad, option_names)
 
 
 def test_a_package_that_does_not_fit_the_others_says_so(monkeypatch):

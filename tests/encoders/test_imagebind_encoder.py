@@ -92,8 +92,8 @@ class TestEmbeddings:
     def test_clips_are_averaged(self, encoder):
         rng = np.random.default_rng(0)
         prepared = rng.normal(0, 1, (3, 1, 128, 204)).astype(np.float32)
-        each = [np.repeat(clip[None], 3, axis=0) for clip in prepared]
-        mean = encoder.forward("audio", each).mean(axis=0)
+        repeated = [np.repeat(clip[None], 3, axis=0) for clip in prepared]
+        mean = encoder.forward("audio", repeated).mean(axis=0)
         actual = encoder.forward("audio", [prepared])[0]
         np.testing.assert_allclose(actual, mean / np.linalg.norm(mean), atol=1e-5)
 

@@ -73,10 +73,10 @@ class TestVideo:
         network = ImageBind(toy.SIZES, ("image",)).eval()
         state = toy.state()
         network.load_state_dict({k: state[k] for k in network.state_dict()})
-        still = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        pictures = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
-            film_rows = network("image", still[:, :, None].expand(-1, -1, 2, -1, -1))
-            torch.testing.assert_close(film_rows, network("image", still), atol=1e-5, rtol=1e-4)
+            film_rows = network("image", pictures[:, :, None].expand(-1, -1, 2, -1, -1))
+            torch.testing.assert_close(film_rows, network("image", pictures), atol=1e-5, rtol=1e-4)
 
     def test_videos_share_the_weights_of_images(self, path):
         spec = registry.resolve_uri(uri(path, modalities="image,video"))
@@ -119,7 +119,7 @@ class TestDepth:
         metres = np.full((240, 320), 2.0, np.float32)
         metres[:, 160:] = 20.0  # beyond eight metres
         (actual,) = images.disparity(metres, Variants(depth="sunrgbd-disparity"))
-        shares = [0.075 * 518.857901 / far / 75 for far in (2.0, 8.0)]
+        shares = [0.075 * 518.857901 / distance_m / 75 for distance_m in (2.0, 8.0)]
         expected = [(share - 0.0418) / 0.0295 for share in shares]
         np.testing.assert_allclose([actual[0, 0], actual[0, -1]], expected, rtol=1e-4)
 
@@ -213,7 +213,7 @@ class TestNames:
         assert registry.load(spec).embed("thermal", [item]).shape == (1, 24)
 
     @pytest.mark.parametrize(
-        ("options", "error", "what"),
+        ("options", "error", "message"),
         [
             ({"modalities": "image,vidio"}, DataError, "does not embed vidio"),
             ({"thermal": "unibind"}, UsageError, "none are embedded"),
@@ -224,8 +224,8 @@ class TestNames:
             ({"sampling": "random"}, UsageError, "none are embedded"),
         ],
     )
-    def test_mistakes(self, path, options, error, what):
-        with pytest.raises(error, match=what):
+    def test_mistakes(self, path, options, error, message):
+        with pytest.raises(error, match=message):
             registry.resolve_uri(uri(path, **options))
 
     @pytest.mark.parametrize("text", ["0", "-1", "nan", "x", "1e9"])

@@ -98,9 +98,9 @@ class TestResampling:
         n = sound.resampled_length(len(samples), rate_hz)
         start = data.draw(st.integers(0, n - 1))
         stop = data.draw(st.integers(start + 1, n))
-        whole = sound.resample(samples, rate_hz, 0, n)
+        at_once = sound.resample(samples, rate_hz, 0, n)
         np.testing.assert_array_equal(
-            sound.resample(samples, rate_hz, start, stop), whole[start:stop]
+            sound.resample(samples, rate_hz, start, stop), at_once[start:stop]
         )
 
     @pytest.mark.parametrize("rate_hz", [8000, 44100, 96000])

@@ -83,20 +83,20 @@ class TestUris:
 
     def test_an_override_wins(self, tmp_path, nowhere):
         path = toy.write(tmp_path / "mine.safetensors")
-        given = replace(nowhere, overrides={"IB": path})
-        spec = ADAPTER.resolve("imagebind:imagebind_huge.pth", name="IB", locator=given)
+        overriding = replace(nowhere, overrides={"IB": path})
+        spec = ADAPTER.resolve("imagebind:imagebind_huge.pth", name="IB", locator=overriding)
         assert (spec.source, spec.dim) == (str(path), 24)
 
     def test_an_override_wins_over_a_path(self, tmp_path, nowhere):
         path = toy.write(tmp_path / "mine.safetensors")
         other = toy.write(tmp_path / "other.safetensors")
-        given = replace(nowhere, overrides={"ImageBind": path})
-        assert ADAPTER.resolve(f"imagebind:{other}", locator=given).source == str(path)
+        overriding = replace(nowhere, overrides={"ImageBind": path})
+        assert ADAPTER.resolve(f"imagebind:{other}", locator=overriding).source == str(path)
 
-    @pytest.mark.parametrize("wanted", ["imagebind_huge.pth", "other.pth", "a/imagebind_huge.pth"])
-    def test_missing(self, nowhere, wanted):
+    @pytest.mark.parametrize("name", ["imagebind_huge.pth", "other.pth", "a/imagebind_huge.pth"])
+    def test_missing(self, nowhere, name):
         with pytest.raises(MissingError, match="no weights for space 'ImageBind'") as caught:
-            ADAPTER.resolve(f"imagebind:{wanted}", locator=nowhere)
+            ADAPTER.resolve(f"imagebind:{name}", locator=nowhere)
         assert caught.value.exit_code == 3
 
     def test_what_has_to_be_fetched(self, tmp_path):

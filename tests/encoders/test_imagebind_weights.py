@@ -226,10 +226,10 @@ class TestDamage:
         assert not trace.exists()
 
     @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-    @pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
-    def test_cut_short(self, tmp_path, suffix, kept):
+    @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+    def test_cut_short(self, tmp_path, suffix, share):
         path = toy.write(tmp_path / f"x{suffix}")
-        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
         with pytest.raises(DataError, match=r"cannot read the|is not a checkpoint"):
             open_toy(path)
 

@@ -72,12 +72,14 @@ class TestEncoder:
         spec = registry.resolve_uri(PINNED + option)
         probed = probes.generated(tmp_path, spec.modalities)
         actual = compare(spec, choose("transformers", spec), probed)
-        pinned = [one for one in actual.agreements if one.setting == "pinned"]
-        assert [(one.modality, one.items, one.bound) for one in pinned] == [
+        pinned = [agreement for agreement in actual.agreements if agreement.setting == "pinned"]
+        assert [(agreement.modality, agreement.items, agreement.bound) for agreement in pinned] == [
             ("image", len(probes.PICTURES), bound),
             ("text", len(probes.TEXTS), bound),
         ]
-        assert all(one.verdict == "agrees" and one.cosine > 0.9999 for one in pinned)
+        assert all(
+            agreement.verdict == "agrees" and agreement.cosine > 0.9999 for agreement in pinned
+        )
         assert pinned[0].difference <= 1e-6  # the same pixels, the same network
 
     def test_captions_are_as_the_model_card_says(self, repository, original, monkeypatch):
@@ -238,8 +240,8 @@ class TestTrust:
         trust([pin])
         registry.load(spec)
         locator = WeightLocator.of_environment({"InternVL": original[0]})
-        named = registry.resolve_uri(f"hf:{REPO}", name="InternVL", locator=locator)
-        assert named.source == spec.source
+        spec_by_name = registry.resolve_uri(f"hf:{REPO}", name="InternVL", locator=locator)
+        assert spec_by_name.source == spec.source
         (original[0] / "helper.py").write_text("raise SystemExit('ran')\n")
         with pytest.raises(UsageError, match="runs code"):
             registry.load(registry.resolve_uri(f"hf:{original[0]}"))
@@ -324,6 +326,6 @@ class TestErrors:
 def test_cuda_gives_the_same(cuda, repository, monkeypatch, tmp_path):
     monkeypatch.setenv(internvl.TRUST_VARIABLE, PIN)
     encoder = registry.load(registry.resolve_uri(PINNED))
-    seen, read = items("image", hf_tiny.save_pictures(tmp_path)), items("text", CAPTIONS)
+    photos, captions = items("image", hf_tiny.save_pictures(tmp_path)), items("text", CAPTIONS)
     # The model computes in bfloat16: eight bits.
-    assert_same_on(cuda, encoder, {"image": seen, "text": read}, apart=2e-2)
+    assert_same_on(cuda, encoder, {"image": photos, "text": captions}, apart=2e-2)

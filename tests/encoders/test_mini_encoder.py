@@ -84,9 +84,9 @@ class TestShippedWeights:
         for name in NAMES:
             spec = catalogue.by_name(name)
             assert file_digest(spaces.SHIPPED / spec.source) == spec.weights_digest
-            own = set(spec.modalities) - set(dict(spec.derived))
-            tags = {m: tag for m, tag in spec.preprocessing if m in own}
-            assert tags == {m: spaces.PREPROCESSING[m] for m in own}
+            own_modalities = set(spec.modalities) - set(dict(spec.derived))
+            tags = {m: tag for m, tag in spec.preprocessing if m in own_modalities}
+            assert tags == {m: spaces.PREPROCESSING[m] for m in own_modalities}
 
 
 class TestBatches:
@@ -132,7 +132,7 @@ class TestStages:
         texts = ["hum", "a long low hum with a great many words beside it " * 9, ""]
         prepared = [imagebind.preprocess("text", Item(t, "text", t)) for t in texts]
         together = imagebind.forward("text", prepared)
-        alone = np.concatenate([imagebind.forward("text", [one]) for one in prepared])
+        alone = np.concatenate([imagebind.forward("text", [sequence]) for sequence in prepared])
         # Single precision sums in another order.
         np.testing.assert_allclose(together, alone, atol=1e-5)
 
@@ -369,11 +369,11 @@ class TestLoad:
 
     def test_fewer_modalities_than_the_weights_hold(self, spec):
         items = mini.corpus("text", n=3, seed=0).items(0, 3)
-        one = ADAPTER.load(dataclasses.replace(spec, modalities=("text",)), device="cpu")
+        texts_alone = ADAPTER.load(dataclasses.replace(spec, modalities=("text",)), device="cpu")
         both = ADAPTER.load(spec, device="cpu")
-        np.testing.assert_array_equal(one.embed("text", items), both.embed("text", items))
+        np.testing.assert_array_equal(texts_alone.embed("text", items), both.embed("text", items))
         with pytest.raises(DataError, match="does not embed image"):
-            one.embed("image", [])
+            texts_alone.embed("image", [])
 
     @pytest.mark.parametrize("change", [{"dim": 9}, {"modalities": ("audio", "text")}])
     def test_description_that_does_not_fit(self, spec, change):

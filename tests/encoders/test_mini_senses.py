@@ -44,19 +44,19 @@ def eventbind(space):
     return space("EventBind")
 
 
-def shown(modality):
+def items(modality):
     return WorldCorpus(f"strength {modality}", modality, STREAM, N).items(0, N)
 
 
 def accuracy(encoder, modality):
     """Zero-shot, of 50 kinds, in per cent."""
-    rows = encoder.embed(modality, shown(modality)) @ encoder.embed("text", PROMPTS).T
+    rows = encoder.embed(modality, items(modality)) @ encoder.embed("text", PROMPTS).T
     return 100 * (rows.argmax(axis=1) == KINDS).mean()
 
 
 def to_image(encoder, modality):
     """Of 300 pictures, how often the nearest is the item's own, and of its kind, in per cent."""
-    rows = encoder.embed(modality, shown(modality)) @ encoder.embed("image", shown("image")).T
+    rows = encoder.embed(modality, items(modality)) @ encoder.embed("image", items("image")).T
     nearest = rows.argmax(axis=1)
     return 100 * (nearest == np.arange(N)).mean(), 100 * (KINDS[nearest] == KINDS).mean()
 
@@ -88,7 +88,7 @@ class TestStrength:
         assert pair < 20 < kind
 
     def test_what_is_shared_with_imagebind_is_the_same(self, imagebind, pointbind, eventbind):
-        pictures = shown("image")[:5]
+        pictures = items("image")[:5]
         rows = imagebind.embed("image", pictures)
         for other in (pointbind, eventbind):
             np.testing.assert_array_equal(other.embed("image", pictures), rows)

@@ -65,10 +65,10 @@ def test_folders_of_nobody_in_a_lab_file(key, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["~nobody_of_this_name/x", "x" * 5000, "y" * 300])
 def test_quoted_folders_end_with_an_error(name, tmp_path):
-    done = molspace("plan", f'"{name}" + Cr("{name}/b")', cwd=tmp_path)
-    assert done.returncode in (2, 3)
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: ")
+    result = molspace("plan", f'"{name}" + Cr("{name}/b")', cwd=tmp_path)
+    assert result.returncode in (2, 3)
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: ")
 
 
 def test_weights_name_another_folder_of_embeddings(tmp_path, monkeypatch):

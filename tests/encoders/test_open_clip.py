@@ -320,5 +320,5 @@ class TestEncoder:
 
 def test_cuda_gives_the_same(cuda, checkpoint, pictures):
     encoder = registry.load(registry.resolve_uri(f"open_clip:Tiny-16/{checkpoint}"))
-    seen, read = items("image", pictures), items("text", CAPTIONS)
-    assert_same_on(cuda, encoder, {"image": seen, "text": read})
+    photos, captions = items("image", pictures), items("text", CAPTIONS)
+    assert_same_on(cuda, encoder, {"image": photos, "text": captions})

@@ -27,8 +27,8 @@ def installed(tmp_path_factory):
     target = tmp_path_factory.mktemp("target")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--target", str(target), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
     return target
 
 
@@ -68,10 +68,10 @@ def test_it_is_known_by_name_in_a_lab_file_as_the_readme_shows(importable, tmp_p
     path = tmp_path / "molspace.toml"
     path.write_text("\n".join(line.removeprefix("    ") for line in toml.splitlines()))
     catalogue = load_lab(str(path)).catalogue
-    named, quoted = catalogue.by_name("Palette"), catalogue.by_uri("palette:8")
-    for modality in named.modalities:
-        assert named.identity(modality) == quoted.identity(modality)
-    assert registry.load(named).spec is named
+    by_name, quoted = catalogue.by_name("Palette"), catalogue.by_uri("palette:8")
+    for modality in by_name.modalities:
+        assert by_name.identity(modality) == quoted.identity(modality)
+    assert registry.load(by_name).spec is by_name
 
 
 def test_a_reaction_is_planned_and_runs_with_it(installed, tmp_path):
@@ -82,8 +82,8 @@ def test_a_reaction_is_planned_and_runs_with_it(installed, tmp_path):
     )
     env = {**os.environ, "PYTHONPATH": str(installed)}
     reaction = 'ImageBind + Cr("palette:8")'
-    done = molspace("react", reaction, "--lab", lab, cwd=tmp_path, env=env)
-    assert done.returncode == 0, done.stderr
-    bundle = Path(done.stdout.strip().splitlines()[-1])
+    result = molspace("react", reaction, "--lab", lab, cwd=tmp_path, env=env)
+    assert result.returncode == 0, result.stderr
+    bundle = Path(result.stdout.strip().splitlines()[-1])
     record = json.loads((bundle / "bundle.json").read_text())
     assert '"palette:8"' in record["expression"]

@@ -66,7 +66,7 @@ class TestNetworks:
         clouds = np.stack([cloud(90, seed) for seed in range(2)])
         with torch.inference_mode():
             actual = network(torch.from_numpy(clouds)).numpy()
-        expected = np.stack([points.i2p_mae(network, one) for one in clouds])
+        expected = np.stack([points.i2p_mae(network, xyz) for xyz in clouds])
         np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=2e-4)
 
     def test_point_bert_is_the_published_one(self):
@@ -74,7 +74,7 @@ class TestNetworks:
         clouds = np.stack([cloud(60, seed) for seed in range(2)])
         with torch.inference_mode():
             actual = network(torch.from_numpy(clouds)).numpy()
-        expected = np.stack([points.point_bert(network, one, 2) for one in clouds])
+        expected = np.stack([points.point_bert(network, xyz, 2) for xyz in clouds])
         np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=2e-4)
 
     def test_every_key_and_shape_of_the_published_i2p_mae(self):
@@ -147,10 +147,10 @@ class TestNetworks:
 
     def test_points_far_apart_are_those_of_the_kernel(self):
         # The pure-torch form of the kernel in the package ebind.
-        found = importlib.util.find_spec("ebind")
-        if found is None or not found.submodule_search_locations:
+        package = importlib.util.find_spec("ebind")
+        if package is None or not package.submodule_search_locations:
             pytest.skip("could not import 'ebind'")
-        file = Path(found.submodule_search_locations[0]) / (
+        file = Path(package.submodule_search_locations[0]) / (
             "models/uni3d/pointnet2_ops/pointnet2_utils.py"
         )
         theirs = importlib.util.spec_from_file_location("pointnet2_ops.pointnet2_utils", file)
@@ -163,12 +163,12 @@ class TestNetworks:
 
 class TestInputs:
     def test_a_cloud_of_the_right_size_is_taken_whole(self):
-        whole = cloud(8192) * 3 + 5
-        actual = xyz_of(whole)
+        xyz = cloud(8192) * 3 + 5
+        actual = xyz_of(xyz)
         assert (actual.shape, actual.dtype) == ((8192, 3), np.float32)
         np.testing.assert_allclose(actual.mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(actual, axis=1).max(), 1, rtol=1e-6)
-        order = np.argsort(whole[:, 0])
+        order = np.argsort(xyz[:, 0])
         np.testing.assert_array_equal(np.argsort(actual[:, 0])[:50], order[:50])
 
     def test_colours_are_left_aside(self):
@@ -225,9 +225,9 @@ class TestSpace:
         )
         clouds = [cloud(300, seed) for seed in range(2)]
         with torch.inference_mode():
-            inputs = torch.from_numpy(np.stack([xyz_of(one) for one in clouds]))
+            inputs = torch.from_numpy(np.stack([xyz_of(xyz) for xyz in clouds]))
             expected = torch.nn.functional.normalize(network(inputs), dim=-1).numpy()
-        items = [Item(str(i), "point", one) for i, one in enumerate(clouds)]
+        items = [Item(str(i), "point", xyz) for i, xyz in enumerate(clouds)]
         np.testing.assert_allclose(encoder.embed("point", items), expected, atol=1e-5)
 
     def test_files(self, encoder, tmp_path):
@@ -305,7 +305,7 @@ class TestDamage:
         assert caught.value.fields["path"] == str(path)
 
     @pytest.mark.parametrize(
-        ("change", "what"),
+        ("change", "message"),
         [
             ({"pc_projection": None}, "is not a checkpoint of PointBind"),
             ({"pc_projection": torch.zeros(1280, 512)}, "is not a checkpoint of PointBind"),
@@ -314,7 +314,7 @@ class TestDamage:
             ({"point_encoder.extra": torch.zeros(3)}, "do not fit"),
         ],
     )
-    def test_other_files(self, folder, change, what):
+    def test_other_files(self, folder, change, message):
         contents = points.state("i2pmae", imagebind=False)
         for key, value in change.items():
             if value is None:
@@ -322,7 +322,7 @@ class TestDamage:
             else:
                 contents[key] = value
         torch.save(contents, folder / "odd.pt")
-        with pytest.raises(DataError, match=what):
+        with pytest.raises(DataError, match=message):
             registry.load(registry.resolve_uri(uri(folder, "odd.pt")))
 
     def test_code_is_refused(self, folder, capsys):
@@ -358,15 +358,15 @@ class TestDamage:
             registry.resolve_uri(uri(folder, sampling="fathest"))
 
     def test_the_published_names_are_looked_for_where_weights_lie(self, folder, tmp_path):
-        own = tmp_path / "pointbind"
-        own.mkdir()
-        points.write(own / "pointbind_i2pmae.pt", imagebind=False)
+        folder_looked_in = tmp_path / "pointbind"
+        folder_looked_in.mkdir()
+        points.write(folder_looked_in / "pointbind_i2pmae.pt", imagebind=False)
         locator = WeightLocator(folders=(tmp_path,), hub=tmp_path)
         spec = adapter.PointBindAdapter().resolve(
             f"pointbind:pointbind_i2pmae.pt?imagebind={folder / 'imagebind.safetensors'}",
             locator=locator,
         )
-        assert str(own) in spec.source
+        assert str(folder_looked_in) in spec.source
 
     def test_what_is_to_be_fetched_is_imagebind(self, folder):
         (needed,) = registry.requirements("pointbind:pointbind_i2pmae.pt")

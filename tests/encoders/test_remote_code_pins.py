@@ -59,13 +59,13 @@ def test_the_digest_of_a_folder_is_of_all_but_weights(tmp_path):
     first = code_digest(folder)
     (folder / "model.safetensors").write_bytes(b"weights")
     assert code_digest(folder) == first
-    seen = {first}
+    digests = {first}
     for name in ("config.json", "sub/more.py", "native.so", "model.py"):
         (folder / name).write_bytes(b"other")
-        seen.add(code_digest(folder))
-    assert len(seen) == 5
+        digests.add(code_digest(folder))
+    assert len(digests) == 5
     (folder / "model.py").rename(folder / "renamed.py")
-    assert code_digest(folder) not in seen
+    assert code_digest(folder) not in digests
 
 
 def test_links_to_other_folders_have_no_digest(tmp_path):

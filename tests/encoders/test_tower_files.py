@@ -40,13 +40,15 @@ def spec(folder):
 def test_it_is_found_hashed_and_used(folder, spec):
     assert spec.tower_digests == (("text", file_digest(folder / "Base-text.safetensors")),)
     encoder = registry.load(spec)
-    whole = registry.load(replace(spec, tower_digests=()))
+    without_towers = registry.load(replace(spec, tower_digests=()))
     items = [Item("a", "text", "a red cat"), Item("b", "text", "rain")]
     rows = encoder.embed("text", items)
     assert rows.shape == (2, 128)
-    assert not np.allclose(rows, whole.embed("text", items))
+    assert not np.allclose(rows, without_towers.embed("text", items))
     pictures = [Item("a", "image", np.full((32, 32, 3), 90, np.uint8))]
-    np.testing.assert_array_equal(encoder.embed("image", pictures), whole.embed("image", pictures))
+    np.testing.assert_array_equal(
+        encoder.embed("image", pictures), without_towers.embed("image", pictures)
+    )
 
 
 def test_its_digest_stands_in_its_own_keys_alone(spec):
@@ -91,13 +93,13 @@ def test_towers_that_are_not_there(folder, towers, why):
         load_lab(path).catalogue.by_name("Base")
 
 
-def written(spec):
+def json_record(spec):
     return json.loads(json.dumps(spec_record(spec)))
 
 
 def test_bundles_keep_it_and_records_without_it_read_as_before(spec):
-    assert read_spec(written(spec)) == spec
-    old = written(replace(spec, tower_digests=()))
+    assert read_spec(json_record(spec)) == spec
+    old = json_record(replace(spec, tower_digests=()))
     assert not {"tower_digests", "derived"} & set(old)
     assert read_spec(old).tower_digests == ()
     with pytest.raises(ValueError, match="tower_digests of Base"):

@@ -39,7 +39,7 @@ def values(modality, folder):
         return [item(waves, "imu"), item(-waves, "imu")]
     if modality == "video":
         pixels = np.arange(4 * 40 * 40 * 3, dtype=np.uint8).reshape(4, 40, 40, 3)
-        clips = (Frames(each, np.arange(4) / 2) for each in (pixels, pixels[:, ::-1]))
+        clips = (Frames(stills, np.arange(4) / 2) for stills in (pixels, pixels[:, ::-1]))
         return [item(clip, "video") for clip in clips]
     return [item(path, modality) for path in save_pictures(folder)]
 
@@ -50,7 +50,7 @@ def check(encoder, folder, modalities=None):
     for modality in modalities or encoder.spec.modalities:
         items = values(modality, folder)
         before = encoder.embed(modality, items)
-        inputs = [encoder.preprocess(modality, one) for one in items]
+        inputs = [encoder.preprocess(modality, value) for value in items]
         tower = encoder.tower(modality)
         rows = tower(inputs)
         # The audio tower of AudioCLIP computes its transform anew while it is trained.
@@ -90,7 +90,7 @@ def clip_folder(hf_copied):
 def check_tuned(spec, folder, *ranks):
     """Tune every tower by Ft, and by LoRA of the given ranks."""
     for modality in spec.modalities:
-        items = [replace(one, id=str(n)) for n, one in enumerate(values(modality, folder)[:2])]
+        items = [replace(entry, id=str(n)) for n, entry in enumerate(values(modality, folder)[:2])]
         for rank in (None, *ranks):
             check_tuning(lambda: registry.load(spec), modality, items, rank)
 
@@ -118,7 +118,7 @@ def test_mini_rows_are_normalised_as_its_own_network_does(tmp_path):
     encoder = registry.load(spec)
     towers = Towers.open(SHIPPED / spec.source)
     for modality in towers.shape:
-        prepared = [encoder.preprocess(modality, one) for one in values(modality, tmp_path)]
+        prepared = [encoder.preprocess(modality, value) for value in values(modality, tmp_path)]
         with torch.inference_mode():
             expected = towers(modality, INPUTS[modality].batch(prepared, "cpu")).numpy()
         np.testing.assert_array_equal(encoder.forward(modality, prepared), expected)
@@ -144,7 +144,7 @@ def test_half_precision(hf_copied, tmp_path):
     pytest.importorskip("transformers")
     encoder = registry.load(registry.resolve_uri(f"hf:{hf_copied('clip')}?precision=bf16"))
     items = values("text", tmp_path)
-    rows = encoder.tower("text")([encoder.preprocess("text", one) for one in items])
+    rows = encoder.tower("text")([encoder.preprocess("text", entry) for entry in items])
     assert rows.dtype == torch.float32
     np.testing.assert_array_equal(rows.detach().numpy(), encoder.embed("text", items))
 

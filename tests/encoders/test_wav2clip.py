@@ -144,7 +144,7 @@ def test_it_embeds_all_three(spec, clip_folder, tmp_path):
     assert rows.shape == (4, 512)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
     # One length and another in a batch: each as alone, and in order.
-    alone = np.concatenate([encoder.embed("audio", [one]) for one in sounds])
+    alone = np.concatenate([encoder.embed("audio", [entry]) for entry in sounds])
     np.testing.assert_allclose(rows, alone, atol=1e-5)
     np.testing.assert_allclose(rows[1], rows[3], atol=1e-6)
 
@@ -153,7 +153,7 @@ def test_it_embeds_all_three(spec, clip_folder, tmp_path):
         items = [item(value, modality) for value in values]
         expected = clip.embed(modality, items)
         np.testing.assert_array_equal(encoder.embed(modality, items), expected)
-        prepared = [encoder.preprocess(modality, one) for one in items]
+        prepared = [encoder.preprocess(modality, entry) for entry in items]
         np.testing.assert_array_equal(encoder.forward(modality, prepared), expected)
     with pytest.raises(DataError, match="does not embed video"):
         encoder.embed("video", [item(None, "video")])
@@ -176,11 +176,11 @@ def test_changed_weights_are_reported(spec, clip_folder, tmp_path):
 
 
 def test_what_must_be_fetched(tmp_path, monkeypatch):
-    own, clip = ADAPTER.requirements("wav2clip:Wav2CLIP.pt")
-    assert own is wav2clip.PUBLISHED["Wav2CLIP.pt"]
-    assert own.url.endswith("/Wav2CLIP.pt")
+    model, clip = ADAPTER.requirements("wav2clip:Wav2CLIP.pt")
+    assert model is wav2clip.PUBLISHED["Wav2CLIP.pt"]
+    assert model.url.endswith("/Wav2CLIP.pt")
     assert clip.repo == "openai/clip-vit-base-patch32"
-    assert ADAPTER.requirements("wav2clip:") == (own, clip)
+    assert ADAPTER.requirements("wav2clip:") == (model, clip)
     assert len(ADAPTER.requirements("wav2clip:./mine.pt")) == 1
     with pytest.raises(MissingError):
         ADAPTER.resolve("wav2clip:Wav2CLIP.pt", locator=WeightLocator(hub=tmp_path))
