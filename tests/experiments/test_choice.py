@@ -66,8 +66,8 @@ def test_other_conditions_are_refused(text):
         read_keep(text, TASKS)
 
 
-def board(objective, kept, limit="coco >= 0", base=None, choices=None):
-    tasks = {"esc50": np.array(objective, float), "coco": np.array(kept, float)}
+def board(objective, kept_scores, limit="coco >= 0", base=None, choices=None):
+    tasks = {"esc50": np.array(objective, float), "coco": np.array(kept_scores, float)}
     return make_board(
         read_quantity("esc50", TASKS, option="x"),
         [read_keep(limit, TASKS)],
@@ -82,55 +82,55 @@ STEADY = [[1, 1, 1, 1], [3, 3, 3, 3], [5, 5, 5, 5]]
 
 
 def test_the_best_of_those_that_keep_it_is_chosen():
-    made = board(STEADY, [[1] * 4, [0] * 4, [-1] * 4])
-    assert made.best() == 1
-    assert list(made.allowed) == [True, True, False]
-    assert made.expected() == Figure(3.0, 0.0)
+    results = board(STEADY, [[1] * 4, [0] * 4, [-1] * 4])
+    assert results.best() == 1
+    assert list(results.allowed) == [True, True, False]
+    assert results.expected() == Figure(3.0, 0.0)
 
 
 def test_what_is_kept_must_be_kept_one_error_down():
     # The mean of the last is 0.5, and its standard error is 0.87.
-    made = board(STEADY, [[1] * 4, [0] * 4, [-1, -1, 2, 2]])
-    assert made.best() == 1
+    results = board(STEADY, [[1] * 4, [0] * 4, [-1, -1, 2, 2]])
+    assert results.best() == 1
     assert board(STEADY, [[1] * 4, [0] * 4, [0.4, 0.4, 0.6, 0.6]]).best() == 2
 
 
 def test_references_are_compared_fold_by_fold():
-    kept = [[60, 70, 80, 90], [59, 69, 79, 89], [59.8, 69.8, 79.8, 89.8]]
-    assert board(STEADY, kept, "coco >= own - 0.5").best() == 2
-    assert board(STEADY, kept, "coco >= base - 0.5", base=[59, 69, 79, 89]).best() == 2
-    assert board(STEADY, kept, "coco >= base", base=[60, 70, 80, 90]).best() == 0
+    kept_scores = [[60, 70, 80, 90], [59, 69, 79, 89], [59.8, 69.8, 79.8, 89.8]]
+    assert board(STEADY, kept_scores, "coco >= own - 0.5").best() == 2
+    assert board(STEADY, kept_scores, "coco >= base - 0.5", base=[59, 69, 79, 89]).best() == 2
+    assert board(STEADY, kept_scores, "coco >= base", base=[60, 70, 80, 90]).best() == 0
 
 
 def test_nothing_is_chosen_where_nothing_is_kept():
-    made = board(STEADY, [[-1] * 4] * 3)
-    assert made.best() is None
-    assert made.expected() is None
+    results = board(STEADY, [[-1] * 4] * 3)
+    assert results.best() is None
+    assert results.expected() is None
 
 
 def test_only_what_was_asked_for_is_chosen():
-    made = board(STEADY, [[1] * 4] * 3, choices=[0, 1])
-    assert made.best() == 1
-    assert made.frontier() == [1]
+    results = board(STEADY, [[1] * 4] * 3, choices=[0, 1])
+    assert results.best() == 1
+    assert results.frontier() == [1]
 
 
 def test_the_frontier_has_what_nothing_beats():
-    made = board([[1] * 4, [3] * 4, [5] * 4, [2] * 4], [[3] * 4, [2] * 4, [1] * 4, [1] * 4])
-    assert made.frontier() == [2, 1, 0]
+    results = board([[1] * 4, [3] * 4, [5] * 4, [2] * 4], [[3] * 4, [2] * 4, [1] * 4, [1] * 4])
+    assert results.frontier() == [2, 1, 0]
     assert board(STEADY, [[1] * 4] * 3).frontier() == [2]
 
 
 def test_the_best_of_many_is_less_flattered_across_folds():
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(200, 10))
-    made = board(noise, np.ones((200, 10)))
-    best = made.best()
-    assert made.objective[best].mean() > 0.5
-    assert abs(made.expected().mean) < made.objective[best].mean()
+    results = board(noise, np.ones((200, 10)))
+    best = results.best()
+    assert results.objective[best].mean() > 0.5
+    assert abs(results.expected().mean) < results.objective[best].mean()
 
 
 def test_losses_are_of_the_same_folds():
-    made = board([[1, 2, 3, 4], [2, 3, 4, 5], [0, 0, 0, 0]], [[1] * 4] * 3)
-    beside = summary(made, [read_keep("coco >= 0", TASKS)], 0, 1)
+    results = board([[1, 2, 3, 4], [2, 3, 4, 5], [0, 0, 0, 0]], [[1] * 4] * 3)
+    beside = summary(results, [read_keep("coco >= 0", TASKS)], 0, 1)
     assert beside["loss"] == {"mean": 1.0, "standard_error": 0.0}
     assert beside["kept"][0]["margin"]["mean"] == 1.0

@@ -56,8 +56,8 @@ def test_a_claim_holds_only_with_its_whole_interval(claim, gain, holds):
 
 
 def test_noise_around_nothing_beats_nothing():
-    found = {(name, "f"): [RNG.integers(0, 2, 300).astype(float)] for name in ("x", "y")}
-    verdict = judge(Comparison(1, "x", "beats", "y", "f"), found, 1)
+    scores = {(name, "f"): [RNG.integers(0, 2, 300).astype(float)] for name in ("x", "y")}
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), scores, 1)
     assert not verdict.holds
     assert verdict.difference.low < 0 < verdict.difference.high
 
@@ -69,8 +69,8 @@ def test_noise_around_nothing_beats_nothing():
 def test_a_mean_on_the_right_side_is_not_enough(claim, gain):
     # Differences of +-1 about the gain: the mean fits the claim, 60 items are too few to tell.
     noise = np.tile([1.0, -1.0], 30)
-    found = {("x", "f"): [noise + gain], ("y", "f"): [np.zeros(60)]}
-    verdict = judge(Comparison(1, "x", claim, "y", "f"), found, 1)
+    scores = {("x", "f"): [noise + gain], ("y", "f"): [np.zeros(60)]}
+    verdict = judge(Comparison(1, "x", claim, "y", "f"), scores, 1)
     assert verdict.difference.mean == pytest.approx(100 * gain, abs=1e-9)
     assert not verdict.holds
 
@@ -78,16 +78,16 @@ def test_a_mean_on_the_right_side_is_not_enough(claim, gain):
 def test_the_wider_interval_judges():
     # Every item agrees within a seed, so items show no spread at all; the seeds do.
     gains = (0.001, 0.012, 0.003, 0.003, 0.003)
-    found = {("x", "f"): [np.full(40, g) for g in gains], ("y", "f"): [np.zeros(40)] * 5}
-    verdict = judge(Comparison(1, "x", "beats", "y", "f"), found, 5)
+    scores = {("x", "f"): [np.full(40, g) for g in gains], ("y", "f"): [np.zeros(40)] * 5}
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), scores, 5)
     assert verdict.difference.low == pytest.approx(verdict.difference.high)
     # Student's t with 4 degrees of freedom, by hand: 2.776 * 0.4336 / sqrt(5).
     assert verdict.over_seeds == pytest.approx((0.44, -0.0983, 0.9783), abs=1e-3)
     assert not verdict.holds
     # Seeds that agree do not narrow what items leave open.
     noise = np.tile([1.0, -1.0], 30) + 0.02
-    found = {("x", "f"): [noise] * 5, ("y", "f"): [np.zeros(60)] * 5}
-    verdict = judge(Comparison(1, "x", "beats", "y", "f"), found, 5)
+    scores = {("x", "f"): [noise] * 5, ("y", "f"): [np.zeros(60)] * 5}
+    verdict = judge(Comparison(1, "x", "beats", "y", "f"), scores, 5)
     assert verdict.over_seeds.low == pytest.approx(2)
     assert not verdict.holds
 
@@ -107,8 +107,8 @@ def test_every_finding_has_contrasts_between_known_spaces():
         assert contrast.family in FAMILIES
     assert not {contrast.claim for contrast in CONTRASTS} & {"differs"}
     compared = {space for c in (*CONTRASTS, *CONTROLS, *MEANS) for space in c.spaces}
-    shown = {space for spaces in BESIDE.values() for space in spaces}
-    assert compared | shown == set(SPACES)
+    compared_beside = {space for spaces in BESIDE.values() for space in spaces}
+    assert compared | compared_beside == set(SPACES)
 
 
 def test_reactions_are_canonical():
@@ -132,26 +132,28 @@ def test_equal_on_average_is_not_equal():
 
 
 def test_a_gain_beyond_a_control_is_the_difference_of_two_gains():
-    found = {
+    scores = {
         (name, "f"): [np.full(50, score), np.full(50, score)]
         for name, score in {"x": 0.5, "y": 0.3, "control": 0.45, "untuned": 0.4}.items()
     }
     beyond = Comparison(10, "x", "beats", "y", "f", ("control", "untuned"))
-    verdict = judge(beyond, found, 2)
+    verdict = judge(beyond, scores, 2)
     assert verdict.difference.mean == pytest.approx(15)
     assert verdict.by_seed == pytest.approx((15, 15))
     assert verdict.holds
     assert verdict.to_json()["beyond"] == ["control", "untuned"]
-    assert not judge(Comparison(10, "y", "beats", "x", "f", ("control", "untuned")), found, 2).holds
+    assert not judge(
+        Comparison(10, "y", "beats", "x", "f", ("control", "untuned")), scores, 2
+    ).holds
 
 
 def test_controls_and_means_decide_nothing():
     good = judge(Comparison(10, "x", "beats", "y", "f"), strata(0.1), 2)
     bad = judge(Comparison(10, "x", "beats", "y", "f"), strata(-0.1), 2)
-    found = Findings("mini", (0, 1), {}, (good,), controls=(bad,), means=(bad,))
-    assert found.holds(10)
-    assert [row["holds"] for row in found.to_json()["controls"]] == [False]
-    assert found.to_json()["findings"] == [
+    findings = Findings("mini", (0, 1), {}, (good,), controls=(bad,), means=(bad,))
+    assert findings.holds(10)
+    assert [row["holds"] for row in findings.to_json()["controls"]] == [False]
+    assert findings.to_json()["findings"] == [
         {"finding": 10, "statement": STATEMENTS[10], "holds": True}
     ]
 

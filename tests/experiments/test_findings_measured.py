@@ -29,8 +29,8 @@ def sessions(tmp_path_factory):
 
         def make(store):
             patch.setenv("XDG_DATA_HOME", str(folder / store / "data"))
-            one = fake_session(folder / store)
-            return [replace(one, lab=replace(one.lab, seed=seed)) for seed in (0, 1)]
+            template = fake_session(folder / store)
+            return [replace(template, lab=replace(template.lab, seed=seed)) for seed in (0, 1)]
 
         yield make
 
@@ -45,10 +45,10 @@ def test_the_same_seeds_give_the_same_figures(sessions, measured):
 
 
 def test_the_second_time_nothing_runs(sessions, measured):
-    again, seen = sessions("first"), []
-    assert measure(again, ONLY, events=seen.append).to_json() == measured.to_json()
+    again, events = sessions("first"), []
+    assert measure(again, ONLY, events=events.append).to_json() == measured.to_json()
     assert again[0].events.executed == 0
-    labels = [event.label for event in seen if isinstance(event, PartStarted)]
+    labels = [event.label for event in events if isinstance(event, PartStarted)]
     assert labels[0] == "seed 0: ImageBind"
     assert len(labels) == len(set(labels)) == 2 * len(measured.scores)
 
@@ -87,11 +87,11 @@ def test_tuning_leaves_image_text_untouched_and_changes_audio(measured):
 
 
 def test_in_its_own_space_imagebind_stays_itself_but_for_audio(measured):
-    own, base = measured.scores["own space"], measured.scores["ImageBind"]
+    own_space, base = measured.scores["own space"], measured.scores["ImageBind"]
     for family in ("image-text", "image classification"):
-        assert own[family] == base[family]
+        assert own_space[family] == base[family]
         assert measured.scores["own space†"][family] == base[family]
-    assert own["audio-image"] != base["audio-image"]
+    assert own_space["audio-image"] != base["audio-image"]
 
 
 def test_the_unit_mean_changes_nothing_but_the_mixing_of_two_experts(measured):
@@ -115,7 +115,10 @@ def test_the_unit_mean_changes_nothing_but_the_mixing_of_two_experts(measured):
 
 
 def test_the_factors_are_the_papers_whatever_the_labs_are(sessions, measured):
-    own = FactorDefaults(other_displacement=0.3, mean="unit")
-    others = [replace(one, lab=replace(one.lab, factors=own)) for one in sessions("first")]
+    factors = FactorDefaults(other_displacement=0.3, mean="unit")
+    others = [
+        replace(each_session, lab=replace(each_session.lab, factors=factors))
+        for each_session in sessions("first")
+    ]
     assert measure(others, ONLY).to_json() == measured.to_json()
     assert others[0].events.executed == 0

@@ -25,10 +25,10 @@ def row_of(table, name):
 
 def figures(table, name):
     """The paper's figures of a row, by task, for the metrics of tables 5 to 9."""
-    own = TABLES[table]
+    entries = TABLES[table]
     return {
-        column.task: own.paper(row_of(table, name), column)
-        for column in own.columns
+        column.task: entries.paper(row_of(table, name), column)
+        for column in entries.columns
         if column.title != "R@5"
     }
 
@@ -41,7 +41,7 @@ def chosen(table, text):
 
 
 @pytest.mark.parametrize(
-    ("here", "there"),
+    ("first", "second"),
     [
         (("table5", "ImageBind"), ("table4", "ImageBind")),
         (("table5", "+Dr(InternVL)"), ("table4", "InternVL_IB")),
@@ -55,12 +55,12 @@ def chosen(table, text):
         (("table9", "Dr Ours"), ("table8", "Ψ")),
     ],
 )
-def test_what_two_tables_have_is_the_same_in_both(here, there):
-    mine, other = figures(*here), figures(*there)
+def test_what_two_tables_have_is_the_same_in_both(first, second):
+    mine, other = figures(*first), figures(*second)
     both = set(mine) & set(other)
     assert len(both) >= 2
     assert {task: mine[task] for task in both} == {task: other[task] for task in both}
-    assert _space(*here) == _space(*there)
+    assert _space(*first) == _space(*second)
 
 
 def _space(table, name):
@@ -94,8 +94,8 @@ def test_figures_of_the_paper(table, row, task, figure):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_figure_has_a_row_and_other_readings_have_a_figure(name):
     table = TABLES[name]
-    own = [row.name for row in table.rows if not row.paper_name]
-    assert own == list(table.figures)
+    unnamed = [row.name for row in table.rows if not row.paper_name]
+    assert unnamed == list(table.figures)
     assert len({row.name for row in table.rows}) == len(table.rows)
     for values in table.figures.values():
         assert len(values) == len(table.columns)
@@ -112,8 +112,8 @@ def test_each_projector_is_trained_on_the_subset_of_its_name():
     for row in TABLES["table8"].rows[:-1]:
         space = check(parse(row.reaction), PUBLISHED, factors=FACTORS).space
         letters = {"audio": "A", "image": "V", "text": "T"}
-        named = row.name.removeprefix("ψ_")
-        assert {letters[anchor] for anchor in space.experts[0].anchors} == set(named)
+        letters_named = row.name.removeprefix("ψ_")
+        assert {letters[anchor] for anchor in space.experts[0].anchors} == set(letters_named)
 
 
 @pytest.mark.parametrize(
@@ -133,17 +133,19 @@ def test_rows_by_name(table, text, names):
 # --- on a lab of fakes -------------------------------------------------------------------
 
 
-def records(found, name):
-    return next(row for row in found.rows if row.row.name == name).records
+def records(results, name):
+    return next(row for row in results.rows if row.row.name == name).records
 
 
 def test_the_caption_of_table_5_is_read_in_two_ways(open_session):
-    own = open_session()
-    found = measure(TABLES["table5"], own, chosen("table5", "+Cr(InternVL),+Cr(InternVL) at 0.9"))
-    ours, letter = (records(found, row.row.name)["coco"] for row in found.rows)
+    session = open_session()
+    results = measure(
+        TABLES["table5"], session, chosen("table5", "+Cr(InternVL),+Cr(InternVL) at 0.9")
+    )
+    ours, letter = (records(results, row.row.name)["coco"] for row in results.rows)
     assert ours["factors"]["sigma InternVL"] == {"image": 0.1, "text": 0.1}
     assert letter["factors"]["sigma InternVL"] == {"image": 0.9, "text": 0.9}
-    body = json.loads(json.dumps(found.to_json()))
+    body = json.loads(json.dumps(results.to_json()))
     first, second = body["rows"]
     assert [cell["paper"] for cell in first["cells"]] == [cell["paper"] for cell in second["cells"]]
     assert second["paper_name"] == "+Cr(InternVL)"
@@ -152,8 +154,8 @@ def test_the_caption_of_table_5_is_read_in_two_ways(open_session):
 
 def test_readings_of_only_sequential_differ_in_the_claps_share(open_session):
     rows = chosen("table6", "Only Seq.,Only Seq. (base's share),Only Seq. (lambda 0.9)")
-    found = measure(TABLES["table6"], open_session(), rows)
-    shares = [records(found, row.name)["audiocaps"]["factors"]["lambda CLAP_g"] for row in rows]
+    results = measure(TABLES["table6"], open_session(), rows)
+    shares = [records(results, row.name)["audiocaps"]["factors"]["lambda CLAP_g"] for row in rows]
     assert shares == [
         {"audio": 0.5, "text": 0.1},
         {"audio": 0.5, "text": 0.9},
@@ -162,50 +164,50 @@ def test_readings_of_only_sequential_differ_in_the_claps_share(open_session):
 
 
 def test_only_parallel_gives_each_expert_its_factors(open_session):
-    found = measure(TABLES["table6"], open_session(), chosen("table6", "Only Para."))
-    factors = records(found, "Only Para.")["coco"]["factors"]
+    results = measure(TABLES["table6"], open_session(), chosen("table6", "Only Para."))
+    factors = records(results, "Only Para.")["coco"]["factors"]
     assert factors == {
         "sigma InternVL": {"image": 0.1, "text": 0.1},
         "sigma CLAP_m": {"audio": 0.5, "text": 0.1},
         "sigma CLAP_g": {"audio": 0.5, "text": 0.1},
     }
-    row = found.to_json()["rows"][0]
+    row = results.to_json()["rows"][0]
     assert row["sigma"] == {"InternVL": [0.1, 0.1], "CLAP_m": [0.5, 0.1], "CLAP_g": [0.5, 0.1]}
 
 
 @pytest.mark.parametrize(("mean", "words"), [("eq10", "as equation 10"), ("unit", "at unit norm")])
 def test_how_parallel_experts_are_averaged_is_the_labs_and_said(open_session, mean, words):
     session = open_session(factors=FactorDefaults(mean=mean))
-    found = measure(TABLES["table7"], session, chosen("table7", "+Cr(CLAP_g)+Cr(CLAP_m)"))
-    record = records(found, "+Cr(CLAP_g)+Cr(CLAP_m)")["esc50"]
+    results = measure(TABLES["table7"], session, chosen("table7", "+Cr(CLAP_g)+Cr(CLAP_m)"))
+    record = records(results, "+Cr(CLAP_g)+Cr(CLAP_m)")["esc50"]
     assert record.get("means", {}) == ({"CLAP_m & CLAP_g": "unit"} if mean == "unit" else {})
-    assert any(words in note for note in found.notes)
+    assert any(words in note for note in results.notes)
     alone = measure(TABLES["table5"], session, chosen("table5", "ImageBind"))
     assert not any("parallel experts" in note for note in alone.notes)
 
 
 def test_modules_are_chosen_from_one_product(open_session):
-    own = open_session()
-    found = measure(TABLES["table7"], own, chosen("table7", "+Cr(CLAP_g)+Cr(CLAP_m)"))
-    executed = own.events.executed
+    first_session = open_session()
+    results = measure(TABLES["table7"], first_session, chosen("table7", "+Cr(CLAP_g)+Cr(CLAP_m)"))
+    executed = first_session.events.executed
     again = open_session()
-    found = measure(TABLES["table7"], again)
+    results = measure(TABLES["table7"], again)
     assert again.events.executed < executed  # scores alone
-    assert set(records(found, "+Cr(CLAP_g)")["esc50"]["factors"]) == {"sigma CLAP_g"}
-    rows = {row["name"]: row for row in found.to_json()["rows"]}
+    assert set(records(results, "+Cr(CLAP_g)")["esc50"]["factors"]) == {"sigma CLAP_g"}
+    rows = {row["name"]: row for row in results.to_json()["rows"]}
     assert rows["+Cr(CLAP_m)"]["experts"] == ["CLAP_m"]
-    assert found.n_measured == 16
+    assert results.n_measured == 16
 
 
 def test_recipes_say_what_is_special_about_them(open_session):
     rows = chosen("table9", "Dr C-MCR,Dr Ex-MCR,Dr Ours")
-    found = measure(TABLES["table9"], open_session(), rows)
-    assert found.n_measured == 18
-    remarks = {tuple(names): notice for notice, names in found.notices().items()}
+    results = measure(TABLES["table9"], open_session(), rows)
+    assert results.n_measured == 18
+    remarks = {tuple(names): notice for notice, names in results.notices().items()}
     assert remarks["Dr C-MCR",].startswith("recipe cmcr: ")
     assert remarks["Dr Ex-MCR",].startswith("recipe exmcr: ")
     assert not any("Dr Ours" in names for names in remarks)
-    scores = [tuple(c["ours"] for c in row["cells"]) for row in found.to_json()["rows"]]
+    scores = [tuple(c["ours"] for c in row["cells"]) for row in results.to_json()["rows"]]
     assert len(set(scores)) == 3
 
 
@@ -235,14 +237,14 @@ def imported(open_session, tmp_path):
 
 def test_an_imported_head_is_a_row(open_session, imported):
     rows = parse_rows("C-MCR,Ex-MCR", TABLES["table4"].rows)
-    found = measure(TABLES["table4"], open_session(), rows, bundles={"c_mcr": imported})
-    first, second = found.rows
+    results = measure(TABLES["table4"], open_session(), rows, bundles={"c_mcr": imported})
+    first, second = results.rows
     assert set(first.records) == set(TABLES["table4"].tasks)
     assert second.lack.what == "its published head is not imported"
     assert "molspace import exmcr FILE" in second.lack.fix
     assert '--bundle "Ex-MCR=DIR"' in second.lack.fix
-    assert found.to_json()["rows"][0]["bundle"] == str(imported)
-    assert found.ours(first, TABLES["table4"].columns[0]) is not None
+    assert results.to_json()["rows"][0]["bundle"] == str(imported)
+    assert results.ours(first, TABLES["table4"].columns[0]) is not None
 
 
 def test_bundles_of_rows_that_are_not_there(open_session, imported):
@@ -263,15 +265,15 @@ def test_a_bundle_that_the_factors_do_not_fit_is_refused(open_session, imported)
 
 
 def test_training_free_rows_stand_beside_the_largest_product(open_session):
-    own = open_session()
+    session = open_session()
     rows = parse_rows("InternVL_IB++ Ver.", TABLES["table4"].rows)
-    found = measure(TABLES["table4"], own, rows)
-    free = [row for row in found.rows if row.row.group.startswith("Training-free")]
+    results = measure(TABLES["table4"], session, rows)
+    free = [row for row in results.rows if row.row.group.startswith("Training-free")]
     assert [row.row.name for row in free][:2] == ["best part", "sum of cosines"]
     column = TABLES["table4"].columns[0]
     for row in free:
-        assert (found.ours(row, column) is None) is bool(row.remark("audiocaps"))
-        assert found.table.paper(row.row, column) is None
+        assert (results.ours(row, column) is None) is bool(row.remark("audiocaps"))
+        assert results.table.paper(row.row, column) is None
     assert free[0].heading("audiocaps").startswith("best part (")
     names = [row.name for row in parse_rows("ImageBind", TABLES["table4"].rows)]
     only = measure(

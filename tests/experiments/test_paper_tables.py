@@ -75,25 +75,25 @@ def test_no_rows_means_all_and_a_typo_gets_near_names():
 # --- on a lab of fakes -----------------------------------------------------------------
 
 
-def states(found, name):
-    (row,) = (row for row in found.rows if row.row.name == name)
-    return [found.state(row, task) for task in found.table.tasks]
+def states(results, name):
+    (row,) = (row for row in results.rows if row.row.name == name)
+    return [results.state(row, task) for task in results.table.tasks]
 
 
 def test_ours_beside_the_papers_and_the_second_time_nothing_runs(open_session):
     first, rows, planned = open_session(), parse_rows("InternVL,WAV2CLIP,ImageBind,ImageBind++"), []
-    found = measure(T3, first, rows, confirm=planned.append)
+    results = measure(T3, first, rows, confirm=planned.append)
     assert first.events.executed > 0
     (plan,) = planned
     assert [step.kind for step in plan.targets] == ["assemble"]  # once for both settings
     again = open_session()
-    assert measure(T3, again, rows).to_json() == found.to_json()
+    assert measure(T3, again, rows).to_json() == results.to_json()
     assert again.events.executed == 0
-    assert states(found, "ImageBind") == ["measured"] * 3
-    assert states(found, "InternVL") == ["no modality", "no modality", "measured"]
-    assert states(found, "ImageBind++ Ver.") == ["measured"] * 3
-    assert states(found, "WAV2CLIP") == ["not run"] * 3
-    body = json.loads(json.dumps(found.to_json()))
+    assert states(results, "ImageBind") == ["measured"] * 3
+    assert states(results, "InternVL") == ["no modality", "no modality", "measured"]
+    assert states(results, "ImageBind++ Ver.") == ["measured"] * 3
+    assert states(results, "WAV2CLIP") == ["not run"] * 3
+    body = json.loads(json.dumps(results.to_json()))
     assert body["measured"] == 1 + 3 + 2 * 3
     row = next(row for row in body["rows"] if row["name"] == "ImageBind++ AT E.")
     assert (row["sigma"], row["lambda"]) == ([0.8, 0.5], None)
@@ -109,9 +109,9 @@ def test_other_factors_are_not_trained_again(open_session):
     first = open_session()
     measure(T3, first, parse_rows("ImageBind++ Ver."))
     second = open_session()
-    found = measure(T3, second, parse_rows("ImageBind++ AT E."))
+    results = measure(T3, second, parse_rows("ImageBind++ AT E."))
     assert second.events.executed == 3  # the scores
-    assert found.n_measured == 3
+    assert results.n_measured == 3
 
 
 def test_the_factors_are_the_papers_whatever_the_lab_says(open_session):
@@ -132,14 +132,14 @@ def test_the_factors_are_the_papers_whatever_the_lab_says(open_session):
 
 
 def test_retrieval_has_both_directions_and_their_mean(open_session):
-    found = measure(T4, open_session(), parse_rows("CLAP_g"))
-    (row,) = found.rows
+    results = measure(T4, open_session(), parse_rows("CLAP_g"))
+    (row,) = results.rows
     assert set(row.records) == {"audiocaps", "clotho"}
     metrics = row.records["clotho"]["metrics"]
     column = next(c for c in T4.columns if (c.task, c.title) == ("clotho", "R@5"))
     mean = (metrics["text->audio R@5"] + metrics["audio->text R@5"]) / 2
-    assert found.ours(row, column) == pytest.approx(mean)
-    assert any("mean of both directions" in note for note in found.notes)
+    assert results.ours(row, column) == pytest.approx(mean)
+    assert any("mean of both directions" in note for note in results.notes)
 
 
 def test_a_tuned_row_says_what_was_tuned_and_what_the_paper_tunes(open_session):
@@ -156,18 +156,18 @@ def test_a_tuned_row_says_what_was_tuned_and_what_the_paper_tunes(open_session):
 
 
 def test_rows_that_cannot_run_are_there_and_say_why(open_session):
-    found = measure(T3, open_session(fakes.IB, fakes.CM, fakes.CG))
-    reported = {row.row.name: row.lack.what for row in found.rows if row.lack}
+    results = measure(T3, open_session(fakes.IB, fakes.CM, fakes.CG))
+    reported = {row.row.name: row.lack.what for row in results.rows if row.lack}
     assert reported["WAV2CLIP"] == reported["InternVL"] == "not in this lab"
     assert reported["C-MCR"] == "its published head is not imported"
     assert reported["InternVL_IB"] == "InternVL not in this lab"
-    assert states(found, "InternVL") == ["no modality", "no modality", "not run"]
-    assert states(found, "ImageBind++ Ver.") == ["measured"] * 3
+    assert states(results, "InternVL") == ["no modality", "no modality", "not run"]
+    assert states(results, "ImageBind++ Ver.") == ["measured"] * 3
 
 
 def test_rows_with_a_dagger_are_tuned(open_session):
-    found = measure(T3, open_session(), parse_rows("InternVL_IB, InternVL_IB_ft"))
-    plain, tuned = (row.records for row in found.rows)
+    results = measure(T3, open_session(), parse_rows("InternVL_IB, InternVL_IB_ft"))
+    plain, tuned = (row.records for row in results.rows)
     assert plain["imagenet"]["metrics"] == tuned["imagenet"]["metrics"]  # its side is frozen
     assert plain["audioset"]["metrics"] != tuned["audioset"]["metrics"]
 
@@ -176,35 +176,41 @@ def test_rows_that_cannot_be_tuned_say_why(open_session):
     session = open_session()
     lab = replace(session.lab, tuning=TuningSettings(heads=True))
     rows = parse_rows("InternVL_IB_ft, InternVL_IB_ft_pp")
-    found = measure(T3, replace(session, lab=lab), rows)
-    assert len(found.lacking()) == 1
-    assert found.n_measured == 0
-    assert found.lacking() == {found.rows[0].lack: [row.row.name for row in found.rows]}
+    results = measure(T3, replace(session, lab=lab), rows)
+    assert len(results.lacking()) == 1
+    assert results.n_measured == 0
+    assert results.lacking() == {results.rows[0].lack: [row.row.name for row in results.rows]}
 
 
 def test_a_baseline_that_the_lab_knows_is_measured(open_session):
     extra = fakes.Leaf(fakes.spec("C_MCR", 7, "audio", "image", "text"))
-    found = measure(T3, open_session(extra), parse_rows("C-MCR"))
-    assert states(found, "C-MCR") == ["measured"] * 3
+    results = measure(T3, open_session(extra), parse_rows("C-MCR"))
+    assert states(results, "C-MCR") == ["measured"] * 3
 
 
 @pytest.mark.parametrize("kind", [MissingError, DataError])
 def test_a_task_without_usable_data_does_not_stop_the_others(open_session, kind):
     lost = {"audioset": kind("no eval_segments.csv", why="looked in x", fix="get it")}
-    found = measure(T3, open_session(absent=lost), parse_rows("ImageBind,InternVL,WAV2CLIP"))
-    assert states(found, "ImageBind") == ["measured", "no data", "measured"]
-    assert states(found, "InternVL") == ["no modality", "no modality", "measured"]
-    assert states(found, "WAV2CLIP") == ["not run", "no data", "not run"]
-    lack = found.items["audioset"].lack
-    assert (lack.what, lack.why, lack.fix) == ("no eval_segments.csv", "looked in x", "get it")
+    results = measure(T3, open_session(absent=lost), parse_rows("ImageBind,InternVL,WAV2CLIP"))
+    assert states(results, "ImageBind") == ["measured", "no data", "measured"]
+    assert states(results, "InternVL") == ["no modality", "no modality", "measured"]
+    assert states(results, "WAV2CLIP") == ["not run", "no data", "not run"]
+    missing = results.items["audioset"].lack
+    assert (missing.what, missing.why, missing.fix) == (
+        "no eval_segments.csv",
+        "looked in x",
+        "get it",
+    )
 
 
 def test_without_any_data_nothing_is_trained(open_session):
-    own = open_session(absent={task: MissingError("gone") for task in T3.tasks})
-    found = measure(T3, own, parse_rows("ImageBind++"), started=lambda row: pytest.fail(row.name))
-    assert found.n_measured == 0
-    assert own.events.executed == 0
-    assert states(found, "ImageBind++ Ver.") == ["no data"] * 3
+    no_data = open_session(absent={task: MissingError("gone") for task in T3.tasks})
+    results = measure(
+        T3, no_data, parse_rows("ImageBind++"), started=lambda row: pytest.fail(row.name)
+    )
+    assert results.n_measured == 0
+    assert no_data.events.executed == 0
+    assert states(results, "ImageBind++ Ver.") == ["no data"] * 3
 
 
 def test_weights_that_are_missing_are_told_early_or_late(open_session, monkeypatch):
@@ -214,10 +220,10 @@ def test_weights_that_are_missing_are_told_early_or_late(open_session, monkeypat
         raise MissingError("no weights for space 'CLAP_g'", fix="molspace spaces fetch CLAP_g")
 
     early.lab.catalogue._specs["CLAP_g"] = gone
-    found = measure(T3, early, parse_rows("CLAP_g,CLAP_m"))
-    assert states(found, "CLAP_g") == ["not run", "not run", "no modality"]
-    assert states(found, "CLAP_m") == ["measured", "measured", "no modality"]
-    assert found.rows[0].lack.fix == "molspace spaces fetch CLAP_g"
+    results = measure(T3, early, parse_rows("CLAP_g,CLAP_m"))
+    assert states(results, "CLAP_g") == ["not run", "not run", "no modality"]
+    assert states(results, "CLAP_m") == ["measured", "measured", "no modality"]
+    assert results.rows[0].lack.fix == "molspace spaces fetch CLAP_g"
 
     monkeypatch.setattr(session, "load_encoder", lambda spec, device: gone())
     late = measure(T4, open_session(), parse_rows("CLAP_m"))
@@ -270,9 +276,9 @@ def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_
     again = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")
     assert again.stdout == first.stdout
     assert "steps run" not in again.stderr
-    shown = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--json", "-q")
-    assert shown.stderr == ""
-    body = json.loads(shown.stdout)
+    result = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--json", "-q")
+    assert result.stderr == ""
+    body = json.loads(result.stdout)
     assert (body["schema"], body["lab"], body["measured"]) == ("molspace.table3/1", "mini", 3)
 
 
@@ -286,8 +292,8 @@ def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_
     ],
 )
 def test_mistakes_and_labs_that_have_nothing(tmp_path, arguments, code, words):
-    shown = molspace(tmp_path, *arguments)
-    assert shown.returncode == code
-    assert words in shown.stderr
-    assert "Traceback" not in shown.stderr
-    assert bool(shown.stdout) is (code == 3)
+    result = molspace(tmp_path, *arguments)
+    assert result.returncode == code
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert bool(result.stdout) is (code == 3)

@@ -81,8 +81,8 @@ def product(text):
     ],
 )
 def test_the_papers_products_have_its_figures(text, name, figure):
-    found, why = paper_product(product(text))
-    assert (found.name, found.of("esc50")["accuracy"], why) == (name, figure, "")
+    published, why = paper_product(product(text))
+    assert (published.name, published.of("esc50")["accuracy"], why) == (name, figure, "")
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_the_papers_products_have_its_figures(text, name, figure):
     ],
 )
 def test_what_is_not_quite_the_papers_product_says_so(text, remark):
-    known, _ = paper_product(product(text))
-    assert known.figures
-    assert len(known.remarks) == bool(remark)
-    assert remark in "".join(known.remarks)
+    published, _ = paper_product(product(text))
+    assert published.figures
+    assert len(published.remarks) == bool(remark)
+    assert remark in "".join(published.remarks)
 
 
 def test_other_products_have_none_and_say_why():
-    found, why = paper_product(product("ImageBind + Dr(InternVL, lambda=(0.7, 0.9))"))
-    assert found is None
+    published, why = paper_product(product("ImageBind + Dr(InternVL, lambda=(0.7, 0.9))"))
+    assert published is None
     assert why.startswith("the paper has this reaction with other factors: InternVL_IB")
     assert paper_product(product("CLAP_m + Dr(CLAP_g)")) == (
         None,
@@ -254,13 +254,16 @@ def sweep_rows(axes, tasks, figure):
 def test_cells_are_arranged_by_their_factors():
     axes = {"sigma audio": (0.0, 0.5, 1.0), "sigma text": (0.0, 0.5, 1.0)}
     rows = sweep_rows(tuple(axes), ["esc50"], lambda x, y: 10 * x + y)
-    made = surface(SPACE, "sigma", axes, rows, {"esc50": ["accuracy"]})
-    table = np.reshape(made.tables["esc50"]["accuracy"], (3, 3))
+    factor_surface = surface(SPACE, "sigma", axes, rows, {"esc50": ["accuracy"]})
+    table = np.reshape(factor_surface.tables["esc50"]["accuracy"], (3, 3))
     assert table[1].tolist() == [5.0, 5.5, 6.0]  # audio 0.5; the last axis is text
-    assert [(axis.modality, axis.default) for axis in made.axes] == [("audio", 0.5), ("text", 0.1)]
-    assert made.has_defaults
-    assert set(made.fixed) == {"lambda InternVL"}
-    body = made.to_json()
+    assert [(axis.modality, axis.default) for axis in factor_surface.axes] == [
+        ("audio", 0.5),
+        ("text", 0.1),
+    ]
+    assert factor_surface.has_defaults
+    assert set(factor_surface.fixed) == {"lambda InternVL"}
+    body = factor_surface.to_json()
     assert [axis["label"] for axis in body["axes"]] == ["\u03c3 audio", "\u03c3 text"]
 
 

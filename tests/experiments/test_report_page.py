@@ -55,13 +55,13 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def rendered(tmp_path_factory):
     with hostile_report(tmp_path_factory.mktemp("report")) as (report, session):
         yield report, render(report), session
 
 
-def test_everything_is_there(made):
-    report, html, _ = made
+def test_everything_is_there(rendered):
+    report, html, _ = rendered
     elements = Elements(html)
     assert {attrs["id"] for tag, attrs in elements.tags if tag == "section" and "id" in attrs} == {
         *page.SECTIONS
@@ -81,13 +81,13 @@ def test_everything_is_there(made):
         ("vggss", "audio-image"),
         ("coco", "image-text"),
     }
-    assert [own["option"] for own in elements.data["surfaces"]] == ["sigma", "lambda"]
+    assert [entry["option"] for entry in elements.data["surfaces"]] == ["sigma", "lambda"]
     assert all(cost.seconds is not None for cost in report.costs)
     assert "lab: mini (tiny)" in elements.words
 
 
-def test_numbers_on_the_page_are_those_of_eval(made):
-    report, html, session = made
+def test_numbers_on_the_page_are_those_of_eval(rendered):
+    report, html, session = rendered
     words = Elements(html).words
     target = session.target(report.bundle.path)
     for score in report.scores:
@@ -96,8 +96,8 @@ def test_numbers_on_the_page_are_those_of_eval(made):
         assert f"{score.main.mean:.2f}" in words
 
 
-def test_a_surface_has_the_products_own_score_at_its_defaults(made):
-    report, *_ = made
+def test_a_surface_has_the_products_own_score_at_its_defaults(rendered):
+    report, *_ = rendered
     for surface in report.surfaces:
         places = [axis.values.index(axis.default) for axis in surface.axes]
         for score in report.scores:
@@ -109,8 +109,8 @@ def test_a_surface_has_the_products_own_score_at_its_defaults(made):
 # --- safety --------------------------------------------------------------------------
 
 
-def test_hostile_names_stay_names(made):
-    _, html, _ = made
+def test_hostile_names_stay_names(rendered):
+    _, html, _ = rendered
     elements = Elements(html)
     assert HOSTILE in elements.words
     assert not [tag for tag, _ in elements.tags if tag in ("img", "iframe", "object", "base")]
@@ -119,8 +119,8 @@ def test_hostile_names_stay_names(made):
     assert HOSTILE in elements.data["map"]["panels"][0]["class"]
 
 
-def test_the_policy_forbids_the_network_and_all_scripts_but_two(made):
-    _, html, _ = made
+def test_the_policy_forbids_the_network_and_all_scripts_but_two(rendered):
+    _, html, _ = rendered
     elements = Elements(html)
     (policy,) = (
         attrs["content"]
@@ -155,8 +155,8 @@ def test_json_in_a_script_cannot_end_it():
         script_json({"a": float("nan")})
 
 
-def test_what_turns_text_around_is_spelled_out(made):
-    report, *_ = made
+def test_what_turns_text_around_is_spelled_out(rendered):
+    report, *_ = rendered
     report.notices.append("a\u202eb")
     try:
         assert "a\\u202eb" in Elements(render(report)).words
@@ -204,7 +204,9 @@ def test_cached_computes_nothing_and_says_what_is_not_there(session):
     assert "What is missing" in Elements(render(bare)).words
     full = report_of(session, bundle)
     again = report_of(session, bundle, cached=True)
-    assert [own.to_json() for own in again.surfaces] == [own.to_json() for own in full.surfaces]
+    assert [surface.to_json() for surface in again.surfaces] == [
+        surface.to_json() for surface in full.surfaces
+    ]
     assert Elements(render(again)).data == Elements(render(full)).data
     assert {lack.section for lack in again.lacks} == {lack.section for lack in full.lacks}
 
@@ -269,7 +271,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, package):
     assert install_extra("report") in caught.value.fix
 
 
-def test_what_was_tuned_and_how_experts_are_averaged_is_on_the_page(open_session, made):
+def test_what_was_tuned_and_how_experts_are_averaged_is_on_the_page(open_session, rendered):
     session = open_session(factors=FactorDefaults(mean="unit"))
     words = Elements(render(report_of(session, TUNED_BOTH, "vggss"))).words
     line = "tuned the projectors alone on 40 pairs with image (fake pairs): batch 16, 1 epoch."
@@ -278,7 +280,7 @@ def test_what_was_tuned_and_how_experts_are_averaged_is_on_the_page(open_session
     assert "Mean of CLAP_m & CLAP_g: unit, rescaled to unit norm" in words
     assert "equation 7 (displacement) or 8 (combination)" in words
     assert "Loss of an Ft: InfoNCE of its pairs against the product as it was" in words
-    other = Elements(made[1]).words
+    other = Elements(rendered[1]).words
     assert "equation 7 (displacement) or 8 (combination)" in other
     for text in ("Ft", "Mean of"):
         assert text not in other

@@ -14,7 +14,7 @@ TUNED = {"objective": "x", "keep": ["coco >= base"], "seed": 0}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def session_and_target(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     session = small_session(folder)
     return session, small_target(session, folder)
@@ -30,8 +30,8 @@ def made(tmp_path_factory):
     ],
     ids=["sigma", "one expert", "fewer experts", "a stage less"],
 )
-def test_it_scores_as_the_adjustment_does(made, tmp_path, adjustment):
-    session, target = made
+def test_it_scores_as_the_adjustment_does(session_and_target, tmp_path, adjustment):
+    session, target = session_and_target
     fitted = fit_adjustment(target.space, adjustment)
     path = write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
     bundle = load_bundle(path)
@@ -40,31 +40,31 @@ def test_it_scores_as_the_adjustment_does(made, tmp_path, adjustment):
     other = session.target(path)
     tasks = [t for t in TASKS if {t.query, t.other} <= set(other.space.modalities)]
     expected = session.evaluate(target, tasks, fitted)
-    for own, result in zip(session.evaluate(other, tasks), expected, strict=True):
+    for evaluation, result in zip(session.evaluate(other, tasks), expected, strict=True):
         for name, value in result.record["metrics"].items():
-            assert own.record["metrics"][name] == pytest.approx(value, abs=0.3)
+            assert evaluation.record["metrics"][name] == pytest.approx(value, abs=0.3)
     for name, factors in effective_factors(target.space, fitted).items():
         assert effective_factors(bundle.space)[name] == factors
 
 
 @pytest.mark.parametrize("after", ["", " | Cr(CLAP_m, data=TVA)"], ids=["last", "before Cr"])
-def test_factors_below_what_is_tuned_change_too(made, tmp_path, after):
-    session = made[0]
+def test_factors_below_what_is_tuned_change_too(session_and_target, tmp_path, after):
+    session = session_and_target[0]
     text = f"ImageBind + Dr(InternVL, data=TVA) | Ft(audio~image, epochs=1, batch=32){after}"
     target = small_target(session, tmp_path, text)
     fitted = fit_adjustment(target.space, Adjustment(lambda_={"": 0.3}))
     path = write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
-    own = effective_factors(load_bundle(path).space)
-    assert own == effective_factors(target.space, fitted)
-    assert own["lambda InternVL"] == {"image": 0.3, "text": 0.3}
+    factors_below = effective_factors(load_bundle(path).space)
+    assert factors_below == effective_factors(target.space, fitted)
+    assert factors_below["lambda InternVL"] == {"image": 0.3, "text": 0.3}
     tasks = parse_tasks("vggss")
     (alone,) = session.evaluate(session.target(path), tasks)
     (scored,) = session.evaluate(target, tasks, fitted)
     assert alone.record["metrics"] == pytest.approx(scored.record["metrics"], abs=0.3)
 
 
-def test_other_factors_than_those_scored_are_refused(made, tmp_path, monkeypatch):
-    target = made[1]
+def test_other_factors_than_those_scored_are_refused(session_and_target, tmp_path, monkeypatch):
+    target = session_and_target[1]
     fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
     monkeypatch.setattr(retuned, "with_factors", lambda space, adjustment: space)
     with pytest.raises(BundleError, match="not those that were scored"):
@@ -72,8 +72,8 @@ def test_other_factors_than_those_scored_are_refused(made, tmp_path, monkeypatch
     assert not (tmp_path / "tuned").exists()
 
 
-def test_what_goes_by_the_place_of_an_expert_moves_with_it(made, tmp_path):
-    session = made[0]
+def test_what_goes_by_the_place_of_an_expert_moves_with_it(session_and_target, tmp_path):
+    session = session_and_target[0]
     text = EXPRESSION.replace("data=TVA", "data=TVA, recipe=procrustes")
     target = small_target(session, tmp_path, text)
     old = target.bundle.record
@@ -83,12 +83,12 @@ def test_what_goes_by_the_place_of_an_expert_moves_with_it(made, tmp_path):
     assert [mixture["expert"] for mixture in new["mixtures"]] == ["InternVL", "CLAP_g"]
     for name in ("losses", "ranks", "steps"):
         assert "2.TVA" in old[name], name
-        kept = {key: value for key, value in old[name].items() if not key[0].isdecimal()}
-        assert new[name] == {**kept, "0.TVA": old[name]["0.TVA"], "1.TVA": old[name]["2.TVA"]}
+        unmoved = {key: value for key, value in old[name].items() if not key[0].isdecimal()}
+        assert new[name] == {**unmoved, "0.TVA": old[name]["0.TVA"], "1.TVA": old[name]["2.TVA"]}
 
 
-def test_the_same_parts_are_in_it(made, tmp_path):
-    target = made[1]
+def test_the_same_parts_are_in_it(session_and_target, tmp_path):
+    target = session_and_target[1]
     fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
     bundle = load_bundle(write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED))
     assert bundle.record["files"] == target.bundle.record["files"]
@@ -97,8 +97,8 @@ def test_the_same_parts_are_in_it(made, tmp_path):
 @pytest.mark.parametrize(
     "change", [{"objective": 3}, {"keep": "all"}, {"keep": [1]}, {"seed": "0"}], ids=repr
 )
-def test_records_of_anyone_are_checked(made, tmp_path, change):
-    target = made[1]
+def test_records_of_anyone_are_checked(session_and_target, tmp_path, change):
+    target = session_and_target[1]
     fitted = fit_adjustment(target.space, Adjustment(sigma={"": 0.4}))
     path = write_retuned(target.bundle, fitted, tmp_path / "tuned", TUNED)
     rewrite(path, lambda record: record["tuned"].update(change))
@@ -117,6 +117,6 @@ def test_the_reaction_says_so():
     assert expression_with("InternVL_IB++ of FreeBind", dropped) == "InternVL_IB++ of FreeBind"
 
 
-def test_a_displacement_keeps_its_expert(made):
+def test_a_displacement_keeps_its_expert(session_and_target):
     with pytest.raises(UsageError, match="InternVL cannot be dropped"):
-        with_factors(made[1].space, Adjustment(experts=frozenset({"CLAP_m"})))
+        with_factors(session_and_target[1].space, Adjustment(experts=frozenset({"CLAP_m"})))

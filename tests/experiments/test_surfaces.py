@@ -60,16 +60,16 @@ def test_a_gain_is_the_mean_of_two_sets_less_the_references(open_session, measur
         base = mean(session, "ImageBind", family)
         assert surface.reference == pytest.approx(base)
         for audio, text in ((0.5, 0.0), (0.0, 1.0)):
-            own = mean(
+            mean_score = mean(
                 session,
                 FIGURES["figure5"].product.reaction,
                 family,
                 Adjustment(sigma={"": (audio, text)}),
             )
             row, column = list(surface.y).index(text), list(surface.x).index(audio)
-            assert surface.gains[row, column] == pytest.approx(own - base, abs=1e-6)
-        nothing = surface.gains[0, 0]
-        assert nothing == pytest.approx(0, abs=1e-6)  # sigma (0, 0) is the reference itself
+            assert surface.gains[row, column] == pytest.approx(mean_score - base, abs=1e-6)
+        at_zero = surface.gains[0, 0]
+        assert at_zero == pytest.approx(0, abs=1e-6)  # sigma (0, 0) is the reference itself
     assert surfaces["audio-text"].plane == pytest.approx(
         mean(session, "CLAP_g", "audio-text") - mean(session, "ImageBind", "audio-text")
     )
@@ -77,15 +77,15 @@ def test_a_gain_is_the_mean_of_two_sets_less_the_references(open_session, measur
 
 
 def test_lambda_is_varied_where_the_figure_says_so(open_session):
-    found = prepare(open_session(), "figure6").measure()
-    surface = next(s for s in found.surfaces if s.family == "image-text")
+    figure = prepare(open_session(), "figure6").measure()
+    surface = next(s for s in figure.surfaces if s.family == "image-text")
     assert surface.plane == 0  # ImageBind's own, over ImageBind
     session = open_session()
-    own = mean(
+    mean_score = mean(
         session, "ImageBind + Dr(InternVL)", "image-text", Adjustment(lambda_={"": (1.0, 0.5)})
     )
     x, y = list(surface.x).index(1.0), list(surface.y).index(0.5)
-    assert surface.gains[y, x] == pytest.approx(own - surface.reference, abs=1e-6)
+    assert surface.gains[y, x] == pytest.approx(mean_score - surface.reference, abs=1e-6)
 
 
 def test_a_tuned_product_says_what_was_tuned(open_session, measured):
@@ -106,7 +106,9 @@ def test_the_second_time_nothing_runs_and_the_figures_are_the_same(open_session,
 def test_the_long_table_has_a_row_a_cell_and_task(measured):
     rows = measured.rows
     assert len(rows) == 9 * 6
-    assert {row["task"] for row in rows} == {task for own in FAMILIES.values() for task in own}
+    assert {row["task"] for row in rows} == {
+        task for family_tasks in FAMILIES.values() for task in family_tasks
+    }
     assert {(row["lab"], row["seed"], row["figure"]) for row in rows} == {("fake", 0, 5)}
     for row in rows:
         gain = row[METRIC] - row[f"reference {METRIC}"]
@@ -122,9 +124,9 @@ def test_the_long_table_has_a_row_a_cell_and_task(measured):
 
 def test_a_family_without_one_of_its_sets_is_left_out_and_says_so(open_session):
     lost = {"flickrnet": MissingError("no FlickrNet", fix="get it")}
-    found = prepare(open_session(absent=lost)).measure()
-    assert [surface.family for surface in found.surfaces] == ["audio-text", "image-text"]
-    assert found.lacks["audio-image"].what == "no FlickrNet"
+    figure = prepare(open_session(absent=lost)).measure()
+    assert [surface.family for surface in figure.surfaces] == ["audio-text", "image-text"]
+    assert figure.lacks["audio-image"].what == "no FlickrNet"
 
 
 def test_spaces_that_are_not_there_are_named_and_nothing_is_trained(open_session):
@@ -132,9 +134,9 @@ def test_spaces_that_are_not_there_are_named_and_nothing_is_trained(open_session
     prepared = prepare(session)
     assert not prepared.can_run
     assert prepared.plans == []
-    found = prepared.measure(lambda row: pytest.fail(row.name))
-    assert found.surfaces == ()
-    assert found.lacks[""].what == "CLAP_g not in this lab"
+    figure = prepared.measure(lambda row: pytest.fail(row.name))
+    assert figure.surfaces == ()
+    assert figure.lacks[""].what == "CLAP_g not in this lab"
     assert session.events.executed == 0
 
 

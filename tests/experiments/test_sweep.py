@@ -11,7 +11,7 @@ TASKS = parse_tasks("audiocaps,vggss,esc50,audioset")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def session_and_target(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     session = small_session(folder)
     return session, small_target(session, folder)
@@ -28,11 +28,11 @@ def cells_scored(session, run):
     begun = {e.key: e.done for e in events if isinstance(e, StepStarted) and e.kind == "sweep"}
     finished = {e.key for e in events if isinstance(e, StepFinished)}
     assert set(begun) <= finished
-    return result, sum(totals.get(key, 0) - done for key, done in begun.items())
+    return result, sum(totals.get(key, 0) - n_before for key, n_before in begun.items())
 
 
-def test_figures_are_those_of_single_evaluations(made):
-    session, target = made
+def test_figures_are_those_of_single_evaluations(session_and_target):
+    session, target = session_and_target
     grid = make_grid(
         target.space, sigma="0/0.4/1,0/0.3", lambda_="0.5", experts=["CLAP_m,InternVL", "CLAP_g"]
     )
@@ -52,8 +52,8 @@ def test_figures_are_those_of_single_evaluations(made):
                 assert row[name] == pytest.approx(value, abs=1e-6)
 
 
-def test_the_products_own_factors_are_beside(made):
-    session, target = made
+def test_the_products_own_factors_are_beside(session_and_target):
+    session, target = session_and_target
     table = sweep(session, target, TASKS, make_grid(target.space, sigma="0.3"))
     for row, result in zip(table.defaults, session.evaluate(target, TASKS), strict=True):
         assert row["score"] == pytest.approx(result.record["metrics"][row["main"]], abs=1e-6)
@@ -61,8 +61,8 @@ def test_the_products_own_factors_are_beside(made):
         assert (row["sigma audio"], row["sigma text"]) == (0.5, 0.1)
 
 
-def test_known_cells_are_not_scored_again(made):
-    session, target = made
+def test_known_cells_are_not_scored_again(session_and_target):
+    session, target = session_and_target
     task = [get_task("clotho")]
 
     def scored(sigma, **options):
@@ -83,8 +83,8 @@ def test_known_cells_are_not_scored_again(made):
     assert n_fewer == 0
 
 
-def test_a_sweep_that_was_stopped_goes_on(made, monkeypatch):
-    session, target = made
+def test_a_sweep_that_was_stopped_goes_on(session_and_target, monkeypatch):
+    session, target = session_and_target
     monkeypatch.setattr("reactions.steps.sweep.SHARD_CELLS", 2)
     task = [get_task("flickrnet")]
     grid = make_grid(target.space, sigma="0:1:0.2")
@@ -103,8 +103,8 @@ def test_a_sweep_that_was_stopped_goes_on(made, monkeypatch):
     assert len(table.rows) == 6
 
 
-def test_surfaces_are_means_over_seeds(made):
-    session, target = made
+def test_surfaces_are_means_over_seeds(session_and_target):
+    session, target = session_and_target
     grid = make_grid(target.space, sigma="0:1:0.5,0/1")
     table = sweep(session, target, TASKS[:1], grid)
     other = SweepTable(
@@ -116,13 +116,13 @@ def test_surfaces_are_means_over_seeds(made):
     assert (list(xs), list(ys), values.shape) == ([0, 0.5, 1], [0, 1], (2, 3))
     corner = next(r for r in table.rows if r["sigma audio"] == 0.5 and r["sigma text"] == 1)
     assert values[1, 1] == pytest.approx(corner["score"] + 1)
-    named = table.surface("audiocaps", "mean R@5", "sigma text", "sigma audio")[2]
-    assert named.shape == (3, 2)
-    assert named[1, 1] == corner["mean R@5"]
+    by_name = table.surface("audiocaps", "mean R@5", "sigma text", "sigma audio")[2]
+    assert by_name.shape == (3, 2)
+    assert by_name[1, 1] == corner["mean R@5"]
 
 
-def test_surfaces_of_what_is_not_there_are_refused(made):
-    session, target = made
+def test_surfaces_of_what_is_not_there_are_refused(session_and_target):
+    session, target = session_and_target
     grid = make_grid(target.space, sigma="0/1,0/1", experts=["CLAP_m", "CLAP_g"])
     table = sweep(session, target, TASKS[:1], grid)
     with pytest.raises(UsageError, match="no task 'audiocap'") as caught:
@@ -137,8 +137,8 @@ def test_surfaces_of_what_is_not_there_are_refused(made):
     assert table.surface("audiocaps", experts="CLAP_m")[2].shape == (2, 2)
 
 
-def test_tables_go_to_arrow(made):
-    session, target = made
+def test_tables_go_to_arrow(session_and_target):
+    session, target = session_and_target
     grid = make_grid(target.space, sigma="0/1,0.1", experts=["CLAP_m", "InternVL"])
     arrow = sweep(session, target, TASKS, grid).to_arrow()
     assert arrow.num_rows == len(TASKS) * 3
@@ -152,8 +152,8 @@ def test_tables_go_to_arrow(made):
     assert np.isfinite(arrow["score"].to_numpy()).all()
 
 
-def test_cells_that_cannot_do_a_task_are_named(made, tmp_path):
-    session = made[0]
+def test_cells_that_cannot_do_a_task_are_named(session_and_target, tmp_path):
+    session = session_and_target[0]
     target = small_target(session, tmp_path, "CLAP_m + Cr(InternVL, data=T) & Cr(CLAP_g, data=T)")
     table = sweep(
         session, target, parse_tasks("coco"), make_grid(target.space, experts="all-subsets")

@@ -60,14 +60,14 @@ def test_what_is_no_factor_is_refused(text, message):
     ],
 )
 def test_an_experts_name_is_told_from_a_range(text, expert, values):
-    (read,) = read_factors("--sigma", [text], EXPERTS)
-    assert (read.expert, read.values, read.named) == (expert, values, None)
+    (factors,) = read_factors("--sigma", [text], EXPERTS)
+    assert (factors.expert, factors.values, factors.named) == (expert, values, None)
 
 
 def test_modalities_may_be_named():
-    (read,) = read_factors("--sigma", ["CLAP_g:audio=0:1:0.5,text=0.1/0.2"], EXPERTS)
-    assert read.expert == "CLAP_g"
-    assert read.named == {"audio": (0.0, 0.5, 1.0), "text": (0.1, 0.2)}
+    (factors,) = read_factors("--sigma", ["CLAP_g:audio=0:1:0.5,text=0.1/0.2"], EXPERTS)
+    assert factors.expert == "CLAP_g"
+    assert factors.named == {"audio": (0.0, 0.5, 1.0), "text": (0.1, 0.2)}
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_a_misspelt_expert_is_answered_with_near_ones():
 
 def test_subsets_of_experts():
     names = ["A", "B", "C"]
-    every = read_subsets(["all-subsets"], names)
-    assert [len(subset) for subset in every] == [1, 1, 1, 2, 2, 2, 3]
+    subsets = read_subsets(["all-subsets"], names)
+    assert [len(subset) for subset in subsets] == [1, 1, 1, 2, 2, 2, 3]
     assert read_subsets(["A,B", "B , A", "C"], names) == [{"A", "B"}, {"C"}]
     assert read_subsets(["C", "all-subsets"], names)[0] == {"C"}
     with pytest.raises(UsageError, match="no expert 'a'") as caught:

@@ -56,19 +56,21 @@ class Held:
 def test_sets_without_others_are_halved(monkeypatch):
     lab = Held(monkeypatch)
     tasks = [get_task(name) for name in ("audiocaps", "esc50", "audioset")]
-    made = tuning_data(lab, tasks, seed=3)
+    split = tuning_data(lab, tasks, seed=3)
     for task in tasks:
-        first, rest = made.choose.benchmark(task.name), made.score.benchmark(task.name)
+        first, rest = split.choose.benchmark(task.name), split.score.benchmark(task.name)
         check(task, first)
         check(task, rest)
-        one, other = (ids(x.left if task.name == "audiocaps" else x.queries) for x in (first, rest))
-        assert not set(one) & set(other)
-        assert len(one) == len(other) == N // 2
-        assert "seed 3" in made.origins[task.name]
-    labels = [made.choose.benchmark("esc50").labels, made.score.benchmark("esc50").labels]
-    assert all((np.bincount(each) == N // 8).all() for each in labels)
+        ids_chosen_by, other = (
+            ids(x.left if task.name == "audiocaps" else x.queries) for x in (first, rest)
+        )
+        assert not set(ids_chosen_by) & set(other)
+        assert len(ids_chosen_by) == len(other) == N // 2
+        assert "seed 3" in split.origins[task.name]
+    labels = [split.choose.benchmark("esc50").labels, split.score.benchmark("esc50").labels]
+    assert all((np.bincount(class_labels) == N // 8).all() for class_labels in labels)
     again = tuning_data(lab, tasks, seed=3).choose.benchmark("audiocaps")
-    assert ids(again.left) == ids(made.choose.benchmark("audiocaps").left)
+    assert ids(again.left) == ids(split.choose.benchmark("audiocaps").left)
     assert ids(again.left) != ids(
         tuning_data(lab, tasks, seed=4).choose.benchmark("audiocaps").left
     )
@@ -82,14 +84,14 @@ def test_small_sets_are_not_divided(monkeypatch):
 
 def test_the_mini_lab_has_scenes_to_choose_by():
     lab = load_lab("mini")
-    made = tuning_data(lab, [get_task(name) for name in mini.TASKS], seed=0)
-    assert made.score is lab
+    split = tuning_data(lab, [get_task(name) for name in mini.TASKS], seed=0)
+    assert split.score is lab
     for name in mini.TASKS:
-        chosen, scored = made.choose.benchmark(name), lab.benchmark(name)
+        chosen, scored = split.choose.benchmark(name), lab.benchmark(name)
         check(get_task(name), chosen)
-        left = [x.left if isinstance(x, RetrievalData) else x.queries for x in (chosen, scored)]
-        assert len(left[0]) == len(left[1])
-        assert left[0].digest != left[1].digest
-        assert not set(left[0].stream.at(np.arange(50, dtype=np.uint64)).identity) & set(
-            left[1].stream.at(np.arange(1000, dtype=np.uint64)).identity
+        corpora = [x.left if isinstance(x, RetrievalData) else x.queries for x in (chosen, scored)]
+        assert len(corpora[0]) == len(corpora[1])
+        assert corpora[0].digest != corpora[1].digest
+        assert not set(corpora[0].stream.at(np.arange(50, dtype=np.uint64)).identity) & set(
+            corpora[1].stream.at(np.arange(1000, dtype=np.uint64)).identity
         )

@@ -74,9 +74,9 @@ def test_a_second_difference_is_taken_off():
 
 def test_a_judgement_as_json_has_no_infinity():
     rows = strata(x=[[1, 1]], y=[[0, 1]])
-    shown = judge(Claim("U2", "x", "y", "image"), rows, 1).to_json()
-    assert shown["low_over_seeds"] is None
-    assert shown["holds"] is False
+    judgement = judge(Claim("U2", "x", "y", "image"), rows, 1).to_json()
+    assert judgement["low_over_seeds"] is None
+    assert judgement["holds"] is False
 
 
 @pytest.mark.parametrize(

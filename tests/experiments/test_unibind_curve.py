@@ -55,9 +55,9 @@ def test_stray_sentences_cost_and_one_row_is_the_same_by_each_rule(curve):
 
 
 def test_a_curve_is_json(curve):
-    shown = json.loads(json.dumps(curve.to_json()))
-    assert shown["lab"] == "mini (small)"
-    assert len(shown["points"]) == len(curve.points)
+    record = json.loads(json.dumps(curve.to_json()))
+    assert record["lab"] == "mini (small)"
+    assert len(record["points"]) == len(curve.points)
 
 
 def test_every_describer_errs_as_it_says(small):

@@ -13,9 +13,9 @@ PRINTED = {  # the rows of differences in the supplement's table 2
 def test_figures_differ_by_what_the_supplement_prints(model: str) -> None:
     plain, tuned = (row for row in unibind.RETRIEVAL if row.model == model)
     assert (plain.tuned, tuned.tuned) == (False, True)
-    found = [tuned.figures[name] - plain.figures[name] for name in plain.figures]
+    differences = [tuned.figures[name] - plain.figures[name] for name in plain.figures]
     # Figures are rounded to hundredths, and so are their differences.
-    assert found == pytest.approx(PRINTED[model], abs=1e-9)
+    assert differences == pytest.approx(PRINTED[model], abs=1e-9)
 
 
 def test_figures_are_of_metrics_that_the_task_has() -> None:

@@ -44,10 +44,10 @@ def test_a_space_of_modalities_alone_has_a_gap():
 def test_directions_of_point_retrieval_are_told_apart():
     # Every cloud lies at its kind; pictures all lie at the first kind.
     space = Stub(lambda modality, i: one_hot(kind_of(i) if modality == "point" else 0))
-    found = scenes.point_retrieval(space, 0)
+    scores = scenes.point_retrieval(space, 0)
     share = 1 / len(CLASSES)
     # A cloud's nearest picture is the first one, of the first kind; so is a picture's cloud.
-    assert found["point->image R@1"].mean() == pytest.approx(share)
-    assert found["image->point R@1"].mean() == pytest.approx(share)
-    assert found["image->point R@1"][1] == 0
-    assert found["point->image R@1"][0] == 1
+    assert scores["point->image R@1"].mean() == pytest.approx(share)
+    assert scores["image->point R@1"].mean() == pytest.approx(share)
+    assert scores["image->point R@1"][1] == 0
+    assert scores["point->image R@1"][0] == 1

@@ -71,8 +71,8 @@ def test_a_lab_without_spaces_says_what_it_lacks(bare):
 
 
 def test_e_clip_is_no_space(mini):
-    known = mini.lab.catalogue
-    others = {n: known.by_name(n) for n in known.names() if n != "EventBind"}
+    full_catalogue = mini.lab.catalogue
+    others = {n: full_catalogue.by_name(n) for n in full_catalogue.names() if n != "EventBind"}
     catalogue = Catalogue(others)
     lacking = replace(mini, lab=replace(mini.lab, catalogue=catalogue))
     row = measure_retrieval(lacking).rows[0]
