@@ -19,16 +19,16 @@ from reactions.session import Session
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def session_and_target(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     session = small_session(folder)
     return session, small_target(session, folder)
 
 
 @pytest.fixture
-def molspace(prepared, monkeypatch):
+def molspace(session_and_target, monkeypatch):
     """Run a command on a small lab; return its stdout."""
-    monkeypatch.setattr(opening, "open_session", lambda *args, **options: prepared[0])
+    monkeypatch.setattr(opening, "open_session", lambda *args, **options: session_and_target[0])
 
     def run(*arguments):
         result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
@@ -38,9 +38,15 @@ def molspace(prepared, monkeypatch):
     return run
 
 
-def test_a_pipe_gets_every_row_as_csv(prepared, molspace):
+def test_a_pipe_gets_every_row_as_csv(session_and_target, molspace):
     text = molspace(
-        *("sweep", str(prepared[1].bundle.path), "--task", "audiocaps,esc50", "--no-baselines"),
+        *(
+            "sweep",
+            str(session_and_target[1].bundle.path),
+            "--task",
+            "audiocaps,esc50",
+            "--no-baselines",
+        ),
         *("--sigma", "0/0.5,0:0.2:0.1", "-q"),
     )
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -51,9 +57,16 @@ def test_a_pipe_gets_every_row_as_csv(prepared, molspace):
     assert float(rows[-1]["accuracy"]) == float(rows[-1]["score"])
 
 
-def test_a_terminal_gets_the_best_of_each_task(prepared, molspace, monkeypatch):
+def test_a_terminal_gets_the_best_of_each_task(session_and_target, molspace, monkeypatch):
     monkeypatch.setattr(sweep, "is_terminal", lambda: True)
-    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "audiocaps", "--sigma", "0:1:0.1")
+    arguments = (
+        "sweep",
+        str(session_and_target[1].bundle.path),
+        "--task",
+        "audiocaps",
+        "--sigma",
+        "0:1:0.1",
+    )
     short = molspace(*arguments, "-q")
     assert "own factors\t0.5\t0.1" in short
     assert "5 of 11 settings, best first" in short
@@ -64,9 +77,18 @@ def test_a_terminal_gets_the_best_of_each_task(prepared, molspace, monkeypatch):
     assert "training-free" not in every_row
 
 
-def test_factors_that_a_task_does_not_take_are_ranked_once(prepared, molspace, monkeypatch):
+def test_factors_that_a_task_does_not_take_are_ranked_once(
+    session_and_target, molspace, monkeypatch
+):
     monkeypatch.setattr(sweep, "is_terminal", lambda: True)
-    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0:1:0.1")
+    arguments = (
+        "sweep",
+        str(session_and_target[1].bundle.path),
+        "--task",
+        "vggss",
+        "--sigma",
+        "0/1,0:1:0.1",
+    )
     lines = molspace(*arguments, "-q", "--no-baselines").splitlines()
     assert sorted(line.split("\t")[1:3] for line in lines if line[:2] in ("1\t", "2\t")) == [
         ["0", "any"],  # vggss pairs sounds with images: no text takes part
@@ -74,10 +96,18 @@ def test_factors_that_a_task_does_not_take_are_ranked_once(prepared, molspace, m
     ]
 
 
-def test_json_has_rows_and_what_trains_nothing(prepared, molspace):
+def test_json_has_rows_and_what_trains_nothing(session_and_target, molspace):
     record = json.loads(
         molspace(
-            *("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "--json"),
+            *(
+                "sweep",
+                str(session_and_target[1].bundle.path),
+                "--task",
+                "vggss",
+                "--sigma",
+                "0.3",
+                "--json",
+            ),
         )
     )
     assert record["schema"] == "molspace.sweep/1"
@@ -87,12 +117,22 @@ def test_json_has_rows_and_what_trains_nothing(prepared, molspace):
     assert record["baselines_seed"] == 0
 
 
-def test_csv_does_not_compute_what_it_does_not_print(prepared, molspace, monkeypatch, tmp_path):
+def test_csv_does_not_compute_what_it_does_not_print(
+    session_and_target, molspace, monkeypatch, tmp_path
+):
     def refuse(*args, **options):
         raise AssertionError("what trains nothing was scored")
 
     monkeypatch.setattr(Session, "baselines", refuse)
-    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0.3", "-q")
+    arguments = (
+        "sweep",
+        str(session_and_target[1].bundle.path),
+        "--task",
+        "vggss",
+        "--sigma",
+        "0.3",
+        "-q",
+    )
     assert "vggss" in molspace(*arguments)
     molspace(*arguments, "--out", str(tmp_path / "sweep.csv"))
     with pytest.raises(UsageError, match="rows of csv are settings"):
@@ -108,12 +148,12 @@ def test_scores_in_csv_have_no_noise():
 
 @pytest.mark.parametrize(("values", "text"), [("0.3", "1 row: "), ("0.3/0.4", "2 rows: ")])
 def test_it_says_how_many_rows_were_written(
-    prepared, molspace, monkeypatch, tmp_path, values, text
+    session_and_target, molspace, monkeypatch, tmp_path, values, text
 ):
     messages = []
     monkeypatch.setattr(sweep, "say", messages.append)
     path = tmp_path / "sweep.csv"
-    line = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", values)
+    line = ("sweep", str(session_and_target[1].bundle.path), "--task", "vggss", "--sigma", values)
     assert not molspace(*line, "--out", str(path))
     assert messages[-1] == f"{text}{path}"
     messages.clear()
@@ -135,9 +175,16 @@ def test_a_missing_bundle_is_named_as_the_command_takes_it(molspace, tmp_path, c
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_files_are_written_once(prepared, molspace, tmp_path, suffix):
+def test_files_are_written_once(session_and_target, molspace, tmp_path, suffix):
     path = tmp_path / f"sweep.{suffix}"
-    arguments = ("sweep", str(prepared[1].bundle.path), "--task", "vggss", "--sigma", "0/1,0.1")
+    arguments = (
+        "sweep",
+        str(session_and_target[1].bundle.path),
+        "--task",
+        "vggss",
+        "--sigma",
+        "0/1,0.1",
+    )
     arguments += ("--no-baselines", "-q", "--out", str(path))
     molspace(*arguments)
     first = path.read_bytes()
@@ -148,7 +195,7 @@ def test_files_are_written_once(prepared, molspace, tmp_path, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_seeds_train_a_product_each(prepared, molspace):
+def test_seeds_train_a_product_each(session_and_target, molspace):
     text = molspace(
         *("sweep", EXPRESSION, "--task", "vggss", "--sigma", "0/1,0.1", "--seeds", "0,1"),
         *("--no-baselines", "-q"),
@@ -170,9 +217,9 @@ def test_seeds_train_a_product_each(prepared, molspace):
         (("--experts", "CLAP"), "no expert 'CLAP'"),
     ],
 )
-def test_mistakes_are_named(prepared, molspace, options, message):
+def test_mistakes_are_named(session_and_target, molspace, options, message):
     with pytest.raises(UsageError) as caught:
-        molspace("sweep", str(prepared[1].bundle.path), "--task", "vggss", "-q", *options)
+        molspace("sweep", str(session_and_target[1].bundle.path), "--task", "vggss", "-q", *options)
     assert message in f"{caught.value.what} {caught.value.why}"
 
 
@@ -190,7 +237,7 @@ def test_many_settings_are_asked_about(monkeypatch):
     assert len(questions) == 1
 
 
-def test_tune_asks_about_the_settings_of_every_task(prepared, molspace, monkeypatch):
+def test_tune_asks_about_the_settings_of_every_task(session_and_target, molspace, monkeypatch):
     class Asked(Exception):
         pass
 
@@ -200,7 +247,7 @@ def test_tune_asks_about_the_settings_of_every_task(prepared, molspace, monkeypa
     monkeypatch.setattr(tune, "agree_to_cells", ask)
     with pytest.raises(Asked) as caught:
         molspace(
-            *("tune", str(prepared[1].bundle.path), "--objective", "vggss + audiocaps"),
+            *("tune", str(session_and_target[1].bundle.path), "--objective", "vggss + audiocaps"),
             *("--keep", "esc50 >= 1", "--keep", "vggss >= 1", "--sigma", "0:1:0.5"),
         )
     assert caught.value.args == (3, 3)
@@ -211,7 +258,7 @@ def test_tune_asks_about_the_settings_of_every_task(prepared, molspace, monkeypa
     [((), WITHIN_S), (("--baselines",), None), (("--no-baselines",), "not scored")],
 )
 def test_tune_has_what_trains_nothing_at_the_chosen_factors(
-    prepared, molspace, monkeypatch, tmp_path, options, within_s
+    session_and_target, molspace, monkeypatch, tmp_path, options, within_s
 ):
     scored = []
 
@@ -221,7 +268,14 @@ def test_tune_has_what_trains_nothing_at_the_chosen_factors(
 
     monkeypatch.setattr(Session, "baselines", spy)
     molspace(
-        *("tune", str(prepared[1].bundle.path), "--objective", "vggss", "--sigma", "0.2,0.3"),
+        *(
+            "tune",
+            str(session_and_target[1].bundle.path),
+            "--objective",
+            "vggss",
+            "--sigma",
+            "0.2,0.3",
+        ),
         *("--out", str(tmp_path / "tuned"), "-q", *options),
     )
     if within_s == "not scored":
@@ -229,15 +283,22 @@ def test_tune_has_what_trains_nothing_at_the_chosen_factors(
         return
     ((adjustment, seconds),) = scored
     assert seconds == within_s
-    factors = effective_factors(prepared[1].space, adjustment)
+    factors = effective_factors(session_and_target[1].space, adjustment)
     assert factors["sigma CLAP_m"] == {"audio": 0.2, "text": 0.3}
 
 
-def test_tune_writes_a_bundle(prepared, molspace, tmp_path):
+def test_tune_writes_a_bundle(session_and_target, molspace, tmp_path):
     out = tmp_path / "tuned"
     record = json.loads(
         molspace(
-            *("tune", str(prepared[1].bundle.path), "--objective", "vggss", "--out", str(out)),
+            *(
+                "tune",
+                str(session_and_target[1].bundle.path),
+                "--objective",
+                "vggss",
+                "--out",
+                str(out),
+            ),
             *("--sigma", "0/0.5,0.1", "--keep", "vggss >= base - 50", "--json"),
         )
     )
