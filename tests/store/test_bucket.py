@@ -43,20 +43,20 @@ def fill(store):
 
 def test_it_gives_what_a_folder_gives(store, tmp_path, monkeypatch):
     local = Store(tmp_path / "folder")
-    for each in (local, store):
-        assert each.lookup(WHOLE.key) is None
-        fill(each)
+    for filled in (local, store):
+        assert filled.lookup(WHOLE.key) is None
+        fill(filled)
     for reader in (store, elsewhere(store, monkeypatch, tmp_path)):
         for key in (WHOLE.key, BY_ROWS.key):
-            expected, found = local.lookup(key), reader.lookup(key)
-            assert found.meta == expected.meta
-            assert list(found.arrays) == list(expected.arrays)
-            for name, array in found.arrays.items():
+            expected, artifact_read = local.lookup(key), reader.lookup(key)
+            assert artifact_read.meta == expected.meta
+            assert list(artifact_read.arrays) == list(expected.arrays)
+            for name, array in artifact_read.arrays.items():
                 assert array[:].tobytes() == expected.arrays[name][:].tobytes()
                 assert array[:].dtype == expected.arrays[name][:].dtype
                 assert array[:1].flags.writeable == expected.arrays[name][:1].flags.writeable
-        kept = [(i.key, i.label, i.seconds) for i in reader.ls()]
-        assert kept == [(i.key, i.label, i.seconds) for i in local.ls()]
+        listed = [(i.key, i.label, i.seconds) for i in reader.ls()]
+        assert listed == [(i.key, i.label, i.seconds) for i in local.ls()]
         assert reader.explain(WHOLE) == "hit"
         assert reader.explain(step(seed=9)) == local.explain(step(seed=9))
         assert list(reader.verify()) == []
@@ -92,9 +92,9 @@ def test_a_file_is_fetched_once_and_found_by_its_digest(store, tmp_path, monkeyp
     monkeypatch.setattr(
         copies.Objects, "download", lambda s, n, p: (fetched.append(n), download(s, n, p))
     )
-    found = reader.lookup(BY_ROWS.key)
+    artifact_read = reader.lookup(BY_ROWS.key)
     assert fetched == []  # rows are fetched when they are read
-    assert found.arrays["x"][2:3].item() == 2
+    assert artifact_read.arrays["x"][2:3].item() == 2
     assert len(fetched) == 1  # its shard alone
     Store(reader.address).lookup(BY_ROWS.key).arrays["x"][:]
     assert len(fetched) == 3
@@ -111,27 +111,29 @@ def ranges(store, tmp_path, monkeypatch):
     monkeypatch.setattr(copies, "WHOLE_BYTES", 10_000)
     monkeypatch.setattr(copies, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(copies, "_REQUEST_BYTES", 16_384)
-    reader, asked = elsewhere(store, monkeypatch, tmp_path), []
-    read = copies.Objects.read
+    reader, ranges_asked = elsewhere(store, monkeypatch, tmp_path), []
+    read_object = copies.Objects.read
 
     def counted(self, name, start=None, stop=None):
         if name.endswith(".npy"):
-            asked.append((start, stop))
-        return read(self, name, start, stop)
+            ranges_asked.append((start, stop))
+        return read_object(self, name, start, stop)
 
     monkeypatch.setattr(copies.Objects, "read", counted)
-    return reader, asked
+    return reader, ranges_asked
 
 
 def test_of_a_large_file_the_blocks_are_fetched_that_are_read(ranges):
-    reader, asked = ranges
+    reader, ranges_asked = ranges
     x, expected = reader.lookup(WHOLE.key).arrays["x"], large().arrays["x"]
     assert np.array_equal(x[100:130], expected[100:130])
-    assert asked[1:] == [(12_288, 20_480)]  # after the header: rows 100 to 130 begin at 12,928
+    assert ranges_asked[1:] == [
+        (12_288, 20_480)
+    ]  # after the header: rows 100 to 130 begin at 12,928
     assert np.array_equal(x[90:131], expected[90:131])
-    assert asked[2:] == [(8192, 12_288)]
+    assert ranges_asked[2:] == [(8192, 12_288)]
     assert np.array_equal(x[:], expected)
-    assert asked[3:] == [
+    assert ranges_asked[3:] == [
         (0, 8192),
         (20_480, 36_864),
         (36_864, 53_248),
@@ -139,10 +141,10 @@ def test_of_a_large_file_the_blocks_are_fetched_that_are_read(ranges):
         (69_632, 76_928),
     ]
     assert not x[:].flags.writeable
-    del asked[:]
+    del ranges_asked[:]
     again = Store(reader.address).lookup(WHOLE.key).arrays["x"]
     assert np.array_equal(again[:], expected)
-    assert asked == []  # it was kept once it was whole
+    assert ranges_asked == []  # it was kept once it was whole
     del x, again
     assert list((reader.root / "tmp").iterdir()) == []
 
@@ -171,9 +173,9 @@ def test_copies_give_way_when_the_disk_is_full(store, tmp_path, monkeypatch):
     assert reader.lookup(step(seed=3).key).arrays["x"][:].item() == 3
     assert len(list((reader.root / "copies").glob("*/*.npy"))) == 2
     full_until(monkeypatch, "download", -1, reader.root)
-    found = reader.lookup(step(seed=4).key)
+    artifact_read = reader.lookup(step(seed=4).key)
     with pytest.raises(StoreError, match="cannot read the store") as caught:
-        found.arrays["x"][:]
+        artifact_read.arrays["x"][:]
     assert "no space left" in caught.value.why
     assert "gc --copies" in caught.value.fix
 
@@ -216,9 +218,9 @@ def test_a_large_file_that_is_damaged_is_refused_when_it_is_whole(ranges, store,
     data = bytearray(objects.read(name))
     data[at] ^= 1
     objects.write(name, bytes(data))
-    found = reader.lookup(WHOLE.key)
+    artifact_read = reader.lookup(WHOLE.key)
     with pytest.raises(StoreError, match="molspace cache verify --repair"):
-        found.arrays["x"][:]
+        artifact_read.arrays["x"][:]
     assert [p.what for p in reader.verify()] == [
         f"{name.rpartition('/')[2]} does not have the recorded digest"
     ]
@@ -294,12 +296,12 @@ def test_gc_removes_the_least_recently_used(store, monkeypatch):
     would = store.gc(max_bytes=sizes[step(0).key], dry_run=True)
     assert [i.key for i in would.entries] == [step(2).key, step(1).key]
     assert len(store.ls()) == 3
-    held = store.lookup(step(2).key)
+    artifact_read = store.lookup(step(2).key)
     freed = store.gc(max_bytes=sizes[step(0).key])
     assert [i.key for i in freed.entries] == [step(1).key]
     assert [i.key for i in freed.in_use] == [step(2).key]
-    assert np.array_equal(held.arrays["x"][:], artifact().arrays["x"])
-    del held
+    assert np.array_equal(artifact_read.arrays["x"][:], artifact().arrays["x"])
+    del artifact_read
     store.gc(older_than_s=1800)
     assert [i.key for i in store.ls()] == [step(0).key]
     # Nothing else of the others is left.
@@ -335,11 +337,14 @@ def test_an_entry_leased_while_it_is_removed_stays(store, monkeypatch):
 
 def test_copies_go_by_themselves(store):
     fill(store)
-    kept = store.layout.place.copies
-    assert kept.prune(older_than_s=None, max_bytes=10**9, dry_run=False) == (0, 0)
-    n_files, size_bytes = kept.prune(older_than_s=0, max_bytes=None, dry_run=True)
+    local_copies = store.layout.place.copies
+    assert local_copies.prune(older_than_s=None, max_bytes=10**9, dry_run=False) == (0, 0)
+    n_files, size_bytes = local_copies.prune(older_than_s=0, max_bytes=None, dry_run=True)
     assert (n_files > 2, size_bytes > 0) == (True, True)
-    assert kept.prune(older_than_s=None, max_bytes=0, dry_run=False) == (n_files, size_bytes)
+    assert local_copies.prune(older_than_s=None, max_bytes=0, dry_run=False) == (
+        n_files,
+        size_bytes,
+    )
     assert store.lookup(BY_ROWS.key).arrays["x"][:].ravel().tolist() == [0, 1, 2, 3, 4]
 
 
@@ -347,9 +352,9 @@ def test_a_damaged_copy_is_fetched_again(store, tmp_path, monkeypatch):
     store.put(WHOLE, artifact())
     reader = elsewhere(store, monkeypatch, tmp_path)
     expected = {name: array[:].tobytes() for name, array in reader.lookup(WHOLE.key).arrays.items()}
-    kept = list((tmp_path / "elsewhere").rglob("*.npy"))
-    assert kept
-    for copy in kept:
+    copied_files = list((tmp_path / "elsewhere").rglob("*.npy"))
+    assert copied_files
+    for copy in copied_files:
         copy.chmod(0o600)
         copy.write_bytes(b"")  # as a power cut may leave it
     again = Store(store.address).lookup(WHOLE.key)
@@ -360,20 +365,20 @@ def test_shards_are_joined_in_several_threads(store):
     steps = [step(seed=20 + i, n_rows=6, shard_rows=1) for i in range(6)]
     failed = []
 
-    def make(one):
+    def make(by_rows):
         try:
-            shards = store.partial(one)
+            shards = store.partial(by_rows)
             for start, stop in shards.missing():
                 store.add_shard(shards, start, stop, rows(start, stop))
             assert store.complete(shards)
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=make, args=(one,)) for one in steps]
+    threads = [threading.Thread(target=make, args=(by_rows,)) for by_rows in steps]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not failed
-    assert all(len(store.lookup(one.key).arrays["x"]) == 6 for one in steps)
+    assert all(len(store.lookup(by_rows.key).arrays["x"]) == 6 for by_rows in steps)
     assert list(store.verify()) == []

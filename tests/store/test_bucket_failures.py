@@ -24,8 +24,8 @@ URL = f"s3://{BUCKET}/some/prefix"
 
 
 def contents(store, key):
-    found = store.lookup(key)
-    return None if found is None else {n: a[:].tobytes() for n, a in found.arrays.items()}
+    entry = store.lookup(key)
+    return None if entry is None else {n: a[:].tobytes() for n, a in entry.arrays.items()}
 
 
 EXPECTED = {n: np.ascontiguousarray(a).tobytes() for n, a in artifact().arrays.items()}
@@ -36,14 +36,14 @@ def no_orphans(store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(orphans, "GRACE_S", -10.0)
         store.gc()
-    named = {
+    files_named = {
         shard.file
         for manifest in store._manifests()
         for array in manifest.arrays.values()
         for shard in array.shards
     }
     files = {name.rpartition("/")[2] for name in names(store) if name.startswith("entries")}
-    return files - {"manifest.json"} == named
+    return files - {"manifest.json"} == files_named
 
 
 # --- killed in the middle ---
@@ -58,20 +58,20 @@ WRITES = ("upload", "copy", "create", "write", "remove")
 
 def die_at(monkeypatch, n):
     """End everything that this process does to a bucket at the nth change of it."""
-    left, dying = [n], threading.current_thread()
+    n_left, dying = [n], threading.current_thread()
     for name in WRITES:
         method = getattr(Objects, name)
 
         def counted(self, *args, method=method):
             if threading.current_thread() is not dying:  # heartbeats
                 return method(self, *args)
-            left[0] -= 1
-            if left[0] < 0:
+            n_left[0] -= 1
+            if n_left[0] < 0:
                 raise Killed
             return method(self, *args)
 
         monkeypatch.setattr(Objects, name, counted)
-    return left
+    return n_left
 
 
 def work(store):
@@ -89,22 +89,22 @@ def test_whenever_a_process_dies_nothing_half_made_is_ever_read(address, monkeyp
     for n in range(100):
         store = Store(f"{address}/{n}")
         with monkeypatch.context() as patch:
-            left = die_at(patch, n)
+            n_left = die_at(patch, n)
             try:
                 work(store)
             except Killed:
                 n_points += 1
         reader = Store(store.address)
         assert contents(reader, WHOLE.key) in (None, EXPECTED)
-        whole = reader.lookup(BY_ROWS.key)
-        assert whole is None or whole.arrays["x"][:].ravel().tolist() == [0, 1, 2, 3]
+        entry = reader.lookup(BY_ROWS.key)
+        assert entry is None or entry.arrays["x"][:].ravel().tolist() == [0, 1, 2, 3]
         assert list(reader.verify()) == []
         work(reader)
         assert contents(reader, WHOLE.key) == EXPECTED
         assert reader.lookup(BY_ROWS.key).arrays["x"][:].ravel().tolist() == [0, 1, 2, 3]
         assert list(reader.verify()) == []
         assert no_orphans(reader, monkeypatch)
-        if left[0] >= 0:
+        if n_left[0] >= 0:
             break
     assert n_points == n > 10
 
@@ -215,11 +215,11 @@ def test_a_service_without_conditional_puts_is_asked_first(s3, monkeypatch):
     assert store.layout.place._objects.create("x", b"1")
     assert not store.layout.place._objects.create("x", b"2")
     assert store.layout.place._objects.read("x") == b"1"
-    store.warn = (said := []).append
-    with store.lock("a" * 64) as held, store.lock("a" * 64) as refused:
-        assert held
+    store.warn = (warnings := []).append
+    with store.lock("a" * 64) as lock, store.lock("a" * 64) as refused:
+        assert lock
         assert refused is None
-    assert [f"{URL} does not know conditional puts" in text for text in said] == [True]
+    assert [f"{URL} does not know conditional puts" in text for text in warnings] == [True]
 
 
 def test_the_answer_to_a_conditional_put_may_be_lost(address, monkeypatch):
@@ -264,10 +264,10 @@ def test_a_server_that_fails_at_times_is_asked_again(s3, answer, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said", "fix"),
+    ("answer", "message", "fix"),
     [(503, "SlowDown|slow", "the network"), (403, "refuses", "credentials")],
 )
-def test_a_server_that_keeps_failing_is_an_error_without_secrets(s3, answer, said, fix):
+def test_a_server_that_keeps_failing_is_an_error_without_secrets(s3, answer, message, fix):
     store = Store(URL)
     s3.door = lambda method, path: answer
     for use in (
@@ -299,11 +299,11 @@ def test_nothing_of_credentials_is_kept_or_sent(s3):
     store = Store(URL)
     work(store)
     sent = pickle.dumps(store.lookup(WHOLE.key).arrays["x"])
-    kept = b"".join(store.layout.place._objects.read(name) for name in names(store))
+    stored = b"".join(store.layout.place._objects.read(name) for name in names(store))
     for path in store.root.rglob("*"):
-        kept += path.read_bytes() if path.is_file() else b""
+        stored += path.read_bytes() if path.is_file() else b""
     for secret in SECRETS.values():
-        assert secret.encode() not in sent + kept
+        assert secret.encode() not in sent + stored
 
 
 def test_a_bucket_that_is_not_there_is_an_error_when_it_is_written_to(s3):

@@ -18,23 +18,23 @@ def store(tmp_path):
     return Store(tmp_path / "cache")
 
 
-def counts(store, one):
-    return records(store.layout, [one.key])[one.key].left_out
+def counts(store, counted_step):
+    return records(store.layout, [counted_step.key])[counted_step.key].left_out
 
 
-def with_counts(made, found):
-    return Artifact(made.arrays, made.meta, found)
+def with_counts(uncounted, left_out):
+    return Artifact(uncounted.arrays, uncounted.meta, left_out)
 
 
 def test_shards_add_up_and_those_of_earlier_versions_stay_uncounted(store):
-    whole = step(n_rows=6)
-    shards = store.partial(whole)
-    for start, found in ((0, 1), (2, 0)):
-        counted = LeftOut("CLIP", "text", 2, {CUT: found})
+    sharded_step = step(n_rows=6)
+    shards = store.partial(sharded_step)
+    for start, n_cut in ((0, 1), (2, 0)):
+        counted = LeftOut("CLIP", "text", 2, {CUT: n_cut})
         store.add_shard(shards, start, start + 2, with_counts(rows(start, start + 2), counted))
     store.add_shard(shards, 4, 6, rows(4, 6))
     assert store.complete(shards)
-    assert counts(store, whole) == LeftOut("CLIP", "text", 4, {CUT: 1}, 2)
+    assert counts(store, sharded_step) == LeftOut("CLIP", "text", 4, {CUT: 1}, 2)
     assert list(store.verify()) == []
 
 

@@ -15,7 +15,7 @@ class Clock:
         return self.now_s
 
 
-def still(clock):
+def idle_pulse(clock):
     """Return a pulse whose threads call nothing: for tests that ask what is next."""
     pulse = Pulse(clock=clock)
     pulse._n_threads = 99
@@ -42,17 +42,17 @@ def test_beats_that_take_long_do_not_hold_up_others():
 
 def test_who_was_not_heard_of_for_longest_is_next():
     clock = Clock()
-    pulse = still(clock)
+    pulse = idle_pulse(clock)
     for name in "abc":
         pulse.start(name, lambda: None)
         clock.now_s += 1
     assert pulse.next_due() is None
     clock.now_s = 3 * BEAT_S
     order = []
-    while (found := pulse.next_due()) is not None:
-        order.append(found[0])
-        if found[0] != "b":  # which is still waiting for an answer
-            pulse._call(*found)
+    while (due := pulse.next_due()) is not None:
+        order.append(due[0])
+        if due[0] != "b":  # which is still waiting for an answer
+            pulse._call(*due)
     assert order == ["a", "b", "c"]
     clock.now_s += BEAT_S
     assert pulse.next_due()[0] == "b"
@@ -60,7 +60,7 @@ def test_who_was_not_heard_of_for_longest_is_next():
 
 def test_a_beat_that_fails_is_tried_again_soon():
     clock = Clock()
-    pulse = still(clock)
+    pulse = idle_pulse(clock)
     tried = []
 
     def fail():

@@ -61,11 +61,11 @@ def test_what_was_not_there_before_is_found(store, monkeypatch, level):
 
 
 def test_the_first_shard_that_another_made_is_found(store, monkeypatch):
-    whole = step(n_rows=3)
-    shards = store.partial(whole)
+    sharded_step = step(n_rows=3)
+    shards = store.partial(sharded_step)
     store.add_shard(shards, 0, 3, artifact())
-    Forgetful(monkeypatch, store.layout.partial / whole.key)
-    assert store.partial(whole, verify=False).finished == [(0, 3)]
+    Forgetful(monkeypatch, store.layout.partial / sharded_step.key)
+    assert store.partial(sharded_step, verify=False).finished == [(0, 3)]
 
 
 class Late(Store):
@@ -74,22 +74,22 @@ class Late(Store):
     late = 0
 
     def lookup_or_refuse(self, key):
-        found = super().lookup_or_refuse(key)
-        if found is not None and self.late:
+        entry = super().lookup_or_refuse(key)
+        if entry is not None and self.late:
             self.late -= 1
             return None
-        return found
+        return entry
 
 
 def test_a_result_that_is_not_seen_yet_has_not_vanished(store, monkeypatch):
     late = Late(store.root)
     put = Store.put
 
-    def made(self, *args, **options):
+    def put_late(self, *args, **options):
         put(self, *args, **options)
         late.late = 4
 
-    monkeypatch.setattr(Store, "put", made)
+    monkeypatch.setattr(Store, "put", put_late)
     made_here = executor(late).run([counting([], "whole")])
     assert len(made_here) == 1
     assert late.late == 0
@@ -111,14 +111,14 @@ def test_an_input_that_is_not_seen_yet_has_not_vanished(store):
 
 
 def test_shards_that_are_not_seen_yet_are_joined_all_the_same(store, monkeypatch):
-    whole = by_rows([], 4, 2)
+    sharded_step = by_rows([], 4, 2)
     worker = Worker(store, "cpu", load_encoder=None)
     for rows in ((0, 2), (2, 4)):
-        worker.perform(Work.of([whole], rows), print)
+        worker.perform(Work.of([sharded_step], rows), print)
     missing, stale = Partial.missing, [[(2, 4)]] * 3
     monkeypatch.setattr(Partial, "missing", lambda self: stale.pop() if stale else missing(self))
-    assert worker.perform(Work.of([whole]), print)
-    assert store.has(whole.key)
+    assert worker.perform(Work.of([sharded_step]), print)
+    assert store.has(sharded_step.key)
 
 
 def test_who_outlived_a_twin_saves_nothing(store):

@@ -19,18 +19,23 @@ def store(tmp_path):
     return Store(tmp_path / "cache")
 
 
-def made(store, *steps):
+def devices_of(store, *steps):
     return [made_by(store.layout, [step.key]).get(step.key, ()) for step in steps]
 
 
 def test_rows_of_a_mixed_cluster_name_their_devices(store):
-    whole = step(n_rows=10)
-    shards = store.partial(whole)
+    sharded_step = step(n_rows=10)
+    shards = store.partial(sharded_step)
     for start, hardware in ((0, H100), (2, H100), (4, A100), (6, None), (8, A100)):
         store.add_shard(shards, start, start + 2, rows(start, start + 2), hardware=hardware)
     assert store.complete(shards)
-    assert made(store, whole) == [(MadeBy(H100, 0, 4), MadeBy(A100, 4, 6), MadeBy(A100, 8, 10))]
-    assert mixture(*made(store, whole)) == "cuda NVIDIA H100 (4 rows), cuda NVIDIA A100 (4 rows)"
+    assert devices_of(store, sharded_step) == [
+        (MadeBy(H100, 0, 4), MadeBy(A100, 4, 6), MadeBy(A100, 8, 10))
+    ]
+    assert (
+        mixture(*devices_of(store, sharded_step))
+        == "cuda NVIDIA H100 (4 rows), cuda NVIDIA A100 (4 rows)"
+    )
     assert list(store.verify()) == []
 
 
@@ -38,11 +43,14 @@ def test_runs_note_their_device(store):
     ran = []
     plan = [counting(ran, "whole"), by_rows(ran, 5, 2)]
     executor(store).run(plan)
-    here = device.hardware_of("cpu")
-    assert here.kind == "cpu"
-    assert here.name.endswith(" products)")
-    assert made(store, *plan) == [(MadeBy(here, 0, None),), (MadeBy(here, 0, 5),)]
-    assert mixture(made(store, plan[1])[0]) == ""
+    this_device = device.hardware_of("cpu")
+    assert this_device.kind == "cpu"
+    assert this_device.name.endswith(" products)")
+    assert devices_of(store, *plan) == [
+        (MadeBy(this_device, 0, None),),
+        (MadeBy(this_device, 0, 5),),
+    ]
+    assert mixture(devices_of(store, plan[1])[0]) == ""
 
 
 def test_entries_of_earlier_versions_are_read(store):
@@ -52,7 +60,7 @@ def test_entries_of_earlier_versions_are_read(store):
     assert body.pop("made_by") == [{"kind": "cuda", "name": "NVIDIA H100", "rows": None}]
     path.write_text(json.dumps(body))  # and its digest is that of earlier versions, too
     assert store.lookup(step().key) is not None
-    assert made(store, step()) == [()]
+    assert devices_of(store, step()) == [()]
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from reactions.store.services import normal_url
 
 def test_a_condition_that_a_server_refuses_in_its_own_words(address, monkeypatch):
     """s3fs makes FileExistsError of a field that not every server sends."""
-    there = Objects(address)
-    assert there.create("lock", b"one")
-    ask = there._try
+    remote = Objects(address)
+    assert remote.create("lock", b"one")
+    ask = remote._try
 
     def answer(call):
         try:
@@ -24,10 +24,10 @@ def test_a_condition_that_a_server_refuses_in_its_own_words(address, monkeypatch
             words = "At least one of the pre-conditions you specified did not hold"
             raise objects.ObjectError(words, "") from error
 
-    monkeypatch.setattr(there, "_try", answer)
-    assert not there.create("lock", b"two")
-    assert there.create("lock", b"one")  # an earlier try of ours, whose answer was lost
-    assert there.create("other", b"two")
+    monkeypatch.setattr(remote, "_try", answer)
+    assert not remote.create("lock", b"two")
+    assert remote.create("lock", b"one")  # an earlier try of ours, whose answer was lost
+    assert remote.create("other", b"two")
 
 
 @pytest.mark.parametrize("query", ["?sv=1&sig=SECRET", "?AWSAccessKeyId=a&Signature=SECRET"])
@@ -40,24 +40,24 @@ def test_a_key_in_a_query_is_not_repeated(query):
 
 
 def test_a_disk_that_is_full_is_no_failure_of_the_service(address, tmp_path, monkeypatch):
-    there = Objects(address)
-    there.write("x", b"1")
+    remote = Objects(address)
+    remote.write("x", b"1")
     tries = []
 
     def full(*_):
         tries.append(1)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(there._open()[0], "get_file", full)
+    monkeypatch.setattr(remote._open()[0], "get_file", full)
     with pytest.raises(OSError, match="No space left") as caught:
-        there.download("x", tmp_path / "x")
+        remote.download("x", tmp_path / "x")
     assert caught.value.errno == errno.ENOSPC
     assert tries == [1]
 
 
 def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypatch):
-    there = Objects(in_memory(monkeypatch))
-    pid, fs, root = there._opened
+    remote = Objects(in_memory(monkeypatch))
+    pid, fs, root = remote._opened
     lost = []
 
     class LosesOne:
@@ -70,11 +70,11 @@ def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypa
                 lost.append(path)
                 raise ConnectionResetError("reset by peer")
 
-    there._opened = pid, LosesOne(), root
+    remote._opened = pid, LosesOne(), root
     monkeypatch.setattr(objects.time, "sleep", lambda seconds: None)
-    assert there.create("lock", b"one")
+    assert remote.create("lock", b"one")
     assert lost
-    assert there.is_conditional
+    assert remote.is_conditional
 
 
 # --- conditions that are dropped ---
@@ -94,25 +94,27 @@ class _Forgets:
 
 
 def test_a_service_that_drops_conditions_is_found_out(monkeypatch):
-    there = Objects(in_memory(monkeypatch))
-    pid, fs, root = there._opened
-    there._opened = pid, _Forgets(fs), root
-    assert there.create("lock", b"one")
-    assert not there.create("lock", b"two")
-    assert there.read("lock") == b"one"
-    assert list(there.find("")) == ["lock"]
+    remote = Objects(in_memory(monkeypatch))
+    pid, fs, root = remote._opened
+    remote._opened = pid, _Forgets(fs), root
+    assert remote.create("lock", b"one")
+    assert not remote.create("lock", b"two")
+    assert remote.read("lock") == b"one"
+    assert list(remote.find("")) == ["lock"]
 
 
 def test_a_service_that_keeps_conditions_is_asked_once(address, monkeypatch):
-    there = Objects(address)
-    asked = []
-    put = there._put_new
-    monkeypatch.setattr(there, "_put_new", lambda name, data: asked.append(name) or put(name, data))
-    assert there.create("a", b"1")
-    assert len(asked) == 3
-    assert there.create("b", b"1")
-    assert len(asked) == 4
-    assert sorted(there.find("")) == ["a", "b"]
+    remote = Objects(address)
+    names_put = []
+    put = remote._put_new
+    monkeypatch.setattr(
+        remote, "_put_new", lambda name, data: names_put.append(name) or put(name, data)
+    )
+    assert remote.create("a", b"1")
+    assert len(names_put) == 3
+    assert remote.create("b", b"1")
+    assert len(names_put) == 4
+    assert sorted(remote.find("")) == ["a", "b"]
 
 
 @pytest.mark.parametrize(("protocol", "package"), [("az", "adlfs"), ("s3", "s3fs")])

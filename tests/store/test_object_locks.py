@@ -54,8 +54,8 @@ def takes(store, **options):
 
 def test_one_holds_a_lock_and_gives_it_back(store):
     busy = []
-    with store.lock(KEY) as held, store.lock(KEY, part="0-2") as part:
-        assert held.is_alone
+    with store.lock(KEY) as lock, store.lock(KEY, part="0-2") as part:
+        assert lock.is_alone
         assert part
         with Store(store.address).lock(KEY, busy.append) as refused:
             assert refused is None
@@ -96,19 +96,19 @@ def test_a_lock_held_elsewhere_is_respected_until_it_is_silent(store, time):
 
 
 def test_who_was_taken_for_dead_does_not_take_a_lock_back(store):
-    store.warn = (said := []).append
+    store.warn = (warnings := []).append
     with store.lock(KEY, shared=True) as lock:
         other = Elsewhere(store)
         other.beat()
         pulse.beat()
         assert not lock.share()
     assert other.holder.token.encode() in store.layout.place._objects.read(LOCK)
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize("finds_out", ["by a beat", "at the end"])
 def test_who_lost_a_lock_says_so(store, finds_out):
-    store.warn = (said := []).append
+    store.warn = (warnings := []).append
     with store.lock(KEY) as lock:
         other = Elsewhere(store)
         other.beat()
@@ -117,13 +117,13 @@ def test_who_lost_a_lock_says_so(store, finds_out):
             assert lock.is_lost
             assert not pulse.holds(lock._holder.token)
         store.put(step(0), artifact())  # publishing asks for no lock: twins are harmless
-    assert len(said) == 1
-    assert f"took over {KEY[:12]}" in said[0]
+    assert len(warnings) == 1
+    assert f"took over {KEY[:12]}" in warnings[0]
     assert other.holder.token.encode() in store.layout.place._objects.read(LOCK)
 
 
 def test_who_shares_a_lock_gives_way_to_one_that_took_it_alone(store):
-    store.warn = (said := []).append
+    store.warn = (warnings := []).append
     with store.lock(KEY, shared=True) as lock:
         assert lock.share()
         sharer, taker = Elsewhere(store, shares=True), Elsewhere(store)
@@ -133,7 +133,7 @@ def test_who_shares_a_lock_gives_way_to_one_that_took_it_alone(store):
         taker.beat()
         pulse.beat()
         assert lock.is_lost
-    assert len(said) == 1
+    assert len(warnings) == 1
     assert taker.holder.text().encode() in store.layout.place._objects.read(LOCK)
 
 
@@ -204,7 +204,7 @@ def test_the_garbage_collector_waits_for_no_request(store, monkeypatch):
     """It may run in the thread that carries out a request that a heartbeat is waiting for."""
     store.put(step(0), artifact())
     reader = Store(store.address)
-    found = reader.lookup(step(0).key)
+    artifact_read = reader.lookup(step(0).key)
     inside, go, over = threading.Event(), threading.Event(), threading.Event()
     write = reader.layout.place._objects.write_once
 
@@ -217,8 +217,8 @@ def test_the_garbage_collector_waits_for_no_request(store, monkeypatch):
     beat = threading.Thread(target=pulse.beat)
     beat.start()
     assert inside.wait(30)
-    box = [reader, found]
-    del reader, found, store
+    box = [reader, artifact_read]
+    del reader, artifact_read, store
 
     def collect():
         box.clear()
@@ -241,8 +241,8 @@ def test_several_runs_share_a_step(monkeypatch):
     address, ran = in_memory(monkeypatch), []
 
     def run():
-        made = executor(Store(address), device="cpu,cpu").run([by_rows(ran, 12, 2)])
-        rows = next(iter(made.values())).arrays["x"]
+        artifacts = executor(Store(address), device="cpu,cpu").run([by_rows(ran, 12, 2)])
+        rows = next(iter(artifacts.values())).arrays["x"]
         assert rows[:].ravel().tolist() == list(range(12))
 
     both = [threading.Thread(target=run) for _ in range(2)]
@@ -266,11 +266,11 @@ def test_a_run_that_is_killed_is_finished_by_the_next(s3):
         die = lambda start: start == 6 and os.kill(os.getpid(), signal.SIGKILL)
         executor(Store({url!r})).run([by_rows([], 10, 2, hook=die)])
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
-    assert done.returncode == -9
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
+    assert process.returncode == -9
     store, ran = Store(url), []
     assert [name for name in names(store) if name.startswith("locks")]
-    made = executor(store).run([by_rows(ran, 10, 2)])
-    assert next(iter(made.values())).arrays["x"][:].ravel().tolist() == list(range(10))
+    artifacts = executor(store).run([by_rows(ran, 10, 2)])
+    assert next(iter(artifacts.values())).arrays["x"][:].ravel().tolist() == list(range(10))
     assert ran == [(6, 8), (8, 10)]  # the one in flight, and what was never begun
     assert list(store.verify()) == []

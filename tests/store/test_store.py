@@ -51,8 +51,8 @@ def _base(array):
 def test_large_arrays_are_memory_mapped(store):
     # Small ones are read: each map would keep a file descriptor open.
     store.put(step(), Artifact({"x": np.arange(600_000.0).reshape(-1, 2), "y": np.ones((3, 2))}))
-    found = Store(store.root).lookup(step().key)
-    x, y = (found.arrays[name][:] for name in "xy")
+    artifact_read = Store(store.root).lookup(step().key)
+    x, y = (artifact_read.arrays[name][:] for name in "xy")
     assert isinstance(_base(x), mmap.mmap)
     assert _base(y) is None
     assert not x.flags.writeable
@@ -64,15 +64,15 @@ def test_large_arrays_are_memory_mapped(store):
 def test_what_is_put_is_found(store):
     store.put(step(), artifact(meta={"loss": [0.5, 0.25]}))
     assert store.has(step().key)
-    found = Store(store.root).lookup(step().key)
-    assert found.meta == {"loss": [0.5, 0.25]}
-    assert set(found.arrays) == {"x", "0.bias"}
-    x = found.arrays["x"]
+    artifact_read = Store(store.root).lookup(step().key)
+    assert artifact_read.meta == {"loss": [0.5, 0.25]}
+    assert set(artifact_read.arrays) == {"x", "0.bias"}
+    x = artifact_read.arrays["x"]
     assert isinstance(x, ShardedRows)
     assert (x.shape, x.dtype) == ((3, 2), np.float32)
     assert np.array_equal(x.to_array(), artifact().arrays["x"])
     assert not x[:].flags.writeable
-    assert np.array_equal(found.arrays["0.bias"].to_array(), np.ones(4))
+    assert np.array_equal(artifact_read.arrays["0.bias"].to_array(), np.ones(4))
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_shards_become_one_entry(store):
         store.add_shard(shards, start, stop, rows(start, stop, unit="u"))
     assert store.lookup(sharded.key) is None
     store.complete(shards)
-    found = store.lookup(sharded.key)
-    assert np.array_equal(found.arrays["x"].to_array().ravel(), np.arange(10))
-    assert found.meta == {"unit": "u"}
+    artifact_read = store.lookup(sharded.key)
+    assert np.array_equal(artifact_read.arrays["x"].to_array().ravel(), np.arange(10))
+    assert artifact_read.meta == {"unit": "u"}
     assert everything(store.root / "partial") == []
     assert list(store.verify()) == []
 

@@ -155,8 +155,8 @@ def test_a_folder_without_manifest_does_not_block_its_name(store):
 def test_an_entry_that_gc_is_removing_is_a_miss(store):
     store.put(step(), artifact())
     warnings = []
-    with (_entry(store) / "manifest.json").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (_entry(store) / "manifest.json").open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
         assert Store(store.root, warn=warnings.append).lookup(step().key) is None
     assert warnings == []
     assert store.lookup(step().key) is not None
@@ -166,9 +166,9 @@ def test_damage_found_while_reading_is_an_error(store):
     store.put(step(), artifact())
     path = _entry(store) / "1.npy"
     path.write_bytes(b"\0" * path.stat().st_size)
-    found = store.lookup(step().key)
+    artifact_read = store.lookup(step().key)
     with pytest.raises(StoreError, match="molspace cache verify --repair"):
-        found.arrays["x"][:]
+        artifact_read.arrays["x"][:]
 
 
 def test_a_file_of_another_shape_is_an_error(store):
@@ -259,12 +259,12 @@ def test_an_unreadable_version_is_refused(store, text):
 
 def _failing(call, number, after):
     """Fail ``call`` with an errno after it has worked some times."""
-    left = [after]
+    n_left = [after]
 
     def fail(*args, **kwargs):
-        if left[0] == 0:
+        if n_left[0] == 0:
             raise OSError(number, os.strerror(number))
-        left[0] -= 1
+        n_left[0] -= 1
         return call(*args, **kwargs)
 
     return fail

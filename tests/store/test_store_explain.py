@@ -17,8 +17,8 @@ def store(tmp_path):
 
 
 def keep(store, *steps):
-    for one in steps:
-        store.put(one, Artifact({}))
+    for stored_step in steps:
+        store.put(stored_step, Artifact({}))
 
 
 def test_a_hit(store):
@@ -99,9 +99,9 @@ def test_of_equally_near_entries_the_latest_is_compared(store):
 
 def test_another_version_of_the_code(store, monkeypatch):
     keep(store, step(seed=0))
-    now = VERSIONS["train"]
-    monkeypatch.setattr(KINDS["train"], "VERSION", now + 1)
-    assert store.explain(step(seed=0)) == f"version: {now} -> {now + 1}"
+    version = VERSIONS["train"]
+    monkeypatch.setattr(KINDS["train"], "VERSION", version + 1)
+    assert store.explain(step(seed=0)) == f"version: {version} -> {version + 1}"
 
 
 def chain(dtype, seed=0):
@@ -135,7 +135,9 @@ def test_inputs_come_and_go(store):
 def test_reading_the_store_once_says_the_same(store):
     keep(store, *chain("float16"), step(seed=3))
     steps = [*chain("float32"), *chain("float16"), step(seed=4)]
-    assert store.explain_all(steps) == {one.key: store.explain(one) for one in steps}
+    assert store.explain_all(steps) == {
+        each_step.key: store.explain(each_step) for each_step in steps
+    }
 
 
 # --- labs ---
@@ -151,8 +153,8 @@ def lab(weights, corpus, **settings):
 
 def test_steps_of_another_lab_are_nothing_to_compare_with(store):
     keep(store, *lab("w" * 64, "c" * 64, seed=0))
-    for one in lab("x" * 64, "d" * 64, seed=0):
-        assert store.explain(one) == f"no earlier {one.kind} step like it"
+    for other_step in lab("x" * 64, "d" * 64, seed=0):
+        assert store.explain(other_step) == f"no earlier {other_step.kind} step like it"
 
 
 def test_a_lab_whose_data_or_weights_changed_is_the_same_lab(store):
@@ -181,12 +183,12 @@ def test_a_wide_and_deep_plan_is_compared_in_no_time(store):
             ]
         return layer[0]
 
-    def everything(one, seen):
-        if one.key not in seen:
-            seen[one.key] = one
-            for _, source in one.inputs:
-                everything(source, seen)
-        return seen
+    def everything(node, steps_by_key):
+        if node.key not in steps_by_key:
+            steps_by_key[node.key] = node
+            for _, source in node.inputs:
+                everything(source, steps_by_key)
+        return steps_by_key
 
     keep(store, *everything(plan(0), {}).values())
     assert store.explain(plan(1)).startswith("input x changed (params.seed: 0 -> 1)")

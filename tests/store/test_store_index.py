@@ -59,9 +59,9 @@ def embed(store: Store, corpus: Numbers, space: str = "IB") -> int:
         rows = np.array(corpus.numbers[start:stop], np.float32)[:, None]
         store.add_shard(shards, start, stop, Artifact({"x": rows}))
     store.complete(shards)
-    found = store.lookup(step.key)
-    assert found is not None
-    np.testing.assert_array_equal(found.arrays["x"][:][:, 0], corpus.numbers)
+    entry = store.lookup(step.key)
+    assert entry is not None
+    np.testing.assert_array_equal(entry.arrays["x"][:][:, 0], corpus.numbers)
     return n_reused
 
 
@@ -74,11 +74,11 @@ def store(tmp_path: Path) -> Store:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the manifests that are read, of entries and of shards."""
     names: list[str] = []
-    read = EntryManifest.read
+    read_manifest = EntryManifest.read
 
     def counted(path: Path, place: StorePlace) -> EntryManifest:
         names.append(str(path))
-        return read(path, place)
+        return read_manifest(path, place)
 
     monkeypatch.setattr(EntryManifest, "read", counted)
     load = Disk.load_all
@@ -116,8 +116,8 @@ def test_a_large_store_opens_only_the_manifests_concerned(store, opened):
     del opened[:]
     corpus = Numbers(1, 2, 3, 5)
     assert embed(store, corpus) == 2
-    first, own = step_of(Numbers(1, 2, 3, 4)).key, step_of(corpus).key
-    assert all(first in path or own in path for path in opened)
+    first, last = step_of(Numbers(1, 2, 3, 4)).key, step_of(corpus).key
+    assert all(first in path or last in path for path in opened)
     assert sum(path.endswith(f"{first}/manifest.json") for path in opened) == 1
 
 
@@ -205,11 +205,11 @@ def test_many_add_to_the_index_at_once(store):
 def test_gc_drops_the_lines_of_what_is_gone(store):
     embed(store, Numbers(1, 2))
     embed(store, Numbers(1, 2, 3))
-    kept = step_of(Numbers(1, 2)).key
+    kept_key = step_of(Numbers(1, 2)).key
     index = store.root / "entries.index"
     before = index.read_text()
-    store.gc(keep={kept}, dry_run=True)
+    store.gc(keep={kept_key}, dry_run=True)
     assert index.read_text() == before
-    store.gc(keep={kept})
-    assert [line.split()[0] for line in index.read_text().splitlines()] == [kept]
+    store.gc(keep={kept_key})
+    assert [line.split()[0] for line in index.read_text().splitlines()] == [kept_key]
     assert embed(store, Numbers(1, 2, 4)) == 2

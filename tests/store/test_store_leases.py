@@ -45,9 +45,9 @@ def test_entries_in_use_stay_whether_they_are_there_yet_or_not(store):
 
 
 def test_an_entry_stays_until_its_last_user_is_done(store):
-    one, other = store.lookup(step(0).key), store.lookup(step(0).key)
+    first, other = store.lookup(step(0).key), store.lookup(step(0).key)
     with store.using([step(0).key]):
-        del one
+        del first
         store.gc(older_than_s=0)
     store.gc(older_than_s=0)
     assert np.array_equal(other.arrays["x"][:], artifact().arrays["x"])
@@ -73,10 +73,10 @@ def test_a_store_that_cannot_be_written_to_is_read_as_safely(store, monkeypatch)
     reader = Store(store.root)
     with monkeypatch.context() as patch:
         patch.setattr(reader._leases, "hold", refuse)
-        found = reader.lookup(step(0).key)
+        artifact_read = reader.lookup(step(0).key)
         with reader.using([step(1).key]):  # nothing can be done for these
             assert {i.key for i in store.gc(older_than_s=0).in_use} == {step(0).key}
-    assert np.array_equal(found.arrays["x"][:], artifact().arrays["x"])
+    assert np.array_equal(artifact_read.arrays["x"][:], artifact().arrays["x"])
     assert keys(store) == {step(0).key}
 
 
@@ -101,9 +101,9 @@ def test_looking_up_leaves_nothing_behind(store):
         return sorted(p.name for p in store.root.rglob("*") if p.suffix == ".lease")
 
     reader = Store(store.root)
-    found = reader.lookup(step(0).key)
+    artifact_read = reader.lookup(step(0).key)
     assert len(listing()) == 1
-    del found, reader
+    del artifact_read, reader
     assert listing() == []
 
 
@@ -152,13 +152,13 @@ def test_what_a_killed_process_leaves_goes_and_what_a_living_one_holds_stays(sto
         with store.using(["a" * 64]), store.lock("b" * 64):
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60)
-    assert done.returncode == -signal.SIGKILL
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60)
+    assert process.returncode == -signal.SIGKILL
     (lease,) = leases.lease_files(store.root / "leases")
     lock = store.root / "locks" / f"{'b' * 64}.lock"
     assert lock.exists()
-    with store.using([step(0).key]), store.lock(step(1).key) as held:
-        assert held
+    with store.using([step(0).key]), store.lock(step(1).key) as held_lock:
+        assert held_lock
         assert set(store.gc(dry_run=True).debris) == {lease, lock}
         assert lease.exists()
         freed = store.gc()
@@ -260,21 +260,21 @@ def test_a_waiting_lock_is_harmless_where_locks_do_not_work(tmp_path, monkeypatc
 
 def test_what_is_given_back_while_another_thread_has_the_lock_waits_for_no_one(tmp_path):
     """The garbage collector may do it in a thread that the other one is waiting for."""
-    own = leases.DiskLeases(tmp_path)
-    held = own.hold(["a" * 64])
-    taken, end = threading.Event(), threading.Event()
+    disk_leases = leases.DiskLeases(tmp_path)
+    lease = disk_leases.hold(["a" * 64])
+    lock_taken, end = threading.Event(), threading.Event()
 
     def busy():
-        with own._lock:
-            taken.set()
+        with disk_leases._lock:
+            lock_taken.set()
             end.wait(30)
 
     other = threading.Thread(target=busy)
     other.start()
-    taken.wait(30)
-    held.release()
+    lock_taken.wait(30)
+    lease.release()
     assert leases.leased(tmp_path) == {"a" * 64}  # not yet
     end.set()
     other.join()
-    own.hold(["b" * 64])
+    disk_leases.hold(["b" * 64])
     assert "a" * 64 not in leases.leased(tmp_path)

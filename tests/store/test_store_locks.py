@@ -20,7 +20,7 @@ def store(tmp_path):
     return Store(tmp_path / "cache")
 
 
-def left(store):
+def lock_files(store):
     return sorted(path.name for path in (store.root / "locks").iterdir())
 
 
@@ -34,21 +34,21 @@ def test_the_first_holds_a_shared_lock_alone_until_it_shares_it(store):
         other = second.enter_context(Store(store.root).lock(KEY, shared=True))
         assert not other.is_alone
         busy = []
-        with store.lock(KEY, busy.append) as whole:
-            assert whole is None
+        with store.lock(KEY, busy.append) as refused_whole:
+            assert refused_whole is None
         assert busy == [os.getpid()]
         first.close()
-        assert left(store) == [f"{KEY}.lock"]  # the other one still holds it
-        with store.lock(KEY) as whole:
-            assert whole is None
-    assert left(store) == []
+        assert lock_files(store) == [f"{KEY}.lock"]  # the other one still holds it
+        with store.lock(KEY) as refused_whole:
+            assert refused_whole is None
+    assert lock_files(store) == []
 
 
 def test_a_shared_lock_can_be_taken_by_another_at_the_moment_it_is_shared(store, monkeypatch):
     lock = ExitStack()
-    held = lock.enter_context(store.lock(KEY, shared=True))
+    lock_held = lock.enter_context(store.lock(KEY, shared=True))
     monkeypatch.setattr(locks, "try_lock", lambda fd, **options: False)
-    assert not held.share()
+    assert not lock_held.share()
     lock.close()
 
 
@@ -56,11 +56,11 @@ def test_parts_have_locks_of_their_own(store):
     with store.lock(KEY, part="0-2") as first, store.lock(KEY, part="2-4") as second:
         assert first
         assert second
-        assert left(store) == [f"{KEY}.0-2.lock", f"{KEY}.2-4.lock"]
-        with store.lock(KEY, part="0-2") as again, store.lock(KEY) as whole:
+        assert lock_files(store) == [f"{KEY}.0-2.lock", f"{KEY}.2-4.lock"]
+        with store.lock(KEY, part="0-2") as again, store.lock(KEY) as whole_lock:
             assert again is None
-            assert whole
-    assert left(store) == []
+            assert whole_lock
+    assert lock_files(store) == []
 
 
 @pytest.mark.parametrize("part", ["", "0-2"])
@@ -73,12 +73,12 @@ def test_what_a_killed_process_held_is_free_at_once(store, part):
             assert lock.share()
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
-    assert done.returncode == -signal.SIGKILL
-    assert len(left(store)) == 1
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert len(lock_files(store)) == 1
     with store.lock(KEY, part=part, shared=True) as lock:
         assert lock.is_alone
-    assert left(store) == []
+    assert lock_files(store) == []
 
 
 def test_what_is_shared_is_in_use_for_gc(store):

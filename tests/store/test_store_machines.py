@@ -32,7 +32,7 @@ def takes(store, **options):
         return "not" if lock is None else "alone" if lock.is_alone else "shared"
 
 
-def left(store):
+def lock_files(store):
     return list((store.root / "locks").iterdir())
 
 
@@ -71,9 +71,9 @@ def test_containers_of_one_node_are_machines_of_their_own(monkeypatch):
     """They share a kernel, often a name, and each has a process 1."""
 
     def machine(namespace, host):
-        with monkeypatch.context() as there:
-            there.setattr(heartbeats.Path, "readlink", namespace)
-            there.setattr(heartbeats.socket, "gethostname", lambda: host)
+        with monkeypatch.context() as patched:
+            patched.setattr(heartbeats.Path, "readlink", namespace)
+            patched.setattr(heartbeats.socket, "gethostname", lambda: host)
             return heartbeats.this_machine.__wrapped__()
 
     def hidden(path):
@@ -105,14 +105,14 @@ def test_a_lock_held_elsewhere_is_respected_until_it_is_silent(store, monkeypatc
         assert takes(store) == "not"
         time.sleep(0.1 * SILENT_S)
         assert takes(store) == "alone"
-        assert left(store) == []
+        assert lock_files(store) == []
 
 
 def test_who_lost_a_lock_says_so(store, monkeypatch):
     """Another machine took this process for dead: it stalled."""
     monkeypatch.setattr(locks, "_fcntl", None)
     time = FakeTime(monkeypatch)
-    store.warn = (said := []).append
+    store.warn = (warnings := []).append
     with store.lock(KEY) as lock:
         with monkeypatch.context() as elsewhere:
             pose_as("elsewhere", has_locks=False, put=elsewhere.setattr)
@@ -124,7 +124,7 @@ def test_who_lost_a_lock_says_so(store, monkeypatch):
         heartbeats.pulse.beat()
         assert lock.is_lost
         assert not heartbeats.pulse.holds(lock._holder.token)
-    assert [f"took over {KEY[:12]}" in text for text in said] == [True]
+    assert [f"took over {KEY[:12]}" in text for text in warnings] == [True]
 
 
 @pytest.mark.parametrize("has_locks", [True, False])
@@ -146,8 +146,8 @@ def test_two_machines_share_a_lock(store, monkeypatch):
         with store.lock(KEY, shared=True) as lock:
             assert not lock.is_alone
             other.do("go on")  # the other one leaves first: ours is not removed
-            assert len(left(store)) == 1
-        assert left(store) == []
+            assert len(lock_files(store)) == 1
+        assert lock_files(store) == []
 
 
 def test_the_kernel_alone_decides_on_this_machine(store, monkeypatch):
@@ -157,7 +157,7 @@ def test_the_kernel_alone_decides_on_this_machine(store, monkeypatch):
     for text in (Holder.new().text(), str(os.getpid()), ""):
         path.write_text(text)
         assert takes(store) == "alone"
-        assert left(store) == []
+        assert lock_files(store) == []
 
 
 def test_without_kernel_locks_a_dead_process_of_this_machine_is_not_waited_for(store, monkeypatch):
@@ -193,7 +193,7 @@ def test_of_two_that_take_over_one_gets_the_lock(store, monkeypatch):
     locks._put_away(path, Holder.new().text())
     assert path.read_text() == faster
     locks._put_away(path, faster)
-    assert left(store) == []
+    assert lock_files(store) == []
 
 
 # --- cleaning ---
@@ -267,7 +267,7 @@ def test_a_folder_that_another_machine_writes_is_kept_a_day(store, monkeypatch):
 def test_what_is_held_is_touched_and_no_longer_than_that(store):
     with store.lock(KEY), store.using([KEY]):
         (lease,) = leases.lease_files(store.root / "leases")
-        (lock,) = left(store)
+        (lock,) = lock_files(store)
         for path in (lock, lease):
             os.utime(path, (0, 0))
         heartbeats.pulse.beat()

@@ -72,9 +72,9 @@ def finish(store: Store, corpus: Corpus, step: Step) -> np.ndarray:
     for start, stop in shards.missing():
         store.add_shard(shards, start, stop, rows_of(corpus, start, stop))
     store.complete(shards)
-    found = store.lookup(step.key)
-    assert found is not None
-    return found.arrays["embeddings"][:]
+    entry = store.lookup(step.key)
+    assert entry is not None
+    return entry.arrays["embeddings"][:]
 
 
 def reused(store: Store, corpus: Corpus, **options) -> tuple[int, list[tuple[int, int]]]:
@@ -107,8 +107,8 @@ def test_later_shards_too_though_their_rows_move(folder: Path, store: Store) -> 
 
 
 def test_finished_entries_give_their_rows(folder: Path, store: Store) -> None:
-    whole = corpus_of(folder)
-    finish(store, whole, begin(store, whole))
+    full_corpus = corpus_of(folder)
+    finish(store, full_corpus, begin(store, full_corpus))
     less = corpus_of(folder, "00.png", "05.png")
     assert reused(store, less) == (10, [])
     rows = finish(store, less, step_of(less))
@@ -119,11 +119,11 @@ def test_finished_entries_give_their_rows(folder: Path, store: Store) -> None:
 
 
 def test_rows_held_back_and_the_others_are_those_of_the_whole(folder: Path, store: Store) -> None:
-    whole = corpus_of(folder)
-    finish(store, whole, begin(store, whole))
-    held = np.array([2, 7, 8])
-    for rows in (held, np.setdiff1d(np.arange(N), held)):
-        part = subset(whole, rows, "some")
+    full_corpus = corpus_of(folder)
+    finish(store, full_corpus, begin(store, full_corpus))
+    held_back = np.array([2, 7, 8])
+    for rows in (held_back, np.setdiff1d(np.arange(N), held_back)):
+        part = subset(full_corpus, rows, "some")
         assert reused(store, part) == (len(rows), [])
         np.testing.assert_array_equal(finish(store, part, step_of(part))[:, 0], rows)
 
@@ -156,9 +156,9 @@ def test_damaged_rows_are_not_taken(folder: Path, store: Store) -> None:
 def test_damaged_entries_are_neither_taken_from_nor_in_the_way(
     folder: Path, store: Store, place: int
 ) -> None:
-    whole = corpus_of(folder)
-    step = begin(store, whole)
-    finish(store, whole, step)
+    full_corpus = corpus_of(folder)
+    step = begin(store, full_corpus)
+    finish(store, full_corpus, step)
     (path,) = store.root.glob(f"entries/*/{step.key}/0-000000000000.npy")
     data = bytearray(path.read_bytes())
     data[place] ^= 255
@@ -170,8 +170,8 @@ def test_damaged_entries_are_neither_taken_from_nor_in_the_way(
 
 
 def test_taking_rows_does_not_count_as_use_of_the_entry(folder: Path, store: Store) -> None:
-    whole = corpus_of(folder)
-    finish(store, whole, begin(store, whole))
+    full_corpus = corpus_of(folder)
+    finish(store, full_corpus, begin(store, full_corpus))
     (manifest,) = store.root.glob("entries/*/*/manifest.json")
     os.utime(manifest, (1e9, 1e9))
     assert reused(store, corpus_of(folder, "11.png"))[0] == 11
@@ -230,8 +230,8 @@ def test_reused_rows_are_those_of_their_items(
     store = Store(folder / "store")
     before = corpus_of(folder, *(f"{n:02d}.png" for n in first))
     shards = store.partial(step_of(before, shard_rows=before_rows)).missing()
-    done = data.draw(st.lists(st.sampled_from(shards), unique=True))
-    begin(store, before, *done, shard_rows=before_rows)
+    shards_done = data.draw(st.lists(st.sampled_from(shards), unique=True))
+    begin(store, before, *shards_done, shard_rows=before_rows)
     after = corpus_of(folder, *(f"{n:02d}.png" for n in second))
     step = step_of(after, shard_rows=after_rows)
     reuse_rows(store, store.partial(step), step, after)

@@ -85,11 +85,11 @@ def test_no_shard_is_closed_under_a_reader_by_another_thread():
 
     class Racing(OrderedDict):
         def __contains__(self, index):
-            found = super().__contains__(index)
+            is_there = super().__contains__(index)
             if threading.current_thread() is not other:
                 other.start()
                 other.join(0.2)  # in vain, if it has to wait for us
-            return found
+            return is_there
 
     rows._opened = Racing(rows._opened)
     assert rows[0:1][0, 0] == 0.0
@@ -98,13 +98,13 @@ def test_no_shard_is_closed_under_a_reader_by_another_thread():
 
 def test_stored_rows_pickle_by_the_paths_of_their_files(tmp_path):
     store = Store(tmp_path)
-    made = step(n_rows=6000, shard_rows=2000)
+    sharded_step = step(n_rows=6000, shard_rows=2000)
     plain = np.arange(6000 * 128, dtype=np.float64).reshape(6000, 128)
-    shards = store.partial(made)
+    shards = store.partial(sharded_step)
     for start in range(0, 6000, 2000):
         store.add_shard(shards, start, start + 2000, Artifact({"x": plain[start : start + 2000]}))
     store.complete(shards)
-    artifact = store.lookup(made.key)
+    artifact = store.lookup(sharded_step.key)
     assert np.array_equal(artifact.arrays["x"][5:9], plain[5:9])  # one shard is open now
     data = pickle.dumps(artifact)
     assert len(data) < 2048

@@ -24,8 +24,8 @@ def test_the_time_of_a_result_is_listed(store):
 
 
 def test_the_times_of_shards_are_added(store):
-    whole = step(n_rows=4)
-    shards = store.partial(whole)
+    sharded_step = step(n_rows=4)
+    shards = store.partial(sharded_step)
     store.add_shard(shards, 0, 2, rows(0, 2), seconds=1.0)
     store.add_shard(shards, 2, 4, rows(2, 4), seconds=0.25)
     assert store.complete(shards)
@@ -33,8 +33,8 @@ def test_the_times_of_shards_are_added(store):
 
 
 def test_one_shard_of_unknown_time_makes_the_whole_unknown(store):
-    whole = step(n_rows=4)
-    shards = store.partial(whole)
+    sharded_step = step(n_rows=4)
+    shards = store.partial(sharded_step)
     store.add_shard(shards, 0, 2, rows(0, 2), seconds=1.0)
     store.add_shard(shards, 2, 4, rows(2, 4))
     assert store.complete(shards)

@@ -45,11 +45,11 @@ def folder(store, seed):
 
 
 def used(store, seed, ago_s):
-    then = time.time() - ago_s
-    os.utime(folder(store, seed) / "manifest.json", (then, then))
+    used_s = time.time() - ago_s
+    os.utime(folder(store, seed) / "manifest.json", (used_s, used_s))
 
 
-def left(store):
+def seeds_left(store):
     return [seed for seed in range(4) if store.has(step(seed).key)]
 
 
@@ -85,7 +85,7 @@ def test_verify_finds_what_lookup_cannot(store):
     (problem,) = store.verify()
     assert (problem.key, problem.label) == (step(2).key, "toy 2")
     assert problem.what == "0.npy does not have the recorded digest"
-    assert left(store) == [0, 1, 2, 3]
+    assert seeds_left(store) == [0, 1, 2, 3]
 
 
 def test_verify_can_repair(store):
@@ -102,7 +102,7 @@ def test_verify_can_repair(store):
     ]
     assert len(list((store.root / "quarantine").iterdir())) == 4
     assert list(store.verify()) == []
-    assert left(store) == []
+    assert seeds_left(store) == []
 
 
 # --- gc ------------------------------------------------------------------------------
@@ -131,9 +131,9 @@ def test_gc_removes_what_its_criteria_say(store, criteria, remaining):
         n = criteria.pop("max_entries") if isinstance(criteria, dict) else 0
         criteria = {**criteria, "max_bytes": n * max(sizes.values())}
     would = store.gc(**criteria, dry_run=True)
-    assert left(store) == [0, 1, 2, 3]
+    assert seeds_left(store) == [0, 1, 2, 3]
     freed = store.gc(**criteria)
-    assert left(store) == remaining
+    assert seeds_left(store) == remaining
     gone = [f"toy {seed}" for seed in range(4) if seed not in remaining]
     assert [info.label for info in freed.entries] == gone  # least recently used first
     assert freed.size_bytes == sum(sizes[label] for label in gone)
@@ -144,14 +144,14 @@ def test_gc_removes_what_its_criteria_say(store, criteria, remaining):
 
 def test_gc_spares_what_is_being_read(store):
     reader = Store(store.root)
-    found = reader.lookup(step(0).key)
+    artifact_read = reader.lookup(step(0).key)
     freed = store.gc(max_bytes=0)
     assert [info.label for info in freed.in_use] == ["toy 0"]
-    assert left(store) == [0]
-    assert np.array_equal(found.arrays["x"].to_array(), artifact().arrays["x"])
-    del found
+    assert seeds_left(store) == [0]
+    assert np.array_equal(artifact_read.arrays["x"].to_array(), artifact().arrays["x"])
+    del artifact_read
     store.gc(max_bytes=0)
-    assert left(store) == []
+    assert seeds_left(store) == []
 
 
 def test_rows_outlive_their_artifact(store):
@@ -172,7 +172,7 @@ def test_gc_removes_debris(store):
     assert set(freed.debris) == set(old)
     assert freed.size_bytes == 20
     assert [path.exists() for path in (*old, young)] == [False, False, True]
-    assert left(store) == [0, 1, 2, 3]
+    assert seeds_left(store) == [0, 1, 2, 3]
 
 
 def unfinished(store, seed, idle_s):
@@ -203,16 +203,16 @@ def test_unfinished_work_that_was_finished_goes(store):
 
 def test_work_in_progress_stays(store):
     path = unfinished(store, 10, 30 * 24 * HOUR_S)
-    held, release = threading.Event(), threading.Event()
+    lock_taken, release = threading.Event(), threading.Event()
 
     def work():
         with Store(store.root).lock(step(10).key):
-            held.set()
+            lock_taken.set()
             release.wait(10)
 
     worker = threading.Thread(target=work)
     worker.start()
-    held.wait(10)
+    lock_taken.wait(10)
     assert store.gc().debris == ()
     assert path.exists()
     release.set()
@@ -253,8 +253,8 @@ def test_a_lock_file_removed_by_its_last_holder_is_not_a_lock(tmp_path, monkeypa
         return try_lock(fd)
 
     monkeypatch.setattr(locks, "try_lock", removed_meanwhile)
-    with locks.locked(path) as held:
-        assert held
+    with locks.locked(path) as lock:
+        assert lock
         assert len(calls) == 2
         assert path.read_text().split()[0] == str(os.getpid())
     assert not path.exists()
@@ -275,8 +275,8 @@ def test_a_repair_that_fails_says_so(store, monkeypatch):
     store.warn = warnings.append
     assert [problem.is_repaired for problem in store.verify()] == [False, False]
     monkeypatch.setattr(Path, "rename", refuse)
-    found = {problem.key: problem.is_repaired for problem in store.verify(repair=True)}
-    assert found == {step(0).key: False, step(1).key: True}
+    repaired = {problem.key: problem.is_repaired for problem in store.verify(repair=True)}
+    assert repaired == {step(0).key: False, step(1).key: True}
     assert sorted(warning.split(":")[0] for warning in warnings) == sorted(
         [
             f"the damaged entry {step(0).key[:12]} cannot be put aside, and is not used",
