@@ -91,13 +91,13 @@ def test_centres_are_the_most_central_rows_in_the_product(space):
     assert artifact.arrays["centres"].shape == (3, 5, space.dim)
     assert artifact.arrays["counts"].tolist() == [5, 4, 5]
     for index, (start, stop) in enumerate(described.spans):
-        own = rows[start:stop]
-        wanted = nearest(own, own.mean(dim=0), 5)
-        n = len(wanted)
-        assert artifact.arrays["places"][index].tolist() == wanted + [-1] * (5 - n)
-        kept = artifact.arrays["centres"][index]
-        np.testing.assert_allclose(kept[:n], own[wanted].numpy(), atol=1e-6)
-        assert not kept[n:].any()
+        members = rows[start:stop]
+        most_central = nearest(members, members.mean(dim=0), 5)
+        n = len(most_central)
+        assert artifact.arrays["places"][index].tolist() == most_central + [-1] * (5 - n)
+        centre_rows = artifact.arrays["centres"][index]
+        np.testing.assert_allclose(centre_rows[:n], members[most_central].numpy(), atol=1e-6)
+        assert not centre_rows[n:].any()
     counted = artifact.meta["descriptions"]
     assert counted == {
         "used": 14,
@@ -134,10 +134,10 @@ def test_items_decide_which_rows_are_kept():
         item_modality="audio",
         item_classes=labels,
     )
-    rows, shown = by_hand(texts().corpus, PRODUCT), by_hand(items, PRODUCT)
+    rows, item_rows = by_hand(texts().corpus, PRODUCT), by_hand(items, PRODUCT)
     artifact = run(step)
     for index, (start, stop) in enumerate(texts().spans):
-        mean = shown[torch.from_numpy(labels == index)].mean(dim=0)
+        mean = item_rows[torch.from_numpy(labels == index)].mean(dim=0)
         assert artifact.arrays["places"][index].tolist() == nearest(rows[start:stop], mean, 2)
     assert artifact.meta["items"] == "esc50:train"
     other = replace(step, item_classes=np.roll(labels, 1))
@@ -168,8 +168,8 @@ def test_keys_follow_what_can_change_the_centres_only():
     assert len({plain.key, *(step.key for step in changed)}) == len(changed) + 1
 
 
-def scored(options, data=CLIPS, task="esc50", space=PRODUCT, made=None, **changes):
-    made = made or centres(options, space)
+def scored(options, data=CLIPS, task="esc50", space=PRODUCT, given_centres=None, **changes):
+    given_centres = given_centres or centres(options, space)
     return ScoreCentres(
         name="product",
         task=get_task(task),
@@ -178,7 +178,7 @@ def scored(options, data=CLIPS, task="esc50", space=PRODUCT, made=None, **change
         embedded=encoded("queries", SOUNDS, space, NO_ADJUSTMENT),
         trained=Parts(HEADS),
         adjustment=NO_ADJUSTMENT,
-        centres=made,
+        centres=given_centres,
         options=options,
         about={"kb": "kb", "digest": "ab"},
         **changes,
@@ -192,15 +192,15 @@ def test_the_mean_scores_as_prompts_of_those_rows_would(data, task):
     rows = by_hand(texts().corpus, PRODUCT)
     prototypes = []
     for start, stop in texts().spans:
-        own = rows[start:stop]
-        mean = own[nearest(own, own.mean(dim=0), 4)].mean(dim=0)
+        members = rows[start:stop]
+        mean = members[nearest(members, members.mean(dim=0), 4)].mean(dim=0)
         prototypes.append((mean / mean.norm()).numpy())
     # One prompt a class, embedded there.
-    asked = replace(get_task(task), templates=("{class}",))
+    prompted = replace(get_task(task), templates=("{class}",))
     queries = by_hand(SOUNDS, PRODUCT).numpy()
-    wanted = score(asked, data, {"queries": queries, "prompts": np.stack(prototypes)})
-    assert dict(artifact.meta["metrics"]) == pytest.approx(dict(wanted.metrics))
-    for name, values in wanted.arrays.items():
+    expected = score(prompted, data, {"queries": queries, "prompts": np.stack(prototypes)})
+    assert dict(artifact.meta["metrics"]) == pytest.approx(dict(expected.metrics))
+    for name, values in expected.arrays.items():
         finite = values[np.isfinite(values[:, 0])]
         np.testing.assert_allclose(artifact.arrays[name], finite)
 
@@ -263,8 +263,8 @@ def test_a_space_without_text_scores_by_a_file(tmp_path):
     file = open_centre_file(tmp_path / "c.safetensors")
     options = CentreOptions(k=4, rule="nearest-row")
     spans = tuple(file.span(name) for name in CLASSES)
-    made = FileCentres(name="x", options=options, spans=spans, dim=8, file=file)
-    artifact = run(scored(options, space=IB, made=made))
+    from_file = FileCentres(name="x", options=options, spans=spans, dim=8, file=file)
+    artifact = run(scored(options, space=IB, given_centres=from_file))
     queries = by_hand(SOUNDS, IB).numpy()
     best = (queries @ rows.T).argmax(axis=1) // 4
     assert artifact.arrays["correct"][:, 0].tolist() == (best == CLIPS.labels).tolist()
@@ -272,7 +272,9 @@ def test_a_space_without_text_scores_by_a_file(tmp_path):
 
 def test_keys_stay_what_they_are():
     """Golden: another key makes everybody's centres and scores anew."""
-    made = replace(centres(CentreOptions(k=5), IB), embedded={}, trained=None)
-    step = replace(scored(CentreOptions(k=5), space=IB, made=made), embedded={}, trained=None)
-    assert made.key == "9735d6edc5fd91383e4966cc49715bb6d02ae4b0d3bf45f52704ccc8c02dcc16"
+    class_centres = replace(centres(CentreOptions(k=5), IB), embedded={}, trained=None)
+    step = replace(
+        scored(CentreOptions(k=5), space=IB, given_centres=class_centres), embedded={}, trained=None
+    )
+    assert class_centres.key == "9735d6edc5fd91383e4966cc49715bb6d02ae4b0d3bf45f52704ccc8c02dcc16"
     assert step.key == "cd9bab59dea9f5f3c5817d2a6d622daa4be43f6bde2d9e57805f53cce59fee7e"

@@ -34,7 +34,7 @@ def columns(case, anchor, data, hops=None, temperature=TAU, **options):
     """The steps of a pseudo set, by the names of the columns."""
     base = {"text": "Tu", "image": "Vu", "audio": "Au"}
     expert = {m: {"text": "T", "image": "V", "audio": "A"}[m] + case for m in CASES[case]}
-    made = pseudo_set(
+    steps = pseudo_set(
         anchor,
         hops or route(base, expert, hub="image", anchor=anchor),
         {
@@ -46,14 +46,14 @@ def columns(case, anchor, data, hops=None, temperature=TAU, **options):
         temperature=temperature,
         **{"precision": "exact", "dtype": "float32", "shard_rows": 8, **options},
     )
-    return {f"{side}.{modality}": step for (side, modality), step in made.items()}
+    return {f"{side}.{modality}": step for (side, modality), step in steps.items()}
 
 
 def collected(*args, **options):
     """The embeddings of a pseudo set, by the names of the columns."""
-    done = {}
+    artifacts = {}
     steps = columns(*args, **options)
-    return {n: run(step, None, done).arrays["embeddings"] for n, step in steps.items()}
+    return {n: run(step, None, artifacts).arrays["embeddings"] for n, step in steps.items()}
 
 
 def soft(queries, keys, values):
@@ -141,14 +141,14 @@ def test_pseudo_pairs_follow_the_paper(case, anchor, equation, hops):
         chosen = None
     else:
         chosen = derive(frozenset(ROWS), frozenset(CASES[case]), hub="image", anchor=anchor)
-    made = collected(case, anchor, data, chosen)
+    pseudo_pairs = collected(case, anchor, data, chosen)
     expected = equation(**{name: rows.astype(np.float64) for name, rows in data.items()})
-    assert set(made) == {column(name) for name in expected}
+    assert set(pseudo_pairs) == {column(name) for name in expected}
     for name, rows in expected.items():
-        assert made[column(name)].dtype == np.float32
+        assert pseudo_pairs[column(name)].dtype == np.float32
         # fp32 cosines are good to 1e-7, so logits to 1e-5, and so are weights; a second hop
         # may multiply that by 100.
-        np.testing.assert_allclose(made[column(name)], rows, atol=3e-4, err_msg=name)
+        np.testing.assert_allclose(pseudo_pairs[column(name)], rows, atol=3e-4, err_msg=name)
 
 
 def hop(data, value="Aat", name="a", **options):
@@ -171,12 +171,13 @@ def hop(data, value="Aat", name="a", **options):
 
 
 def test_shards_of_rows_equal_the_whole():
-    whole = hop(embeddings("at"))
-    inputs = {name: run(child) for name, child in whole.inputs}
-    full = whole.run(Context(), inputs, 0, whole.n_rows).arrays["embeddings"]
-    cuts = [0, 1, 9, whole.n_rows]
+    collecting = hop(embeddings("at"))
+    inputs = {name: run(child) for name, child in collecting.inputs}
+    full = collecting.run(Context(), inputs, 0, collecting.n_rows).arrays["embeddings"]
+    cuts = [0, 1, 9, collecting.n_rows]
     parts = [
-        whole.run(Context(), inputs, a, b).arrays["embeddings"] for a, b in itertools.pairwise(cuts)
+        collecting.run(Context(), inputs, a, b).arrays["embeddings"]
+        for a, b in itertools.pairwise(cuts)
     ]
     # Products of other shapes round otherwise: 1e-7 in a cosine is 1e-5 in a logit.
     np.testing.assert_allclose(np.concatenate(parts), full, atol=1e-4)
@@ -211,7 +212,7 @@ def test_half_precision_is_stored_and_read():
 def test_spaces_that_share_only_the_anchor():
     text = {"base": unit_rows(6, 7, 0), "expert": unit_rows(6, 5, 1)}
     steps = {side: {"text": ready(side, rows)} for side, rows in text.items()}
-    made = pseudo_set(
+    pairs = pseudo_set(
         "text",
         (),
         steps,
@@ -222,7 +223,7 @@ def test_spaces_that_share_only_the_anchor():
         dtype="float32",
         shard_rows=4,
     )
-    assert made == {(side, "text"): steps[side]["text"] for side in ("base", "expert")}
+    assert pairs == {(side, "text"): steps[side]["text"] for side in ("base", "expert")}
 
 
 def test_keys_change_with_what_can_change_the_result_only():
@@ -238,7 +239,7 @@ def test_keys_change_with_what_can_change_the_result_only():
         hop(data, "Au"),
         hop(other),
     ]
-    assert len({key, *(made.key for made in changed)}) == 6
+    assert len({key, *(variant.key for variant in changed)}) == 6
 
 
 def test_what_the_base_retrieves_for_itself_does_not_depend_on_the_expert():
@@ -281,7 +282,7 @@ def test_progress_reaches_the_end():
     context = Context()
     run(hop(embeddings("at")), context)
     assert context.reports[-1] == (23, 23, "pairs")
-    assert [done for done, _, _ in context.reports] == sorted(d for d, _, _ in context.reports)
+    assert [n_done for n_done, _, _ in context.reports] == sorted(d for d, _, _ in context.reports)
 
 
 def test_costs_count_every_product():

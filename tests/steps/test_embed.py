@@ -41,7 +41,7 @@ def test_encoders_get_batches_and_progress_is_reported():
     context = Context()
     rows = leaf(corpus).run(context, {}, 0, n).arrays["embeddings"]
     assert context.encoders[IB.spec].sizes == [BATCH_ITEMS, BATCH_ITEMS, 3]
-    assert [done for done, _, _ in context.reports] == [BATCH_ITEMS, 2 * BATCH_ITEMS, n]
+    assert [n_done for n_done, _, _ in context.reports] == [BATCH_ITEMS, 2 * BATCH_ITEMS, n]
     assert {(total, unit) for _, total, unit in context.reports} == {(n, "items")}
     last = Encoder(IB.spec).embed("text", corpus.items(n - 1, n))
     np.testing.assert_array_equal(rows[-1:], last)
@@ -71,7 +71,7 @@ def test_rows_of_encoders_that_sort_by_length_are_put_back():
     rows = leaf(corpus).run(context, {}, 50, 600).arrays["embeddings"]
     np.testing.assert_allclose(rows[:, 1], np.sin(lengths[50:] / 200), atol=1e-6)
     assert context.encoders[IB.spec].sizes == [BATCH_ITEMS, BATCH_ITEMS, 38]
-    assert [done for done, _, _ in context.reports] == [BATCH_ITEMS, 2 * BATCH_ITEMS, 550]
+    assert [n_done for n_done, _, _ in context.reports] == [BATCH_ITEMS, 2 * BATCH_ITEMS, 550]
 
 
 def test_threads_stop_when_a_run_does(monkeypatch):
@@ -191,13 +191,17 @@ def product(fusion, widths, dtype="float32", shard_rows=8, modality="text", seed
     inputs = {name: Artifact({"embeddings": rows[name]}) for name in rows}
     heads, loaded = {}, {}
     for name, (d_in, d_out) in widths.items():
-        made = {
+        trained_heads = {
             subset: head(subset, d_in, d_out, seed + i) for i, subset in enumerate(("T", "TVA"))
         }
-        heads[name] = {subset: step for subset, (step, _, _) in made.items()}
-        inputs |= {f"head.{name}.{subset}": artifact for subset, (_, artifact, _) in made.items()}
+        heads[name] = {subset: step for subset, (step, _, _) in trained_heads.items()}
+        inputs |= {
+            f"head.{name}.{subset}": artifact for subset, (_, artifact, _) in trained_heads.items()
+        }
         index = 0 if name == "base" else int(name.rpartition(".")[2])
-        loaded[fusion, index] = ProjectorMixture(projector for _, _, projector in made.values())
+        loaded[fusion, index] = ProjectorMixture(
+            projector for _, _, projector in trained_heads.values()
+        )
     step = EmbedProduct(
         fusion=fusion,
         modality=modality,
@@ -261,9 +265,9 @@ def test_keys_of_products():
 def test_product_costs_count_the_heads():
     step, _, _ = product(*DR)
     sized = dict(replace_cost(child, 400) for _, child in step.inputs if child.kind == "train")
-    made = replace(step, sides={"base": step.inputs[0][1]}, heads={"base": sized})
+    fusing = replace(step, sides={"base": step.inputs[0][1]}, heads={"base": sized})
     # Two operations for each of 100 parameters of each of two heads, for every row.
-    assert made.cost.flops == 2 * 100 * 2 * N
+    assert fusing.cost.flops == 2 * 100 * 2 * N
 
 
 def replace_cost(step, size_bytes):

@@ -64,23 +64,23 @@ def test_a_killed_run_resumes_at_the_shard(tmp_path, monkeypatch):
         "import sys; sys.path.append('../support'); import test_embed_resumes as t; "
         "t.die_in_the_third_shard(sys.argv[1])"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(root)],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert process.returncode == -signal.SIGKILL, process.stderr
     step, encoder, corpus = step_and_encoder()
-    made = []
+    batch_sizes = []
     forward = TowerEncoder.forward
 
     def counted(self, modality, inputs):
-        made.append(len(inputs))
+        batch_sizes.append(len(inputs))
         return forward(self, modality, inputs)
 
     monkeypatch.setattr(TowerEncoder, "forward", counted)
     rows = run(Store(root), step)
-    assert made == [SHARD, SHARD, N - 4 * SHARD]  # the first two were finished
+    assert batch_sizes == [SHARD, SHARD, N - 4 * SHARD]  # the first two were finished
     monkeypatch.undo()
     np.testing.assert_allclose(rows[:], encoder.embed("audio", corpus.items(0, N)), atol=1e-3)

@@ -85,9 +85,9 @@ def test_imagebind_gives_the_norms_of_its_checkpoint(spec):
             assert (norms < 20 - 1e-3).all()
             clips = encoder.towers["audio"]
             inputs = [encoder.preprocess("audio", item) for item in items]
-            each = [clips.project([clip[None]]).detach().numpy()[0] for clip in inputs[0]]
-            np.testing.assert_allclose(np.linalg.norm(each, axis=1), 20, rtol=1e-5)
-            np.testing.assert_allclose(raw[0], np.mean(each, axis=0), rtol=1e-3, atol=1e-4)
+            clip_rows = [clips.project([clip[None]]).detach().numpy()[0] for clip in inputs[0]]
+            np.testing.assert_allclose(np.linalg.norm(clip_rows, axis=1), 20, rtol=1e-5)
+            np.testing.assert_allclose(raw[0], np.mean(clip_rows, axis=0), rtol=1e-3, atol=1e-4)
         else:
             np.testing.assert_allclose(norms, scale, rtol=1e-5)
 
@@ -109,7 +109,7 @@ def test_an_encoder_that_gives_unit_rows_alone():
 
 
 @pytest.fixture
-def own(spec, tmp_path, monkeypatch):
+def own_session(spec, tmp_path, monkeypatch):
     lab = replace(load_lab("mini"), catalogue=Catalogue({"ImageBind": spec}))
     session = Session(lab, Store(tmp_path / "store"), "cpu")
     rows = [
@@ -130,18 +130,18 @@ def corpus(modality):
 REACTION = "ImageBind + Lcl(kb, batch=4, epochs=2, modalities=(audio, image, thermal){})"
 
 
-def plan(own, more=""):
-    return own.plan(own.check(REACTION.format(more)))
+def plan(own_session, more=""):
+    return own_session.plan(own_session.check(REACTION.format(more)))
 
 
-def test_norms_are_kept_beside_unit_rows(own, spec):
-    step = Planner(own.lab).encode(Leaf(spec), corpus("audio"), raw=True)
-    plain = Planner(own.lab).encode(Leaf(spec), corpus("audio"))
+def test_norms_are_kept_beside_unit_rows(own_session, spec):
+    step = Planner(own_session.lab).encode(Leaf(spec), corpus("audio"), raw=True)
+    plain = Planner(own_session.lab).encode(Leaf(spec), corpus("audio"))
     assert isinstance(step, EmbedRaw)
     assert step.key != plain.key
-    done = own.run([step, plain])
-    raw, rows = done[step.key], done[plain.key].arrays["embeddings"][slice(None)]
-    assert set(done[plain.key].arrays) == {"embeddings"}
+    artifacts = own_session.run([step, plain])
+    raw, rows = artifacts[step.key], artifacts[plain.key].arrays["embeddings"][slice(None)]
+    assert set(artifacts[plain.key].arrays) == {"embeddings"}
     own_rows = raw.arrays["embeddings"][slice(None)]
     np.testing.assert_allclose(own_rows.astype(np.float32), rows.astype(np.float32), atol=1e-3)
     assert raw.arrays["norms"][slice(None)].shape == (N, 1)
@@ -152,37 +152,40 @@ def test_norms_are_kept_beside_unit_rows(own, spec):
     assert stored_rows(Artifact({"embeddings": rows})) is rows
 
 
-def test_keys_of_other_steps_stay_as_they_are(own):
-    plain, raw = plan(own), plan(own, ", norms=published")
+def test_keys_of_other_steps_stay_as_they_are(own_session):
+    plain, raw = plan(own_session), plan(own_session, ", norms=published")
     texts = [
-        {s.key for s in made.steps() if s.label == "embed ImageBind text"} for made in (plain, raw)
+        {s.key for s in planned.steps() if s.label == "embed ImageBind text"}
+        for planned in (plain, raw)
     ]
     assert texts[0] == texts[1]
-    for made, kind in ((plain, "embed"), (raw, "embed raw")):
-        (align_audio,) = (s for s in made.steps() if s.kind == "align" and s.modality == "audio")
+    for planned, kind in ((plain, "embed"), (raw, "embed raw")):
+        (align_audio,) = (s for s in planned.steps() if s.kind == "align" and s.modality == "audio")
         assert align_audio.rows.kind == kind
-    keys = [{s.key for s in made.steps() if s.kind == "align"} for made in (plain, raw)]
+    keys = [{s.key for s in planned.steps() if s.kind == "align"} for planned in (plain, raw)]
     assert not keys[0] & keys[1]
 
 
 # --- layers ---
 
 
-def test_layers_take_rows_of_the_models_norm(own, spec, tmp_path):
-    bundle = own.react(plan(own, ", norms=published"), out=tmp_path / "raw", current=False)
+def test_layers_take_rows_of_the_models_norm(own_session, spec, tmp_path):
+    bundle = own_session.react(
+        plan(own_session, ", norms=published"), out=tmp_path / "raw", current=False
+    )
     assert bundle.record["parts"][0]["about"]["norms"] == "published"
     assert raw_leaves(bundle.space) == {Leaf(spec)}
-    target, layers = own.target(bundle.path), bundle.parts()[bundle.space, None].layers
+    target, layers = own_session.target(bundle.path), bundle.parts()[bundle.space, None].layers
     encoder = registry.load(spec)
-    planner = Planner(own.lab)
+    planner = Planner(own_session.lab)
     planner.react(bundle.expression, bundle.space)
     for modality, items in ITEMS.items():
         raw = torch.from_numpy(RawView(encoder).embed(modality, items))
         by_hand = align(raw, *layers[modality]) if modality in layers else unit(raw)
-        rows = own.embedder(target).embed(modality, items)
+        rows = own_session.embedder(target).embed(modality, items)
         np.testing.assert_allclose(rows, by_hand.numpy(), atol=1e-5, err_msg=modality)
         step = planner.embed(bundle.space, corpus(modality))
-        planned = own.run([step])[step.key].arrays["embeddings"][slice(None)]
+        planned = own_session.run([step])[step.key].arrays["embeddings"][slice(None)]
         np.testing.assert_allclose(planned.astype(np.float32), rows, atol=4e-3)
     # On rows of norm 1 the same layer gives something else: its bias counts more.
     raw = torch.from_numpy(RawView(encoder).embed("audio", ITEMS["audio"]))

@@ -37,10 +37,10 @@ def sample(chosen, space=PRODUCT, digest="d"):
 
 
 def test_a_sample_has_the_rows_of_the_whole():
-    whole = fuse(PRODUCT, "audio", {leaf: torch.from_numpy(r) for leaf, r in ROWS.items()}, HEADS)
+    fused = fuse(PRODUCT, "audio", {leaf: torch.from_numpy(r) for leaf, r in ROWS.items()}, HEADS)
     rows = run(sample([3, 7, 19])).arrays["embeddings"]
     # One chunk of rows against another: the last bits of a product differ.
-    np.testing.assert_allclose(rows, whole.numpy()[[3, 7, 19]], atol=1e-6)
+    np.testing.assert_allclose(rows, fused.numpy()[[3, 7, 19]], atol=1e-6)
 
 
 def test_keys_follow_what_is_embedded():

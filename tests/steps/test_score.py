@@ -122,7 +122,9 @@ def test_a_centred_leaf_is_scored_less_its_means():
         for name, corpus in corpora(task, PAIRS).items()
         for leaf in (IB, bare)
     }
-    embedded = {f"{name}/{leaf.label}": ready(name, own) for (name, leaf), own in rows.items()}
+    embedded = {
+        f"{name}/{leaf.label}": ready(name, leaf_rows) for (name, leaf), leaf_rows in rows.items()
+    }
     chosen = Adjustment(sigma={"": 0.9})
     step = ScoreTask(
         name="x",
@@ -135,9 +137,9 @@ def test_a_centred_leaf_is_scored_less_its_means():
     )
     embeddings = {}
     for name, corpus in corpora(task, PAIRS).items():
-        own = {leaf: torch.from_numpy(rows[name, leaf]) for leaf in (IB, bare)}
-        less_mean = own[bare] - 0.3
-        by_hand = {IB: own[IB], CG: less_mean / less_mean.norm(dim=1, keepdim=True)}
+        leaf_rows = {leaf: torch.from_numpy(rows[name, leaf]) for leaf in (IB, bare)}
+        less_mean = leaf_rows[bare] - 0.3
+        by_hand = {IB: leaf_rows[IB], CG: less_mean / less_mean.norm(dim=1, keepdim=True)}
         fused = fuse(PRODUCT, corpus.modality, by_hand, HEADS, chosen)
         embeddings[name] = fused.numpy()
     result = score(task, PAIRS, embeddings)

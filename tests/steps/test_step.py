@@ -97,14 +97,14 @@ def trained(name, loss):
 
 
 def test_assemble_gathers_tensors_and_losses():
-    made = {name: trained(name, [float(i)]) for i, name in enumerate("abc")}
+    projectors = {name: trained(name, [float(i)]) for i, name in enumerate("abc")}
     record = {"format": 1, "expression": "A + B"}
-    mixtures = [{"T": made["a"][0], "TVA": made["b"][0]}, {"T": made["c"][0]}]
+    mixtures = [{"T": projectors["a"][0], "TVA": projectors["b"][0]}, {"T": projectors["c"][0]}]
     step = Assemble(record=record, mixtures=mixtures)
     names = ["0.T", "0.TVA", "1.T"]
     assert [name for name, _ in step.inputs] == names
     assert step.cost.size_bytes == 300
-    inputs = {name: made[key][1] for name, key in zip(names, "abc", strict=True)}
+    inputs = {name: projectors[key][1] for name, key in zip(names, "abc", strict=True)}
     artifact = step.run(Context(), inputs, 0, 1)
     assert artifact.arrays == {
         "0.T.0.weight": "a.w",

@@ -44,11 +44,11 @@ def test_each_alone_and_all_together():
 
 @given(st.sets(st.sampled_from(FIVE), min_size=1), st.data())
 def test_named_subsets_are_kept_in_the_order_of_all(anchors, data):
-    every = subsets(sorted(anchors))
-    rest = data.draw(st.lists(st.sampled_from(every), unique=True))
-    named = list(dict.fromkeys([tuple(sorted(anchors)), *rest]))
-    settings = ReactionSettings(subsets=data.draw(st.permutations(named)))
-    assert subsets(sorted(anchors), settings.subsets) == [s for s in every if s in named]
+    all_subsets = subsets(sorted(anchors))
+    rest = data.draw(st.lists(st.sampled_from(all_subsets), unique=True))
+    listed = list(dict.fromkeys([tuple(sorted(anchors)), *rest]))
+    settings = ReactionSettings(subsets=data.draw(st.permutations(listed)))
+    assert subsets(sorted(anchors), settings.subsets) == [s for s in all_subsets if s in listed]
 
 
 def test_an_unknown_modality():

@@ -128,9 +128,9 @@ def test_hits_by_class_are_more_than_those_by_pair():
         run(sweep_step(name, STAGED, CELLS, parts)) for name in ("audiocaps", "by class")
     )
     first = [artifact.meta["metrics"].index("mean R@1") for artifact in (pair, alike)]
-    found = [a.arrays["metrics"][:, i] for a, i in zip((pair, alike), first, strict=True)]
-    assert (found[0] <= found[1]).all()
-    assert (found[0] < found[1]).any()
+    hits = [a.arrays["metrics"][:, i] for a, i in zip((pair, alike), first, strict=True)]
+    assert (hits[0] <= hits[1]).all()
+    assert (hits[0] < hits[1]).any()
 
 
 def test_scores_differ_between_cells():

@@ -122,39 +122,41 @@ def test_the_first_loss_is_the_papers(op, anchors):
 )
 def test_dr_projects_the_base_and_cr_the_expert(monkeypatch, op, source, target):
     step, inputs = build(op, ("audio", "text"))
-    seen = []
-    monkeypatch.setattr("reactions.ops.fit.PseudoTable", spying(seen))
+    sets_seen = []
+    monkeypatch.setattr("reactions.ops.fit.PseudoTable", spying(sets_seen))
     step.run(Context(), inputs, 0, 1)
     # The image anchor is announced by its number of rows: another projector brings it.
-    assert seen[0][1] == 20
-    for pseudo_set, anchor in zip((seen[0][0], seen[0][2]), ("audio", "text"), strict=True):
+    assert sets_seen[0][1] == 20
+    for pseudo_set, anchor in zip(
+        (sets_seen[0][0], sets_seen[0][2]), ("audio", "text"), strict=True
+    ):
         for columns, names in ((pseudo_set.source, source), (pseudo_set.target, target)):
             expected = [column(inputs, anchor, name) for name in names]
             assert [id(rows) for rows in columns] == [id(rows) for rows in expected]
 
 
-def spying(seen):
+def spying(sets_seen):
     """A PseudoTable that notes what it is made of."""
 
     class Spy(PseudoTable):
         def __init__(self, sets, **options):
-            seen.append(sets)
+            sets_seen.append(sets)
             super().__init__(sets, **options)
 
     return Spy
 
 
 def test_the_projectors_of_a_mixture_load_each_anchor_once(monkeypatch):
-    loads, kept = [], []
+    loads, built = [], []
     monkeypatch.setattr(
         PseudoTable, "_fill", lambda self, which: loads.append(which) or FILL(self, which)
     )
 
     class Sharing(Context):
         def shared(self, build):
-            if not kept:
-                kept.append(build())
-            return kept[0]
+            if not built:
+                built.append(build())
+            return built[0]
 
     context, alone = Sharing(), Context()
     steps = [build(anchors=a) for a in (("text",), ("audio", "text"), ("audio", "image", "text"))]
@@ -206,10 +208,10 @@ def test_training_is_reproducible_and_learns():
 
 
 def test_settings_reach_the_optimiser(monkeypatch):
-    seen = []
+    tables = []
 
     def spy(table, settings, **options):
-        seen.append((table, settings))
+        tables.append((table, settings))
         return fit(table, settings, **options)
 
     monkeypatch.setattr("reactions.ops.fit.fit", spy)
@@ -220,12 +222,12 @@ def test_settings_reach_the_optimiser(monkeypatch):
         assert context.reports[-1] == (2, 2, "steps")
     monkeypatch.setattr(module, "budget_bytes", lambda device, share: 100)
     step.run(Context(), inputs, 0, 1)
-    for table, settings in seen:
+    for table, settings in tables:
         assert (table.device.type, table.dtype) == ("cpu", torch.float32)
         for name, value in SETTINGS.items():
             assert name in ("seed", "precision") or getattr(settings, name) == value
-    assert len({settings.seed for _, settings in seen}) == 3  # the fourth repeats the third
-    assert [table.resident for table, _ in seen] == [True, True, True, False]
+    assert len({settings.seed for _, settings in tables}) == 3  # the fourth repeats the third
+    assert [table.resident for table, _ in tables] == [True, True, True, False]
 
 
 # --- recipes ---
@@ -249,17 +251,17 @@ def test_another_recipe_trains_its_own_head(recipe, op, d_in, d_out):
 
 
 def test_a_recipe_enters_the_key_with_what_it_uses_alone(monkeypatch):
-    made = {recipe: build(recipe=recipe)[0].key for recipe in ("paper", "cmcr", "exmcr")}
-    assert len(set(made.values())) == 3
-    assert made["paper"] == build()[0].key
+    keys = {recipe: build(recipe=recipe)[0].key for recipe in ("paper", "cmcr", "exmcr")}
+    assert len(set(keys.values())) == 3
+    assert keys["paper"] == build()[0].key
     for unused in ({"hidden_dim": 8}, {"temperature": 1 / 3}, {"precision": "fast"}):
-        assert build(recipe="cmcr", **unused)[0].key == made["cmcr"]
+        assert build(recipe="cmcr", **unused)[0].key == keys["cmcr"]
     for used in ({"epochs": 3}, {"learning_rate": 1e-2}, {"batch_size": 8}, {"seed": 1}):
-        assert build(recipe="cmcr", **used)[0].key != made["cmcr"]
+        assert build(recipe="cmcr", **used)[0].key != keys["cmcr"]
     cmcr = BUILT_IN["cmcr"]
     changed = replace(cmcr, constants={**cmcr.constants, "noise_variance": 0.1})
     monkeypatch.setattr(recipes, "BUILT_IN", {**BUILT_IN, "cmcr": changed})
-    assert build(recipe="cmcr")[0].key != made["cmcr"]
+    assert build(recipe="cmcr")[0].key != keys["cmcr"]
 
 
 def test_the_estimate_counts_what_autograd_keeps():
@@ -275,16 +277,16 @@ def test_the_estimate_counts_what_autograd_keeps():
 
 @pytest.mark.parametrize(("op", "expected"), [("cr", [(0, 0), (1, 2)]), ("dr", [(0, 0), (2, 1)])])
 def test_shared_modalities_are_given_by_their_places(monkeypatch, op, expected):
-    seen = []
+    shared = []
 
     def spy(table, settings, **options):
-        seen.append(options["shared"])
+        shared.append(options["shared"])
         return fit(table, settings, **options)
 
     monkeypatch.setattr("reactions.ops.fit.fit", spy)
     step, inputs = build(op, recipe="cmcr")
     step.run(Context(), inputs, 0, 1)
-    assert seen == [expected]
+    assert shared == [expected]
 
 
 # --- keys and costs ---

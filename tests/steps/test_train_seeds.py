@@ -11,20 +11,20 @@ from reactions.data.corpora import TextCorpus
 
 def seeds(space, laboratory=None):
     """Label of each train step to the seed that it hands to training."""
-    made = {}
+    seed_by_label = {}
     for step in plan(space, laboratory).steps():
         if step.kind == "train":
-            made[step.label] = step.own_seed
-    return made
+            seed_by_label[step.label] = step.own_seed
+    return seed_by_label
 
 
 CG = changed(CG, dim=CM.spec.dim)  # equal widths: only the weights tell the experts apart
 
 
 def test_parallel_experts_of_equal_widths_start_apart():
-    made = seeds(cr(IB, CM, CG))
-    assert len(made) == 14
-    assert len(set(made.values())) == 14
+    seed_by_label = seeds(cr(IB, CM, CG))
+    assert len(seed_by_label) == 14
+    assert len(set(seed_by_label.values())) == 14
 
 
 def test_an_expert_starts_alike_alone_and_beside_another():
@@ -53,7 +53,7 @@ def test_seeds_do_not_follow_names():
 
 
 def test_seeds_follow_the_labs_seed_the_operator_and_the_weights():
-    made = set(seeds(cr(IB, VL)).values())
-    assert made.isdisjoint(seeds(cr(IB, VL), lab(seed=1)).values())
-    assert made.isdisjoint(seeds(dr(IB, VL)).values())
-    assert made.isdisjoint(seeds(cr(IB, changed(VL, weights_digest="f" * 64))).values())
+    seeds_used = set(seeds(cr(IB, VL)).values())
+    assert seeds_used.isdisjoint(seeds(cr(IB, VL), lab(seed=1)).values())
+    assert seeds_used.isdisjoint(seeds(dr(IB, VL)).values())
+    assert seeds_used.isdisjoint(seeds(cr(IB, changed(VL, weights_digest="f" * 64))).values())

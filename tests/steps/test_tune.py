@@ -29,7 +29,7 @@ def rows(n, d, seed):
 
 
 def run(**changes):
-    given = {
+    defaults = {
         "epochs": 3,
         "batch_size": 8,
         "micro_batch": 8,
@@ -38,7 +38,7 @@ def run(**changes):
         "warm_up": 0.2,
         "seed": 1,
     }
-    return tuning.TuningRun(**{**given, **changes})
+    return tuning.TuningRun(**{**defaults, **changes})
 
 
 def tuner(heads, n=20, micro_batch=8, **changes):
@@ -56,9 +56,9 @@ def heads():
 def test_rows_go_through_as_they_do_in_a_product():
     first, x = heads(), rows(7, 6, 3)
     second = [make_head("paper", 4, 3, 5, seed=3).eval()]
-    found = tuning.through([first, second], x)
+    projected = tuning.through([first, second], x)
     np.testing.assert_array_equal(
-        found.detach().numpy(), project(second, project(first, x)).numpy()
+        projected.detach().numpy(), project(second, project(first, x)).numpy()
     )
 
 
@@ -78,30 +78,33 @@ def test_the_learning_rate_is_that_of_torch():
 
 
 def test_small_micro_batches_give_the_gradient_of_the_whole_batch():
-    whole, parts = heads(), heads()
-    losses = [tuner(own, micro_batch=micro).run() for own, micro in ((whole, 8), (parts, 3))]
+    whole_batch, parts = heads(), heads()
+    losses = [
+        tuner(tuned_heads, micro_batch=micro).run()
+        for tuned_heads, micro in ((whole_batch, 8), (parts, 3))
+    ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-    for one, other in zip(whole, parts, strict=True):
-        for name, value in one.state().items():
+    for expected, other in zip(whole_batch, parts, strict=True):
+        for name, value in expected.state().items():
             np.testing.assert_allclose(value, other.state()[name], atol=2e-5, err_msg=name)
     x, y = rows(20, 6, 1), rows(20, 4, 2)
     before = info_nce(tuning.through([heads()], x), y, temperature=0.05)
-    assert info_nce(tuning.through([whole], x), y, temperature=0.05) < before
+    assert info_nce(tuning.through([whole_batch], x), y, temperature=0.05) < before
 
 
 def test_a_tuning_that_goes_on_ends_as_one_that_was_not_interrupted():
-    whole = heads()
-    expected = tuner(whole).run()
+    uninterrupted = heads()
+    expected = tuner(uninterrupted).run()
     for stop in (1, 2, 4, 6):
         first, states = tuner(heads()), {}
         interrupted(first, stop, states)
-        own = heads()
-        second = tuner(own)
+        resumed = heads()
+        second = tuner(resumed)
         second.restore(states)
         assert second.done == stop
         assert second.run() == expected
-        for one, other in zip(whole, own, strict=True):
-            for name, value in one.state().items():
+        for expected_head, other in zip(uninterrupted, resumed, strict=True):
+            for name, value in expected_head.state().items():
                 np.testing.assert_array_equal(value, other.state()[name], err_msg=name)
 
 
@@ -172,12 +175,12 @@ class PairedLab(FakeLab):
 
 
 def paired_lab(**changes):
-    made = lab()
+    base_lab = lab()
     return PairedLab(
-        made.name,
-        made.label,
-        made.path,
-        made.seed,
+        base_lab.name,
+        base_lab.label,
+        base_lab.path,
+        base_lab.seed,
         Catalogue({}),
         SETTINGS,
         replace(TuningSettings(heads="only", epochs=2, batch_size=8), **changes),
@@ -189,10 +192,10 @@ TUNED = Tuned("ft", dr(IB, VL), ("audio", "image"), TuningOptions(heads="only"))
 
 
 def test_a_plan_names_what_is_tuned_and_on_what():
-    made = plan(TUNED, paired_lab())
-    (step,) = (step for step in made.steps() if step.kind == "tune")
+    planned = plan(TUNED, paired_lab())
+    (step,) = (step for step in planned.steps() if step.kind == "tune")
     assert step.label == "tune audio of (ImageBind + Dr(InternVL)) on image"
-    assert "of the pairs 2 were skipped" in made.notices
+    assert "of the pairs 2 were skipped" in planned.notices
     assert step.cost.flops > 0
     assert [leaf.label for leaf in leaves(TUNED)] == ["ImageBind", "InternVL"]
     longer = plan(TUNED, paired_lab(epochs=3))
@@ -206,8 +209,8 @@ def test_the_encoders_rate_alone_acts_where_projectors_are_not_tuned(monkeypatch
 
     def keys(**changes):
         node = Tuned("ft", dr(IB, VL), ("audio", "image"), TuningOptions(heads=False))
-        made = plan(node, paired_lab(**changes))
-        return [step.key for step in made.steps() if step.kind == "tune"]
+        planned = plan(node, paired_lab(**changes))
+        return [step.key for step in planned.steps() if step.kind == "tune"]
 
     assert keys() == keys(learning_rate=0.5)
     assert keys() != keys(encoder_learning_rate=0.5)
@@ -222,10 +225,10 @@ def test_pairs_that_are_too_few(monkeypatch):
 
 
 def test_a_batch_of_more_pairs_than_there_are_is_told():
-    told = "pairs: 30 pairs are fewer than a batch of {}: each epoch is one step, 2 in all"
+    message = "pairs: 30 pairs are fewer than a batch of {}: each epoch is one step, 2 in all"
     for batch, expected in ((30, 0), (31, 1)):
         notices = plan(TUNED, paired_lab(batch_size=batch)).notices
-        assert sum(notice.startswith(told.format(batch)) for notice in notices) == expected
+        assert sum(notice.startswith(message.format(batch)) for notice in notices) == expected
 
 
 def folder(path, ids, **dims):
@@ -247,14 +250,14 @@ def test_folders_of_embeddings_are_tuned_by_their_projectors(n_missing, tmp_path
         def corpus(self, modality):
             return IdCorpus(f"pairs {modality}", modality, paired)
 
-    own = Session(load_lab("mini"), Store(tmp_path / "store"), "cpu")
-    monkeypatch.setattr(type(own.lab), "pairs_of", lambda *args: OfIds())
-    checked = own.check(f'"{base}" + Dr("{expert}") | Ft(audio~image, batch=8)')
+    opened = Session(load_lab("mini"), Store(tmp_path / "store"), "cpu")
+    monkeypatch.setattr(type(opened.lab), "pairs_of", lambda *args: OfIds())
+    checked = opened.check(f'"{base}" + Dr("{expert}") | Ft(audio~image, batch=8)')
     if n_missing:
         with pytest.raises(DataError, match="2 of 30"):
-            own.plan(checked)
+            opened.plan(checked)
         return
-    bundle = own.react(checked, out=tmp_path / "bundle", current=False)
+    bundle = opened.react(checked, out=tmp_path / "bundle", current=False)
     assert len(bundle.record["losses"]["part.0"]) == 10
     parts = bundle.parts()
     fusion, tuned = bundle.space.base, parts[bundle.space, None]

@@ -80,14 +80,18 @@ def session(folder, name="store", **changes):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def session_and_bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
-    own = session(folder)
-    return own, own.react(own.check(REACTION), out=folder / "bundle", current=False)
+    lab_session = session(folder)
+    return lab_session, lab_session.react(
+        lab_session.check(REACTION), out=folder / "bundle", current=False
+    )
 
 
-def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made, tmp_path, monkeypatch):
-    _, undisturbed = made
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
+    session_and_bundle, tmp_path, monkeypatch
+):
+    _, undisturbed = session_and_bundle
     lab, store, out = write_lab(tmp_path), tmp_path / "store", tmp_path / "bundle"
     child = subprocess.run(
         [sys.executable, "-c", DIE_ONCE_SAVED + RUN, lab, store, out, REACTION], timeout=300
@@ -96,15 +100,15 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made, tmp_path, monke
     assert len(list(store.glob("partial/*/checkpoint.npz"))) == 1
     assert not out.exists()
     resumed = []
-    whole = Tuner.restore
+    original_restore = Tuner.restore
 
     def restore(self, arrays):
-        whole(self, arrays)
+        original_restore(self, arrays)
         resumed.append(self.done)
 
     monkeypatch.setattr(Tuner, "restore", restore)
-    own = session(tmp_path)
-    bundle = own.react(own.check(REACTION), out=out, current=False)
+    lab_session = session(tmp_path)
+    bundle = lab_session.react(lab_session.check(REACTION), out=out, current=False)
     assert resumed
     assert 0 < resumed[0] < 12
     assert (out / "part-0.safetensors").read_bytes() == (
@@ -114,38 +118,38 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made, tmp_path, monke
     assert not list(store.glob("partial/*"))
 
 
-def test_a_damaged_checkpoint_is_not_gone_on_from(made, tmp_path):
-    own = session(tmp_path)
-    plan = own.plan(own.check(REACTION))
+def test_a_damaged_checkpoint_is_not_gone_on_from(session_and_bundle, tmp_path):
+    lab_session = session(tmp_path)
+    plan = lab_session.plan(lab_session.check(REACTION))
     (step,) = (step for step in plan.steps() if step.kind == "tune")
-    place = own.store.checkpoint(step.key)
+    place = lab_session.store.checkpoint(step.key)
     place.write({"done": np.array([1])})
     place.path.write_bytes(place.path.read_bytes()[:40])
     events = []
-    own.events = events.append
-    bundle = own.react(plan, out=tmp_path / "bundle", current=False)
+    lab_session.events = events.append
+    bundle = lab_session.react(plan, out=tmp_path / "bundle", current=False)
     (warned,) = (event for event in events if isinstance(event, StoreWarning))
     assert "it is damaged" in warned.message
-    assert bundle.record["losses"]["part.0"] == made[1].record["losses"]["part.0"]
+    assert bundle.record["losses"]["part.0"] == session_and_bundle[1].record["losses"]["part.0"]
 
 
-def test_a_state_that_fits_no_more_is_told_and_not_gone_on_from(made, tmp_path):
-    own = session(tmp_path)
-    plan = own.plan(own.check(REACTION))
+def test_a_state_that_fits_no_more_is_told_and_not_gone_on_from(session_and_bundle, tmp_path):
+    lab_session = session(tmp_path)
+    plan = lab_session.plan(lab_session.check(REACTION))
     (step,) = (step for step in plan.steps() if step.kind == "tune")
-    place = own.store.checkpoint(step.key)
+    place = lab_session.store.checkpoint(step.key)
     place.write({"done": np.array([1]), "losses": np.zeros(12, np.float32)})
     events = []
-    own.events = events.append
-    bundle = own.react(plan, out=tmp_path / "bundle", current=False)
+    lab_session.events = events.append
+    bundle = lab_session.react(plan, out=tmp_path / "bundle", current=False)
     (warned,) = (event for event in events if isinstance(event, StoreWarning))
     assert "another kind of device" in warned.message
-    assert bundle.record["losses"]["part.0"] == made[1].record["losses"]["part.0"]
+    assert bundle.record["losses"]["part.0"] == session_and_bundle[1].record["losses"]["part.0"]
     assert not list((tmp_path / "store").glob("partial/*"))
 
 
-def test_the_bundle_holds_what_changed_and_nothing_else(made):
-    _, bundle = made
+def test_the_bundle_holds_what_changed_and_nothing_else(session_and_bundle):
+    _, bundle = session_and_bundle
     (part,) = bundle.record["parts"]
     about = part["about"]
     assert (part["node"], about["heads"], about["space"]) == ("", True, "ImageBind")
@@ -153,54 +157,54 @@ def test_the_bundle_holds_what_changed_and_nothing_else(made):
     assert about["weights_digest"] == next(leaves(bundle.space)).spec.weights_digest
     names = about["shapes"]
     tower = registry.load(next(leaves(bundle.space)).spec).tower("audio")
-    own = {f"encoder.{name}" for name, _ in tower.named_parameters()}
-    assert {name for name in names if name.startswith("encoder.")} == own
+    changed_names = {f"encoder.{name}" for name, _ in tower.named_parameters()}
+    assert {name for name in names if name.startswith("encoder.")} == changed_names
     assert [leaf.spec.tuned for leaf in leaves(bundle.space)] == ["", ""]
     assert "tuned" not in bundle.record["spaces"][0]
     losses = bundle.record["losses"]["part.0"]
     assert losses[-1] < losses[0]
 
 
-def test_embedding_by_a_plan_and_by_the_bundle_are_the_same(made):
-    own, bundle = made
-    target = own.target(bundle.path)
+def test_embedding_by_a_plan_and_by_the_bundle_are_the_same(session_and_bundle):
+    lab_session, bundle = session_and_bundle
+    target = lab_session.target(bundle.path)
     (leaf,) = needed_leaves(bundle.space, "audio")
     assert [leaf] == tuned_leaves(bundle.space)
-    pairs = own.lab.pairs_of("audio", "image")
+    pairs = lab_session.lab.pairs_of("audio", "image")
     items = pairs.corpus("audio").items(0, 20)
-    rows = own.embedder(target).embed("audio", items)
-    untuned = own.target("ImageBind + Dr(InternVL)")
-    before = own.embedder(untuned).embed("audio", items)
+    rows = lab_session.embedder(target).embed("audio", items)
+    untuned = lab_session.target("ImageBind + Dr(InternVL)")
+    before = lab_session.embedder(untuned).embed("audio", items)
     assert np.abs(rows - before).max() > 1e-3
     np.testing.assert_array_equal(
-        own.embedder(target).embed("image", pairs.corpus("image").items(0, 5)),
-        own.embedder(untuned).embed("image", pairs.corpus("image").items(0, 5)),
+        lab_session.embedder(target).embed("image", pairs.corpus("image").items(0, 5)),
+        lab_session.embedder(untuned).embed("image", pairs.corpus("image").items(0, 5)),
     )
     from reactions.planning.planner import Planner
 
-    planner = Planner(own.lab)
+    planner = Planner(lab_session.lab)
     planner.react(bundle.expression, bundle.space)
     step = planner.embed(bundle.space, pairs.corpus("audio"))
-    planned = own.run([step])[step.key].arrays["embeddings"][slice(0, 20)]
+    planned = lab_session.run([step])[step.key].arrays["embeddings"][slice(0, 20)]
     np.testing.assert_allclose(planned.astype(np.float32), rows, atol=2e-3)
 
 
-def test_it_is_scored_and_stands_under_a_later_stage(made, tmp_path):
-    own, _ = made
-    target = own.target(f"{REACTION} | Cr(CLAP_m)")
-    (result,) = own.evaluate(target, own.lab.parse_tasks("esc50"))
+def test_it_is_scored_and_stands_under_a_later_stage(session_and_bundle, tmp_path):
+    lab_session, _ = session_and_bundle
+    target = lab_session.target(f"{REACTION} | Cr(CLAP_m)")
+    (result,) = lab_session.evaluate(target, lab_session.lab.parse_tasks("esc50"))
     assert result.record["n"] == 2000
     assert target.bundle.record["parts"][0]["node"] == "base"
 
 
 def test_held_back_items_are_measured_with_the_tuned_encoder(tmp_path):
-    own = session(tmp_path, holdout=0.3)
-    bundle = own.react(own.check(REACTION), out=tmp_path / "bundle", current=False)
+    lab_session = session(tmp_path, holdout=0.3)
+    bundle = lab_session.react(lab_session.check(REACTION), out=tmp_path / "bundle", current=False)
     assert bundle.record["quality"]["found_again"]
 
 
-def test_a_bundle_that_claims_other_weights_is_refused(made, tmp_path):
-    _, bundle = made
+def test_a_bundle_that_claims_other_weights_is_refused(session_and_bundle, tmp_path):
+    _, bundle = session_and_bundle
     for change, words in (
         ({"weights_digest": "0" * 64}, "the reaction says"),
         ({"heads": "only"}, "the reaction says"),
@@ -218,8 +222,8 @@ def test_a_bundle_that_claims_other_weights_is_refused(made, tmp_path):
         assert words in caught.value.why
 
 
-def test_the_rank_in_a_bundle_is_bounded_as_in_settings(made):
-    _, bundle = made
+def test_the_rank_in_a_bundle_is_bounded_as_in_settings(session_and_bundle):
+    _, bundle = session_and_bundle
     about = bundle.record["parts"][0]["about"]
     heads = {name: shape for name, shape in about["shapes"].items() if name.startswith("head.")}
 
@@ -256,13 +260,13 @@ def test_no_factor_is_made_before_a_bundles_fit(shape, monkeypatch):
 
 
 def test_a_space_without_towers(tmp_path):
-    own = session(tmp_path)
+    lab_session = session(tmp_path)
     folder = tmp_path / "rows"
     folder.mkdir()
     for modality, dim in (("audio", 4), ("image", 4)):
         np.save(folder / f"{modality}.npy", np.random.default_rng(dim).normal(size=(30, dim)))
     with pytest.raises(UsageError, match="cannot be tuned") as caught:
-        own.plan(own.check(f'"{folder}" + Dr(InternVL) | Ft(audio~image)'))
+        lab_session.plan(lab_session.check(f'"{folder}" + Dr(InternVL) | Ft(audio~image)'))
     assert "heads=only" in caught.value.fix
 
 
