@@ -13,8 +13,8 @@ from reactions.products.bundles.bundle import load_bundle
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("aligned")
-    own = session(folder)
-    return own.react(own.check(LCL), out=folder / "bundle", current=False)
+    lab_session = session(folder)
+    return lab_session.react(lab_session.check(LCL), out=folder / "bundle", current=False)
 
 
 def change(about, **changes):

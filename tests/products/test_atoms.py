@@ -132,6 +132,6 @@ def test_rows_that_cancel_out_have_no_coefficients():
     half = Adjustment(sigma={"": 0.5})
     weigher = Weigher(form, "text")
     scaled = weigher.coefficients(half, np.ones((2, 2)), inner_products(units))
-    for own in scaled:
-        assert np.isnan(own[0])
-        assert own[1] == pytest.approx(2**-0.5)
+    for row in scaled:
+        assert np.isnan(row[0])
+        assert row[1] == pytest.approx(2**-0.5)

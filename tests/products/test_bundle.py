@@ -26,7 +26,7 @@ from reactions.products.fuse import fuse
 
 
 @pytest.fixture
-def written(tmp_path):
+def bundle_path(tmp_path):
     space = headline()
     return write_bundle(tmp_path / "bundles" / "b", record_of(space), tensors_of(space))
 
@@ -34,29 +34,29 @@ def written(tmp_path):
 # --- round trip ---
 
 
-def test_what_is_written_is_loaded(written):
+def test_what_is_written_is_loaded(bundle_path):
     space = headline()
-    for path in (written, str(written), written / RECORD):
+    for path in (bundle_path, str(bundle_path), bundle_path / RECORD):
         bundle = load_bundle(path)
-        assert bundle.path == written
+        assert bundle.path == bundle_path
         assert bundle.space == space
         assert bundle.expression == "A + Cr(B)"
         assert bundle.lab == "mini (tests)"
-        assert bundle.digest == json.loads((written / RECORD).read_text())["digest"]
+        assert bundle.digest == json.loads((bundle_path / RECORD).read_text())["digest"]
     heads, expected = bundle.parts(), heads_of(space)
     assert list(heads) == list(expected)
     for key, projectors in expected.items():
-        for found, projector in zip(heads[key], projectors, strict=True):
-            assert not found.training
+        for loaded, projector in zip(heads[key], projectors, strict=True):
+            assert not loaded.training
             for name, value in projector.state().items():
-                assert torch.equal(found.state()[name], value)
+                assert torch.equal(loaded.state()[name], value)
 
 
-def test_loaded_heads_embed_as_before(written):
+def test_loaded_heads_embed_as_before(bundle_path):
     space = headline()
     rows = {leaf: torch.from_numpy(unit_rows(5, leaf.dim, 1)) for leaf in leaves(space)}
     before = fuse(space, "text", rows, heads_of(space))
-    assert torch.equal(fuse(space, "text", rows, load_bundle(written).parts()), before)
+    assert torch.equal(fuse(space, "text", rows, load_bundle(bundle_path).parts()), before)
 
 
 def test_a_record_describes_the_product():
@@ -74,25 +74,25 @@ def test_a_record_describes_the_product():
     assert record["lab"] == {"name": "tests", "label": "mini (tests)", "seed": 3}
 
 
-def test_only_two_files_which_others_can_read(written):
-    assert sorted(path.name for path in written.iterdir()) == [RECORD, PROJECTORS]
-    assert stat.S_IMODE(written.stat().st_mode) == 0o755
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
+def test_only_two_files_which_others_can_read(bundle_path):
+    assert sorted(path.name for path in bundle_path.iterdir()) == [RECORD, PROJECTORS]
+    assert stat.S_IMODE(bundle_path.stat().st_mode) == 0o755
+    assert [p.name for p in bundle_path.parent.iterdir()] == ["b"]
 
 
-def test_a_bundle_can_be_moved(written, tmp_path):
-    moved = written.rename(tmp_path / "elsewhere")
+def test_a_bundle_can_be_moved(bundle_path, tmp_path):
+    moved = bundle_path.rename(tmp_path / "elsewhere")
     assert load_bundle(moved).parts()
 
 
-def test_the_same_product_has_the_same_digest(written, tmp_path):
+def test_the_same_product_has_the_same_digest(bundle_path, tmp_path):
     space = headline()
     again = write_bundle(tmp_path / "again", record_of(space), tensors_of(space))
-    assert load_bundle(again).digest == load_bundle(written).digest
+    assert load_bundle(again).digest == load_bundle(bundle_path).digest
     other = write_bundle(
         tmp_path / "other", record_of(space, settings={"hidden_dim": 5}), tensors_of(space)
     )
-    assert load_bundle(other).digest != load_bundle(written).digest
+    assert load_bundle(other).digest != load_bundle(bundle_path).digest
 
 
 # --- damage ---
@@ -120,10 +120,10 @@ def flip(path, where):
         (lambda d: (d / PROJECTORS).unlink(), "projectors.safetensors is missing"),
     ],
 )
-def test_damage_is_refused(written, damage, words):
-    damage(written)
+def test_damage_is_refused(bundle_path, damage, words):
+    damage(bundle_path)
     with pytest.raises(BundleError, match=words):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
 @pytest.mark.parametrize(
@@ -139,28 +139,28 @@ def test_damage_is_refused(written, damage, words):
         lambda r: r.pop("settings"),
     ],
 )
-def test_an_edited_record_is_refused(written, change):
-    claimed = load_bundle(written).digest
-    rewrite(written, lambda r: (change(r), r.update(digest=claimed)), redigest=False)
+def test_an_edited_record_is_refused(bundle_path, change):
+    claimed = load_bundle(bundle_path).digest
+    rewrite(bundle_path, lambda r: (change(r), r.update(digest=claimed)), redigest=False)
     with pytest.raises(BundleError, match=r"bundle.json was changed after it was written"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
-def test_a_record_without_a_digest_is_told(written):
-    rewrite(written, lambda r: None, redigest=False)
+def test_a_record_without_a_digest_is_told(bundle_path):
+    rewrite(bundle_path, lambda r: None, redigest=False)
     with pytest.raises(BundleError, match="was changed"):
-        load_bundle(written)
+        load_bundle(bundle_path)
     # Not even one that cannot have any.
-    rewrite(written, lambda r: r.update(dim=float("nan")), redigest=False)
+    rewrite(bundle_path, lambda r: r.update(dim=float("nan")), redigest=False)
     with pytest.raises(BundleError, match="was changed"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
-@pytest.mark.parametrize("found", [FORMAT + 1, 99, 0, -1, "1", None, 1.5])
-def test_another_format_is_told(written, found):
-    rewrite(written, lambda r: r.update(format=found))
+@pytest.mark.parametrize("format_found", [FORMAT + 1, 99, 0, -1, "1", None, 1.5])
+def test_another_format_is_told(bundle_path, format_found):
+    rewrite(bundle_path, lambda r: r.update(format=format_found))
     with pytest.raises(BundleError, match="bundle format") as caught:
-        load_bundle(written)
+        load_bundle(bundle_path)
     assert caught.value.fix == "upgrade molspace"
 
 
@@ -202,17 +202,17 @@ def nest(record):
         nest,
     ],
 )
-def test_a_hostile_record_is_refused(written, change):
-    rewrite(written, change)
+def test_a_hostile_record_is_refused(bundle_path, change):
+    rewrite(bundle_path, change)
     with pytest.raises(BundleError):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
 def replace_tensors(directory, change):
     """Change the tensors as an attacker would."""
     tensors = load_file(directory / PROJECTORS)
-    made = change(tensors)
-    blob = made if isinstance(made, bytes) else save(tensors)
+    changed = change(tensors)
+    blob = changed if isinstance(changed, bytes) else save(tensors)
     (directory / PROJECTORS).write_bytes(blob)
     entry = {"size_bytes": len(blob), "sha256": bytes_digest(blob)}
     rewrite(directory, lambda r: r["files"].update({PROJECTORS: entry}))
@@ -240,10 +240,10 @@ def swap(tensors, name, change):
         (lambda t: b"", "cannot read"),
     ],
 )
-def test_heads_that_do_not_fit_are_told(written, change, words):
-    replace_tensors(written, change)
+def test_heads_that_do_not_fit_are_told(bundle_path, change, words):
+    replace_tensors(bundle_path, change)
     with pytest.raises(BundleError, match=words):
-        load_bundle(written).parts()
+        load_bundle(bundle_path).parts()
 
 
 def test_heads_take_one_width_to_the_other():
@@ -265,9 +265,9 @@ def test_no_bundle_there(tmp_path):
 
 
 @pytest.mark.parametrize("typed", ["my-bundel", "./my-bundel", "my-bundle2/", "mybundle"])
-def test_a_mistyped_bundle_has_its_neighbour_named(written, monkeypatch, typed):
-    written.rename(written.with_name("my-bundle"))
-    monkeypatch.chdir(written.parent)
+def test_a_mistyped_bundle_has_its_neighbour_named(bundle_path, monkeypatch, typed):
+    bundle_path.rename(bundle_path.with_name("my-bundle"))
+    monkeypatch.chdir(bundle_path.parent)
     assert is_path(typed)
     assert no_bundle(typed, "--space").fix == "did you mean 'my-bundle'?"
 
@@ -275,17 +275,17 @@ def test_a_mistyped_bundle_has_its_neighbour_named(written, monkeypatch, typed):
 @pytest.mark.parametrize(
     "typed", ["ImageBind", "", ".", "my-bundel + A", "my-bundel | B", "w" * 999]
 )
-def test_what_is_no_mistyped_bundle_is_read_as_a_reaction(written, monkeypatch, typed):
-    written.rename(written.with_name("my-bundle"))
-    (written.parent / "my-bundel2").mkdir()  # no bundle
-    monkeypatch.chdir(written.parent)
+def test_what_is_no_mistyped_bundle_is_read_as_a_reaction(bundle_path, monkeypatch, typed):
+    bundle_path.rename(bundle_path.with_name("my-bundle"))
+    (bundle_path.parent / "my-bundel2").mkdir()  # no bundle
+    monkeypatch.chdir(bundle_path.parent)
     assert not is_path(typed)
 
 
-def test_an_enormous_record_is_not_read(written, monkeypatch):
+def test_an_enormous_record_is_not_read(bundle_path, monkeypatch):
     monkeypatch.setattr(bundle_record, "MAX_RECORD_BYTES", 100)
     with pytest.raises(BundleError, match="too large"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
 # --- the golden bundle ---
@@ -303,7 +303,7 @@ def test_a_version_1_bundle_loads_forever():
         leaf: torch.linspace(-1, 1, leaf.dim, dtype=torch.float32)[None]
         for leaf in leaves(bundle.space)
     }
-    found = {m: fuse(bundle.space, m, rows, heads)[0] for m in bundle.space.modalities}
+    embedded = {m: fuse(bundle.space, m, rows, heads)[0] for m in bundle.space.modalities}
     expected = {
         "audio": [0.389421, 0.623301, -0.031899, -0.139163, -0.586507, -0.308988],
         "image": [-0.592404, -0.313179, -0.155772, 0.141799, 0.306684, 0.6423],
@@ -311,4 +311,4 @@ def test_a_version_1_bundle_loads_forever():
     }
     for modality, row in expected.items():
         # fp32 on any machine.
-        np.testing.assert_allclose(found[modality], row, atol=1e-5)
+        np.testing.assert_allclose(embedded[modality], row, atol=1e-5)

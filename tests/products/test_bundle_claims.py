@@ -21,7 +21,7 @@ from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle, w
 
 
 @pytest.fixture
-def written(tmp_path):
+def bundle_path(tmp_path):
     space = headline()
     return write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
 
@@ -139,26 +139,26 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_what_no_reaction_says_is_refused(written, change):
-    rewrite(written, change)
+def test_what_no_reaction_says_is_refused(bundle_path, change):
+    rewrite(bundle_path, change)
     with pytest.raises(BundleError):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
-def test_what_this_version_does_not_know_is_let_pass(written):
-    rewrite(written, lambda r: r.update(later={"a": [1, 2.5, None]}))
-    assert load_bundle(written).record["later"] == {"a": [1, 2.5, None]}
+def test_what_this_version_does_not_know_is_let_pass(bundle_path):
+    rewrite(bundle_path, lambda r: r.update(later={"a": [1, 2.5, None]}))
+    assert load_bundle(bundle_path).record["later"] == {"a": [1, 2.5, None]}
 
 
-def test_the_message_says_what_is_wrong(written):
-    rewrite(written, lambda r: experts(r)[0].update(weight=-1))
+def test_the_message_says_what_is_wrong(bundle_path):
+    rewrite(bundle_path, lambda r: experts(r)[0].update(weight=-1))
     with pytest.raises(BundleError) as caught:
-        load_bundle(written)
-    assert caught.value.what == f"{written / RECORD} is incoherent"
+        load_bundle(bundle_path)
+    assert caught.value.what == f"{bundle_path / RECORD} is incoherent"
     assert "weight -1: weights of parallel experts must be positive" in caught.value.why
-    rewrite(written, lambda r: [e.update(weight=0.25) for e in experts(r)])
+    rewrite(bundle_path, lambda r: [e.update(weight=0.25) for e in experts(r)])
     with pytest.raises(BundleError, match=r"the experts' weights sum to 0\.5, not to 1"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
 # --- tensors ---
@@ -206,32 +206,32 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("change", HEADERS.values(), ids=HEADERS.keys())
-def test_headers_are_held_against_the_file_and_the_record(written, change):
-    altered_header(written, change)
+def test_headers_are_held_against_the_file_and_the_record(bundle_path, change):
+    altered_header(bundle_path, change)
     with pytest.raises(BundleError):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
-def test_a_header_that_is_no_object(written):
+def test_a_header_that_is_no_object(bundle_path):
     for text in (b"[]", b"7", b"{", b"[" * 10_000, b'{"a": ' * 5_000, b"\xff\xfe"):
-        sign(written, struct.pack("<Q", len(text)) + text)
+        sign(bundle_path, struct.pack("<Q", len(text)) + text)
         with pytest.raises(BundleError):
-            load_bundle(written)
+            load_bundle(bundle_path)
 
 
-def test_a_header_as_large_as_the_file_says_is_not_read(written, monkeypatch):
+def test_a_header_as_large_as_the_file_says_is_not_read(bundle_path, monkeypatch):
     monkeypatch.setattr(bundle_tensors, "MAX_HEADER_BYTES", 100)
     with pytest.raises(BundleError, match="a header of"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
-def test_heads_that_would_take_gigabytes_are_refused_before_they_are_made(written):
+def test_heads_that_would_take_gigabytes_are_refused_before_they_are_made(bundle_path):
     """One megabyte of tensors whose widths do not meet: a head of them has 10^10 weights."""
-    tensors = load_file(written / PROJECTORS)
+    tensors = load_file(bundle_path / PROJECTORS)
     tensors["0.T.0.weight"] = np.zeros((100_000, 8), np.float32)
     tensors["0.T.3.weight"] = np.zeros((100_000, 1), np.float32)
     blob = save(tensors)
-    (written / PROJECTORS).write_bytes(blob)
+    (bundle_path / PROJECTORS).write_bytes(blob)
     code = f"""
         import resource, sys
         from pathlib import Path
@@ -241,62 +241,62 @@ def test_heads_that_would_take_gigabytes_are_refused_before_they_are_made(writte
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + (300 << 20),) * 2)
         try:
-            load_bundle({str(written)!r}).parts()
+            load_bundle({str(bundle_path)!r}).parts()
         except BundleError as error:
             sys.exit(0 if "0.T is not whole" in str(error) else str(error))
         sys.exit("loaded")
     """
-    sign(written, blob)
+    sign(bundle_path, blob)
     if sys.platform != "linux":
         pytest.skip("the limit is Linux's")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
-def test_a_negative_variance_is_refused(written):
-    tensors = load_file(written / PROJECTORS)
+def test_a_negative_variance_is_refused(bundle_path):
+    tensors = load_file(bundle_path / PROJECTORS)
     tensors["0.T.1.running_var"] = -tensors["0.T.1.running_var"] - 1
-    sign(written, save(tensors))
+    sign(bundle_path, save(tensors))
     with pytest.raises(BundleError, match="negative variance"):
-        load_bundle(written).parts()
+        load_bundle(bundle_path).parts()
 
 
 # --- files that are not files ---
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_pipes_and_devices_are_not_read(written):
+def test_pipes_and_devices_are_not_read(bundle_path):
     for name in (RECORD, PROJECTORS):
-        good = (written / name).read_bytes()
+        good = (bundle_path / name).read_bytes()
         for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
-            (written / name).unlink()
-            make(written / name)
+            (bundle_path / name).unlink()
+            make(bundle_path / name)
             with pytest.raises(BundleError):
-                load_bundle(written)
-        (written / name).unlink()
-        (written / name).write_bytes(good)
-    assert load_bundle(written)
+                load_bundle(bundle_path)
+        (bundle_path / name).unlink()
+        (bundle_path / name).write_bytes(good)
+    assert load_bundle(bundle_path)
 
 
-def test_a_record_of_gigabytes_is_not_read(written):
-    with (written / RECORD).open("r+b") as stream:
+def test_a_record_of_gigabytes_is_not_read(bundle_path):
+    with (bundle_path / RECORD).open("r+b") as stream:
         stream.truncate(8 << 30)  # a hole: it takes no disk
     with pytest.raises(BundleError, match="too large"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
-def test_projectors_of_gigabytes_are_refused_by_their_header(written):
-    with (written / PROJECTORS).open("r+b") as stream:
+def test_projectors_of_gigabytes_are_refused_by_their_header(bundle_path):
+    with (bundle_path / PROJECTORS).open("r+b") as stream:
         stream.truncate(64 << 30)
-    rewrite(written, lambda r: r["files"][PROJECTORS].update(size_bytes=64 << 30))
+    rewrite(bundle_path, lambda r: r["files"][PROJECTORS].update(size_bytes=64 << 30))
     with pytest.raises(BundleError, match="tensors of"):
-        load_bundle(written)
+        load_bundle(bundle_path)
 
 
 def test_the_golden_bundle_is_untouched():

@@ -21,7 +21,7 @@ from reactions.products.bundles.current import default_directory, product_name
 
 
 @pytest.fixture
-def written(tmp_path):
+def bundle_path(tmp_path):
     space = headline()
     return write_bundle(tmp_path / "bundles" / "b", record_of(space), tensors_of(space))
 
@@ -29,19 +29,19 @@ def written(tmp_path):
 # --- writing over something ---
 
 
-def test_an_old_bundle_is_replaced(written):
+def test_an_old_bundle_is_replaced(bundle_path):
     space = cr(IB, CG)
-    write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).space == space
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
+    write_bundle(bundle_path, record_of(space), tensors_of(space))
+    assert load_bundle(bundle_path).space == space
+    assert [p.name for p in bundle_path.parent.iterdir()] == ["b"]
 
 
-def test_a_damaged_bundle_is_replaced(written):
-    (written / PROJECTORS).unlink()
-    (written / RECORD).write_text("{")
+def test_a_damaged_bundle_is_replaced(bundle_path):
+    (bundle_path / PROJECTORS).unlink()
+    (bundle_path / RECORD).write_text("{")
     space = cr(IB, CG)
-    write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).space == space
+    write_bundle(bundle_path, record_of(space), tensors_of(space))
+    assert load_bundle(bundle_path).space == space
 
 
 def test_an_empty_directory_is_used(tmp_path):
@@ -70,20 +70,20 @@ def test_a_file_in_the_way(tmp_path):
         write_bundle(tmp_path / "file" / "b", record_of(space), tensors_of(space))
 
 
-def test_a_full_disk_leaves_the_old_bundle(written, monkeypatch):
+def test_a_full_disk_leaves_the_old_bundle(bundle_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    before = load_bundle(written).digest
+    before = load_bundle(bundle_path).digest
     monkeypatch.setattr(os, "fsync", full)
     space = cr(IB, CG)
     with pytest.raises(StoreError, match=r"(?s)cannot write.*No space left"):
-        write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).digest == before
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
+        write_bundle(bundle_path, record_of(space), tensors_of(space))
+    assert load_bundle(bundle_path).digest == before
+    assert [p.name for p in bundle_path.parent.iterdir()] == ["b"]
 
 
-def test_a_failed_swap_brings_the_old_bundle_back(written, monkeypatch):
+def test_a_failed_swap_brings_the_old_bundle_back(bundle_path, monkeypatch):
     rename, calls = Path.rename, []
 
     def failing(self, target):
@@ -92,35 +92,35 @@ def test_a_failed_swap_brings_the_old_bundle_back(written, monkeypatch):
             raise OSError(errno.EIO, "broken")
         return rename(self, target)
 
-    before = load_bundle(written).digest
-    monkeypatch.setattr(bundle_folder, "_exchange", lambda one, other: False)
+    before = load_bundle(bundle_path).digest
+    monkeypatch.setattr(bundle_folder, "_exchange", lambda first, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     space = cr(IB, CG)
     with pytest.raises(StoreError, match="broken"):
-        write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).digest == before
-    assert [p.name for p in written.parent.iterdir()] == ["b"]
+        write_bundle(bundle_path, record_of(space), tensors_of(space))
+    assert load_bundle(bundle_path).digest == before
+    assert [p.name for p in bundle_path.parent.iterdir()] == ["b"]
 
 
-def test_another_process_may_write_the_same_bundle_at_once(written, monkeypatch):
+def test_another_process_may_write_the_same_bundle_at_once(bundle_path, monkeypatch):
     rename, calls = Path.rename, []
     space = cr(IB, CG)
 
     def interrupted(self, target):
         calls.append(target)
-        done = rename(self, target) if len(calls) != 1 else None
+        moved_to = rename(self, target) if len(calls) != 1 else None
         if len(calls) == 2:  # the old one has just moved out: the other process moves in
-            shutil.copytree(written.parent / "other", written)
+            shutil.copytree(bundle_path.parent / "other", bundle_path)
         if len(calls) == 1:
             return rename(self, target)
-        return done
+        return moved_to
 
-    write_bundle(written.parent / "other", record_of(space), tensors_of(space))
-    monkeypatch.setattr(bundle_folder, "_exchange", lambda one, other: False)
+    write_bundle(bundle_path.parent / "other", record_of(space), tensors_of(space))
+    monkeypatch.setattr(bundle_folder, "_exchange", lambda first, other: False)
     monkeypatch.setattr(Path, "rename", interrupted)
-    write_bundle(written, record_of(space), tensors_of(space))
-    assert load_bundle(written).space == space
-    assert sorted(p.name for p in written.parent.iterdir()) == ["b", "other"]
+    write_bundle(bundle_path, record_of(space), tensors_of(space))
+    assert load_bundle(bundle_path).space == space
+    assert sorted(p.name for p in bundle_path.parent.iterdir()) == ["b", "other"]
 
 
 # --- names ---
@@ -128,8 +128,8 @@ def test_another_process_may_write_the_same_bundle_at_once(written, monkeypatch)
 
 def test_where_bundles_go(tmp_path, monkeypatch):
     assert data_root() == Path(os.environ["XDG_DATA_HOME"]) / "molspace"
-    found = default_directory("A b/../ü", "0123456789abcdef")
-    assert found == data_root() / "bundles" / "A-b-..-ü-0123456789ab"
+    directory = default_directory("A b/../ü", "0123456789abcdef")
+    assert directory == data_root() / "bundles" / "A-b-..-ü-0123456789ab"
     assert default_directory("///", "0" * 64).name == "product-000000000000"
     assert len(default_directory("x" * 500, "0" * 64).name) == 60 + 1 + 12
     monkeypatch.delenv("XDG_DATA_HOME")

@@ -20,12 +20,12 @@ OTHER = cr(IB, CG)
 
 
 @pytest.fixture
-def written(tmp_path):
+def bundle_path(tmp_path):
     space = headline()
     return write_bundle(tmp_path / "bundles" / "b [1]*?", record_of(space), tensors_of(space))
 
 
-def kill_everywhere(written, exchange):
+def kill_everywhere(bundle_path, exchange):
     """Replace a bundle in processes that are killed before their first disk operation, second, ...
 
     Each is forked from one that has imported what they need, and checked by it.
@@ -42,7 +42,7 @@ def kill_everywhere(written, exchange):
         from reactions.products.bundles import folder as bundle_folder
         from reactions.products.bundles.bundle import load_bundle, write_bundle
 
-        written, space = Path({str(written)!r}), cr(IB, CG)
+        written, space = Path({str(bundle_path)!r}), cr(IB, CG)
         record, tensors = record_of(space), tensors_of(space)
 
         def replace(at):
@@ -81,7 +81,7 @@ def kill_everywhere(written, exchange):
                 break
         print(at)
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
@@ -89,16 +89,16 @@ def kill_everywhere(written, exchange):
         env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads do not survive a fork
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
-def test_killed_at_any_disk_operation_one_of_the_two_is_there(written, exchange):
+def test_killed_at_any_disk_operation_one_of_the_two_is_there(bundle_path, exchange):
     """In processes of their own; the quick test below does the same without them."""
-    assert kill_everywhere(written, exchange) > 10
-    assert load_bundle(written).space == OTHER
+    assert kill_everywhere(bundle_path, exchange) > 10
+    assert load_bundle(bundle_path).space == OTHER
 
 
 class Killed(BaseException):
@@ -107,7 +107,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "renames"])
 @pytest.mark.parametrize("at", range(8))
-def test_stopped_at_any_move_one_of_the_two_is_there(written, monkeypatch, exchange, at):
+def test_stopped_at_any_move_one_of_the_two_is_there(bundle_path, monkeypatch, exchange, at):
     calls, dead = [], []
 
     def counted(call):
@@ -124,75 +124,79 @@ def test_stopped_at_any_move_one_of_the_two_is_there(written, monkeypatch, excha
         if exchange:
             patch.setattr(bundle_folder, "_exchange", counted(bundle_folder._exchange))
         else:
-            patch.setattr(bundle_folder, "_exchange", lambda one, other: False)
+            patch.setattr(bundle_folder, "_exchange", lambda first, other: False)
         patch.setattr(Path, "rename", counted(Path.rename))
         patch.setattr(bundle_folder.shutil, "rmtree", counted(bundle_folder.shutil.rmtree))
         patch.setattr(bundle_folder.tempfile, "mkdtemp", counted(bundle_folder.tempfile.mkdtemp))
         try:
-            write_bundle(written, record_of(OTHER), tensors_of(OTHER))
+            write_bundle(bundle_path, record_of(OTHER), tensors_of(OTHER))
         except Killed:
             pass
         else:
             assert at >= 4
-    assert load_bundle(written).space in (headline(), OTHER)
-    write_bundle(written, record_of(OTHER), tensors_of(OTHER))
-    assert load_bundle(written).space == OTHER
+    assert load_bundle(bundle_path).space in (headline(), OTHER)
+    write_bundle(bundle_path, record_of(OTHER), tensors_of(OTHER))
+    assert load_bundle(bundle_path).space == OTHER
 
 
-def moved_aside(written, number=1):
-    aside = written.parent / f".molspace-old.{number:08}"
+def moved_aside(bundle_path, number=1):
+    aside = bundle_path.parent / f".molspace-old.{number:08}"
     aside.mkdir()
-    written.rename(aside / written.name)
+    bundle_path.rename(aside / bundle_path.name)
     return aside
 
 
-def test_a_reader_brings_back_what_was_moved_aside(written):
-    aside = moved_aside(written)
-    assert load_bundle(written).space == headline()
+def test_a_reader_brings_back_what_was_moved_aside(bundle_path):
+    aside = moved_aside(bundle_path)
+    assert load_bundle(bundle_path).space == headline()
     assert not aside.exists()
 
 
-def test_what_an_earlier_version_moved_aside_comes_back(written):
-    aside = written.parent / f".{written.name}.old.abcd_123"
+def test_what_an_earlier_version_moved_aside_comes_back(bundle_path):
+    aside = bundle_path.parent / f".{bundle_path.name}.old.abcd_123"
     aside.mkdir()
-    written.rename(aside / "bundle")
-    assert load_bundle(written).space == headline()
+    bundle_path.rename(aside / "bundle")
+    assert load_bundle(bundle_path).space == headline()
     assert not aside.exists()
 
 
-def test_a_writer_brings_it_back_before_it_fails(written, monkeypatch):
-    moved_aside(written)
+def test_a_writer_brings_it_back_before_it_fails(bundle_path, monkeypatch):
+    moved_aside(bundle_path)
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="No space left"):
-        write_bundle(written, record_of(OTHER), tensors_of(OTHER))
-    assert load_bundle(written).space == headline()
+        write_bundle(bundle_path, record_of(OTHER), tensors_of(OTHER))
+    assert load_bundle(bundle_path).space == headline()
 
 
-def test_what_was_replaced_does_not_come_back(written):
-    aside = moved_aside(written)
-    write_bundle(written.with_name("new"), record_of(OTHER), tensors_of(OTHER)).rename(written)
-    assert load_bundle(written).space == OTHER
+def test_what_was_replaced_does_not_come_back(bundle_path):
+    aside = moved_aside(bundle_path)
+    write_bundle(bundle_path.with_name("new"), record_of(OTHER), tensors_of(OTHER)).rename(
+        bundle_path
+    )
+    assert load_bundle(bundle_path).space == OTHER
     assert aside.exists()
 
 
-def test_the_latest_of_several_comes_back(written):
-    aside = moved_aside(written)
+def test_the_latest_of_several_comes_back(bundle_path):
+    aside = moved_aside(bundle_path)
     os.utime(aside, (0, 0))
-    write_bundle(written.with_name("new"), record_of(OTHER), tensors_of(OTHER)).rename(written)
-    moved_aside(written, 2)
-    assert load_bundle(written).space == OTHER
+    write_bundle(bundle_path.with_name("new"), record_of(OTHER), tensors_of(OTHER)).rename(
+        bundle_path
+    )
+    moved_aside(bundle_path, 2)
+    assert load_bundle(bundle_path).space == OTHER
 
 
 def test_two_directories_are_exchanged_where_the_system_can(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    done = bundle_folder._exchange(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b" / "a").exists() == done
+    exchanged = bundle_folder._exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "a").exists() == exchanged
     assert not bundle_folder._exchange(tmp_path / "a", tmp_path / "gone")
     if sys.platform == "linux":
-        assert done
+        assert exchanged

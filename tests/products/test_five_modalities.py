@@ -37,7 +37,7 @@ ALL = "audio+depth+image+text+video"
 
 
 @pytest.mark.parametrize(
-    ("subsets", "n", "some"),
+    ("subsets", "n", "subsets_expected"),
     [
         ("", 31, {"T", "TVA", "depth+video", ALL}),
         ('subsets = "singles+all"', 6, {"T", "V", "A", "depth", "video", ALL}),
@@ -49,11 +49,11 @@ ALL = "audio+depth+image+text+video"
     ],
 )
 @pytest.mark.parametrize("expression", ["Narrow + Cr(Wide)", "Wide + Cr(Narrow)"])
-def test_it_is_trained_and_read_again(lab, tmp_path, subsets, n, some, expression):
+def test_it_is_trained_and_read_again(lab, tmp_path, subsets, n, subsets_expected, expression):
     path = lab(subsets)
     if expression.startswith("Wide") and not subsets.endswith("]"):
         # What the base alone embeds takes part where it is named.
-        n, some = (7 if not subsets else 4), {"T", "V", "A", "TVA"}
+        n, subsets_expected = (7 if not subsets else 4), {"T", "V", "A", "TVA"}
     with react(expression, lab=path, out=tmp_path / "bundle") as fused:
         assert fused.modalities == MODALITIES
         item = [Item(ids(N)[0], "video", None)]
@@ -62,7 +62,7 @@ def test_it_is_trained_and_read_again(lab, tmp_path, subsets, n, some, expressio
     record = json.loads((tmp_path / "bundle/bundle.json").read_text())
     (mixture,) = record["mixtures"]
     assert len(mixture["subsets"]) == len(record["projectors"]) == n
-    assert some <= set(mixture["subsets"])
+    assert subsets_expected <= set(mixture["subsets"])
     assert ("subsets" in record["settings"]) == bool(subsets)
     with load(tmp_path / "bundle", lab=path) as again:
         np.testing.assert_array_equal(again.embed(video=item)["video"], row)
@@ -73,9 +73,9 @@ def test_it_is_trained_and_read_again(lab, tmp_path, subsets, n, some, expressio
 
 def test_a_plan_says_how_many_projectors_all_subsets_need(lab):
     lab("")
-    done = molspace("plan", "Narrow + Cr(Wide)", "--json", cwd=Path(lab("")).parent)
-    assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)
+    result = molspace("plan", "Narrow + Cr(Wide)", "--json", cwd=Path(lab("")).parent)
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
     assert len(plan["projectors"]) == 31
     assert any('"singles+all" under [reaction] trains 6' in notice for notice in plan["notices"])
 

@@ -27,14 +27,14 @@ def make(path, *, is_folder=False, age_s=OLD):
         (path / "projectors.safetensors").write_bytes(b"12345")
     else:
         path.write_bytes(b"123")
-    then = path.stat().st_mtime - age_s
-    os.utime(path, (then, then))
+    modified_s = path.stat().st_mtime - age_s
+    os.utime(path, (modified_s, modified_s))
     return path
 
 
 def sweep(root, *, dry_run=False):
-    found, size_bytes = leftovers.sweep(root, (root.parent / "work",), dry_run=dry_run)
-    return set(found), size_bytes
+    swept, size_bytes = leftovers.sweep(root, (root.parent / "work",), dry_run=dry_run)
+    return set(swept), size_bytes
 
 
 def test_leftovers_go(root):
@@ -77,19 +77,19 @@ def test_what_is_young_in_use_or_not_ours_stays(root):
 @pytest.mark.parametrize("form", [".molspace-old.abcdefgh/b", ".b.old.abcdefgh/bundle"])
 def test_a_bundle_whose_place_is_empty_is_brought_back(root, form):
     space = headline()
-    written = write_bundle(root / "bundles" / "b", record_of(space), tensors_of(space))
+    bundle_path = write_bundle(root / "bundles" / "b", record_of(space), tensors_of(space))
     aside = root / "bundles" / form
     aside.parent.mkdir()
-    written.rename(aside)
+    bundle_path.rename(aside)
     os.utime(aside.parent, (0, 0))
     assert sweep(root, dry_run=True) == (set(), 0)
     assert aside.exists()
     assert sweep(root) == (set(), 0)
-    assert load_bundle(written).space == space
-    shutil.copytree(written, aside)  # and one that was replaced goes
+    assert load_bundle(bundle_path).space == space
+    shutil.copytree(bundle_path, aside)  # and one that was replaced goes
     os.utime(aside.parent, (0, 0))
     assert sweep(root)[0] == {aside.parent}
-    assert load_bundle(written).space == space
+    assert load_bundle(bundle_path).space == space
 
 
 def test_a_folder_that_is_not_there_is_passed_over(root):
@@ -98,14 +98,14 @@ def test_a_folder_that_is_not_there_is_passed_over(root):
 
 
 def test_what_may_not_be_removed_stays_and_is_not_counted(root, monkeypatch):
-    kept, gone = make(root / ".current.abc"), make(root / ".current.abd")
-    unlink = type(kept).unlink
+    immovable, gone = make(root / ".current.abc"), make(root / ".current.abd")
+    unlink = type(immovable).unlink
 
     def refuse(self, **kwargs):
-        if self == kept:
+        if self == immovable:
             raise PermissionError(13, "Permission denied")
         unlink(self, **kwargs)
 
-    monkeypatch.setattr(type(kept), "unlink", refuse)
+    monkeypatch.setattr(type(immovable), "unlink", refuse)
     assert sweep(root) == ({gone}, 3)
-    assert kept.exists()
+    assert immovable.exists()

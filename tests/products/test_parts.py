@@ -69,7 +69,7 @@ MATRICES = {"": turn(6, 1), "base.experts.0": turn(6, 2)}
 
 
 @pytest.fixture
-def written(tmp_path):
+def bundle_folder(tmp_path):
     described = [{"kind": "turn", "node": path, "about": {"of": "rows"}} for path in MATRICES]
     tensors = {f"part.{i}.matrix": matrix for i, matrix in enumerate(MATRICES.values())}
     return write_bundle(
@@ -94,25 +94,25 @@ def test_a_nodes_own_part_acts_on_its_embeddings():
     first, last = Turn(torch.from_numpy(turn(6, 1))), Turn(torch.from_numpy(turn(6, 2)))
     turned = {**rows, VL: last.apply("text", rows[VL])}
     expected = first.apply("text", fuse(INNER, "text", turned, heads))
-    found = fuse(INNER, "text", rows, {**heads, (INNER, None): first, (VL, None): last})
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    fused = fuse(INNER, "text", rows, {**heads, (INNER, None): first, (VL, None): last})
+    np.testing.assert_allclose(fused, expected, atol=1e-6)
 
 
 def test_embeddings_of_an_inner_product_are_not_made_again():
     rows, heads = rows_of(SPACE), heads_of(SPACE)
     inner = fuse(INNER, "text", rows, heads)
     # Neither its leaves nor its projectors are asked for.
-    rest = {leaf: own for leaf, own in rows.items() if leaf not in (IB, VL)}
-    own = {place: part for place, part in heads.items() if place[0] == SPACE}
-    found = fuse(SPACE, "text", {**rest, INNER: inner}, own)
-    np.testing.assert_allclose(found, fuse(SPACE, "text", rows, heads), atol=1e-6)
+    rest = {leaf: outer_parts for leaf, outer_parts in rows.items() if leaf not in (IB, VL)}
+    outer_parts = {place: part for place, part in heads.items() if place[0] == SPACE}
+    fused = fuse(SPACE, "text", {**rest, INNER: inner}, outer_parts)
+    np.testing.assert_allclose(fused, fuse(SPACE, "text", rows, heads), atol=1e-6)
 
 
 def test_stored_embeddings_are_fused_in_chunks():
     rows, heads = rows_of(SPACE, 23), heads_of(SPACE)
-    stored = {leaf: own.numpy() for leaf, own in rows.items()}
-    seen = []
-    found = embed_product(
+    stored = {leaf: leaf_rows.numpy() for leaf, leaf_rows in rows.items()}
+    reports = []
+    fused = embed_product(
         SPACE,
         "text",
         stored,
@@ -120,55 +120,55 @@ def test_stored_embeddings_are_fused_in_chunks():
         start=3,
         stop=20,
         chunk_rows=8,
-        on_rows=lambda done, total: seen.append((done, total)),
+        on_rows=lambda done, total: reports.append((done, total)),
     )
-    np.testing.assert_allclose(found, fuse(SPACE, "text", rows, heads)[3:20], atol=1e-6)
-    assert seen == [(8, 17), (16, 17), (17, 17)]
+    np.testing.assert_allclose(fused, fuse(SPACE, "text", rows, heads)[3:20], atol=1e-6)
+    assert reports == [(8, 17), (16, 17), (17, 17)]
 
 
 def test_a_centred_leaf_needs_its_mean_unless_it_was_taken_out():
     leaf = changed(CG, centre=True)
     rows = rows_of(leaf)
     mean = torch.full((leaf.dim,), 0.1)
-    found = fuse(leaf, "text", rows, {(leaf, None): Centring("CLAP_g", {"text": mean})})
+    fused = fuse(leaf, "text", rows, {(leaf, None): Centring("CLAP_g", {"text": mean})})
     expected = rows[leaf] - mean
-    np.testing.assert_allclose(found, expected / expected.norm(dim=1, keepdim=True), atol=1e-6)
-    for own in ({}, {(leaf, None): Centring("CLAP_g", {"audio": mean})}):
+    np.testing.assert_allclose(fused, expected / expected.norm(dim=1, keepdim=True), atol=1e-6)
+    for parts in ({}, {(leaf, None): Centring("CLAP_g", {"audio": mean})}):
         with pytest.raises(UsageError, match="CLAP_g' is centred, and its mean of text"):
-            fuse(leaf, "text", rows, own)
-    found = fuse(leaf, "text", rows, {(leaf, None): Stored()})
-    np.testing.assert_allclose(found, rows[leaf], atol=1e-6)
+            fuse(leaf, "text", rows, parts)
+    fused = fuse(leaf, "text", rows, {(leaf, None): Stored()})
+    np.testing.assert_allclose(fused, rows[leaf], atol=1e-6)
 
 
 # --- bundles ---
 
 
-def test_a_bundle_with_three_files_is_loaded_as_it_was_written(written):
-    assert sorted(path.name for path in written.iterdir()) == [RECORD, *PARTS, PROJECTORS]
-    bundle = load_bundle(written)
+def test_a_bundle_with_three_files_is_loaded_as_it_was_written(bundle_folder):
+    assert sorted(path.name for path in bundle_folder.iterdir()) == [RECORD, *PARTS, PROJECTORS]
+    bundle = load_bundle(bundle_folder)
     assert bundle.record["format"] == 2
     assert bundle.files == (*PARTS, PROJECTORS)
     loaded = bundle.parts()
     assert set(loaded) == {*heads_of(SPACE), (SPACE, None), (VL, None)}
     rows = rows_of(SPACE)
-    own = {
+    parts = {
         (node, None): Turn(torch.from_numpy(MATRICES[path]))
         for path, node in nodes(SPACE)
         if path in MATRICES
     }
-    expected = fuse(SPACE, "text", rows, {**heads_of(SPACE), **own})
+    expected = fuse(SPACE, "text", rows, {**heads_of(SPACE), **parts})
     assert torch.equal(fuse(SPACE, "text", rows, loaded), expected)
     assert not torch.allclose(expected, fuse(SPACE, "text", rows, heads_of(SPACE)))
 
 
-def test_scores_depend_on_all_files(written, tmp_path):
+def test_scores_depend_on_all_files(bundle_folder, tmp_path):
     plain = load_bundle(write_bundle(tmp_path / "p", record_of(SPACE), tensors_of(SPACE)))
     # One file: its digest, as in keys of earlier versions.
     assert TrainedFile.of(plain).digest == plain.record["files"][PROJECTORS]["sha256"]
-    trained = TrainedFile.of(load_bundle(written))
-    assert set(trained.load("cpu")) == set(load_bundle(written).parts())
-    change_part(written, lambda matrix: np.ascontiguousarray(matrix.T))
-    assert TrainedFile.of(load_bundle(written)).digest != trained.digest
+    trained = TrainedFile.of(load_bundle(bundle_folder))
+    assert set(trained.load("cpu")) == set(load_bundle(bundle_folder).parts())
+    change_part(bundle_folder, lambda matrix: np.ascontiguousarray(matrix.T))
+    assert TrainedFile.of(load_bundle(bundle_folder)).digest != trained.digest
     with pytest.raises(BundleError, match="another bundle by now"):
         trained.load("cpu")
 
@@ -187,9 +187,9 @@ def replace_file(directory, name, blob):
 
 def swap(directory):
     first, second = (directory / name for name in PARTS)
-    one, other = first.read_bytes(), second.read_bytes()
+    first_bytes, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
-    second.write_bytes(one)
+    second.write_bytes(first_bytes)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +221,10 @@ def swap(directory):
         (lambda d: replace_file(d, PARTS[1], b"\x80\x04pickle"), "its header is damaged", ""),
     ],
 )
-def test_damaged_parts_are_refused(written, damage, words, fix):
-    damage(written)
+def test_damaged_parts_are_refused(bundle_folder, damage, words, fix):
+    damage(bundle_folder)
     with pytest.raises(BundleError, match=f"(?s){words}") as caught:
-        load_bundle(written)
+        load_bundle(bundle_folder)
     assert fix in caught.value.fix
 
 
@@ -245,47 +245,47 @@ def test_damaged_parts_are_refused(written, damage, words, fix):
         (lambda r: r["files"].update({"../part-1.safetensors": r["files"].pop(PARTS[1])}), "names"),
     ],
 )
-def test_records_of_parts_that_cannot_be_are_refused(written, change, words):
-    rewrite(written, change)
+def test_records_of_parts_that_cannot_be_are_refused(bundle_folder, change, words):
+    rewrite(bundle_folder, change)
     with pytest.raises(BundleError, match=words):
-        load_bundle(written)
+        load_bundle(bundle_folder)
 
 
-def test_a_part_of_a_kind_that_only_a_later_version_knows(written, monkeypatch):
+def test_a_part_of_a_kind_that_only_a_later_version_knows(bundle_folder, monkeypatch):
     monkeypatch.delitem(part_kinds.KINDS, "turn")
     with pytest.raises(BundleError) as caught:
-        load_bundle(written)
+        load_bundle(bundle_folder)
     assert caught.value.why == "this version of molspace knows ft, lcl"
     assert "upgrade molspace" in caught.value.fix
 
 
-def test_values_that_no_training_leaves(written):
-    change_part(written, lambda matrix: matrix * np.nan)
+def test_values_that_no_training_leaves(bundle_folder):
+    change_part(bundle_folder, lambda matrix: matrix * np.nan)
     with pytest.raises(BundleError, match="tensor matrix is not finite"):
-        load_bundle(written).parts()
+        load_bundle(bundle_folder).parts()
 
 
-def test_a_bundle_of_many_files_may_be_replaced(written):
-    check_replaceable(written)
-    write_bundle(written, record_of(SPACE), tensors_of(SPACE))
-    assert sorted(path.name for path in written.iterdir()) == [RECORD, PROJECTORS]
-    (written / "part-x.safetensors").write_bytes(b"")
+def test_a_bundle_of_many_files_may_be_replaced(bundle_folder):
+    check_replaceable(bundle_folder)
+    write_bundle(bundle_folder, record_of(SPACE), tensors_of(SPACE))
+    assert sorted(path.name for path in bundle_folder.iterdir()) == [RECORD, PROJECTORS]
+    (bundle_folder / "part-x.safetensors").write_bytes(b"")
     with pytest.raises(BundleError, match="something other than a bundle"):
-        check_replaceable(written)
+        check_replaceable(bundle_folder)
 
 
 def test_a_mean_other_than_equation_10s_needs_format_2(tmp_path):
     space = replace(cr(IB, CM, CG), mean="unit")
-    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
-    record = json.loads((made / RECORD).read_text())
+    bundle_path = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    record = json.loads((bundle_path / RECORD).read_text())
     assert (record["format"], record["parts"], record["tree"]["mean"]) == (2, [], "unit")
-    assert load_bundle(made).space == space != cr(IB, CM, CG)
-    assert load_bundle(made).parts().keys() == {(space, 0), (space, 1)}
+    assert load_bundle(bundle_path).space == space != cr(IB, CM, CG)
+    assert load_bundle(bundle_path).parts().keys() == {(space, 0), (space, 1)}
 
 
 def test_format_1_is_written_where_there_are_no_parts(tmp_path):
-    made = write_bundle(tmp_path / "b", record_of(dr(IB, VL)), tensors_of(dr(IB, VL)))
-    record = json.loads((made / RECORD).read_text())
+    bundle_path = write_bundle(tmp_path / "b", record_of(dr(IB, VL)), tensors_of(dr(IB, VL)))
+    record = json.loads((bundle_path / RECORD).read_text())
     assert (record["format"], list(record["files"])) == (1, [PROJECTORS])
     assert "parts" not in record
-    assert load_bundle(made).space == dr(IB, VL) != cr(IB, CG)
+    assert load_bundle(bundle_path).space == dr(IB, VL) != cr(IB, CG)

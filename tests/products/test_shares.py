@@ -44,10 +44,11 @@ def test_weights_are_the_coefficients_of_a_leaf_with_itself(adjustment):
     for first, second in itertools.combinations(("audio", "image", "text"), 2):
         weights = cosine_weights(space, first, second, adjustment)
         shares, others = (leaf_shares(space, m, adjustment) for m in (first, second))
-        one, two = (
-            torch.tensor([own.get(leaf, 0.0) for leaf in leaves(space)]) for own in (shares, others)
+        left, two = (
+            torch.tensor([own_weights.get(leaf, 0.0) for leaf in leaves(space)])
+            for own_weights in (shares, others)
         )
-        expected = one * two / (one * two).sum()
+        expected = left * two / (left * two).sum()
         assert [weights.get(leaf, 0.0) for leaf in leaves(space)] == pytest.approx(
             expected.tolist()
         )
@@ -63,8 +64,8 @@ def test_a_pair_of_modalities_that_no_leaf_has_both_of_has_no_weights():
 def test_parts_do_not_depend_on_factors_but_on_experts():
     space = headline()
     assert leaves_of_both(space, "audio", "text") == (IB, CM, CG)
-    none = Adjustment(sigma={"": 0.0})
-    assert leaves_of_both(space, "audio", "text", none) == (IB, CM, CG)
-    assert set(cosine_weights(space, "audio", "text", none)) == {IB}
+    unmoved = Adjustment(sigma={"": 0.0})
+    assert leaves_of_both(space, "audio", "text", unmoved) == (IB, CM, CG)
+    assert set(cosine_weights(space, "audio", "text", unmoved)) == {IB}
     assert leaves_of_both(space, "audio", "text", ADJUSTMENTS[2]) == (IB, CM)
     assert leaves_of_both(space, "audio", "text", ADJUSTMENTS[3]) == (IB,)

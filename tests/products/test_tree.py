@@ -97,8 +97,8 @@ def test_a_modality_only_experts_have_comes_from_them_alone():
     depth = Leaf(spec("DepthCLIP", 3, "point", "text"))
     product = cr(IB, POINT, depth, weights=[0.8, 0.2], factors={"text": 0.1})
     assert coefficients(product, "point") == (0.0, pytest.approx((0.8, 0.2)))
-    one = Adjustment(experts=frozenset({"ULIP"}), sigma={"": 0.3})
-    assert coefficients(product, "point", one) == (0.0, (1.0, 0.0))
+    adjustment = Adjustment(experts=frozenset({"ULIP"}), sigma={"": 0.3})
+    assert coefficients(product, "point", adjustment) == (0.0, (1.0, 0.0))
     assert coefficients(dr(IB, POINT), "point") == (0.0, (1.0,))
     with pytest.raises(UsageError, match="none of the chosen experts embeds point"):
         coefficients(product, "point", Adjustment(experts=frozenset()))
@@ -121,7 +121,7 @@ def test_a_base_without_a_share_gets_exactly_nothing():
     st.sampled_from(["audio", "image", "point", "text"]),
     st.integers(0, 31),
 )
-def test_shares_are_a_weighted_average(drawn, modality, kept):
+def test_shares_are_a_weighted_average(drawn, modality, bits_chosen):
     experts = tuple(
         Expert(
             changed(leaf, name=str(i)),
@@ -131,7 +131,7 @@ def test_shares_are_a_weighted_average(drawn, modality, kept):
         for i, (leaf, weight, factor) in enumerate(drawn)
     )
     product = Fusion("cr", IB, experts)
-    chosen = frozenset(str(i) for i in range(len(experts)) if kept >> i & 1)
+    chosen = frozenset(str(i) for i in range(len(experts)) if bits_chosen >> i & 1)
     try:
         base, shares = coefficients(product, modality, Adjustment(experts=chosen))
     except UsageError:
@@ -277,8 +277,8 @@ def test_leaves_that_a_modality_needs():
     assert needed_leaves(IB, "text") == (IB,)
     full = Adjustment(lambda_={"": 1.0}, sigma={"": 0.0})
     assert needed_leaves(product, "text", full) == (VL,)
-    some = Adjustment(experts=frozenset({"CLAP_g", "InternVL"}))
-    assert needed_leaves(product, "audio", some) == (IB, CG)
+    adjustment = Adjustment(experts=frozenset({"CLAP_g", "InternVL"}))
+    assert needed_leaves(product, "audio", adjustment) == (IB, CG)
 
 
 def test_mixtures_come_bases_first_and_once():

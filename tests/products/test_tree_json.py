@@ -19,9 +19,9 @@ def products(draw, children):
     op = draw(st.sampled_from(["dr", "cr"]))
     count = 1 if op == "dr" else draw(st.integers(1, 3))
     experts = [draw(children) for _ in range(count)]
-    made = fusion(op, draw(children), *experts, recipe=draw(st.sampled_from(["paper", "cmcr"])))
+    product = fusion(op, draw(children), *experts, recipe=draw(st.sampled_from(["paper", "cmcr"])))
     anchors = draw(st.none() | st.sampled_from([("audio",), ("audio", "text")]))
-    return replace(made, experts=tuple(replace(e, anchors=anchors) for e in made.experts))
+    return replace(product, experts=tuple(replace(e, anchors=anchors) for e in product.experts))
 
 
 tunings = st.builds(
