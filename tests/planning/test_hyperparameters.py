@@ -51,7 +51,7 @@ def test_one_more_field_is_all_that_a_further_one_takes(tmp_path):
         path=str(root / "reactions" / "core" / "settings.py"), support=str(root / "tests/support")
     )
     code = "\n".join(line.removeprefix("    ") for line in code.splitlines())
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
         capture_output=True,
@@ -59,8 +59,8 @@ def test_one_more_field_is_all_that_a_further_one_takes(tmp_path):
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    default, changed = (line.split() for line in done.stdout.splitlines())
+    assert process.returncode == 0, process.stderr
+    default, changed = (line.split() for line in process.stdout.splitlines())
     (key, *_) = [step.key for step in plan().steps() if step.kind == "train"]
     assert default == [key, "False", "False"]  # results of before stay
     assert changed[0] != key

@@ -32,8 +32,8 @@ def store(tmp_path):
     store, small = Store(tmp_path / "store"), embed(SPEC, "1", 15)
     shards = store.partial(small)
     for start, seconds, hardware in ((0, 3.0, CPU), (5, 1.0, CPU), (10, 0.0, None)):
-        made = rows(start, start + 5)
-        store.add_shard(shards, start, start + 5, made, seconds=seconds, hardware=hardware)
+        shard = rows(start, start + 5)
+        store.add_shard(shards, start, start + 5, shard, seconds=seconds, hardware=hardware)
     assert store.complete(shards)
     return store
 
@@ -65,5 +65,7 @@ def test_of_rows_that_were_all_taken_over_nothing_is_known(tmp_path):
         shards = store.partial(step)
         store.add_shard(shards, 0, 5, rows(0, 5), seconds=seconds)
         assert store.complete(shards)
-    found = whole_seconds(store, [reused, earlier, embed(SPEC, "3", 5)], recorded_seconds(store))
-    assert found == {earlier.key: 3.0}
+    seconds_by_key = whole_seconds(
+        store, [reused, earlier, embed(SPEC, "3", 5)], recorded_seconds(store)
+    )
+    assert seconds_by_key == {earlier.key: 3.0}

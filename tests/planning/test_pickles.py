@@ -69,7 +69,7 @@ def run_from_pickles(session, plan, folder):
     code = IN_ANOTHER_PROCESS.format(
         support=str(Path(__file__).parents[1] / "support"), folder=str(folder)
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -77,8 +77,8 @@ def run_from_pickles(session, plan, folder):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout)
 
 
 def test_every_step_of_a_reaction_runs_from_its_pickle(session, tmp_path):

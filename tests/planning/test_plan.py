@@ -20,8 +20,8 @@ from reactions.products.fuse import fuse
 
 
 def test_the_steps_of_the_papers_reaction():
-    made = plan()
-    steps = list(made.steps())
+    planned = plan()
+    steps = list(planned.steps())
     assert Counter(step.kind for step in steps) == {
         "embed": 9 + 3,
         # Four columns of the base serve both CLAPs.
@@ -68,17 +68,17 @@ def test_the_steps_of_the_papers_reaction():
         ),
         "assemble the bundle",
     }
-    assert made.notices == ()
+    assert planned.notices == ()
 
 
 def test_inputs_come_before_what_needs_them_and_nothing_twice():
-    made = plan()
-    seen = set()
-    for step in made.steps():
-        assert all(child.key in seen for _, child in step.inputs)
-        assert step.key not in seen
-        seen.add(step.key)
-    assert list(made.steps())[-1] is made.targets[0]
+    planned = plan()
+    keys_seen = set()
+    for step in planned.steps():
+        assert all(child.key in keys_seen for _, child in step.inputs)
+        assert step.key not in keys_seen
+        keys_seen.add(step.key)
+    assert list(planned.steps())[-1] is planned.targets[0]
 
 
 def test_order_of_a_diamond():
@@ -152,34 +152,34 @@ def test_one_subset_trains_one_projector():
 
 
 def test_a_product_as_an_expert():
-    made = plan(cr(IB, dr(CM, CG)))
-    counts = Counter(step.kind for step in made.steps())
+    planned = plan(cr(IB, dr(CM, CG)))
+    counts = Counter(step.kind for step in planned.steps())
     # Leaves: 3 + 2 + 2; the expert: 2. CM and CG share both their modalities: 3 subsets.
     assert counts == {"embed": 9, "collect": 4 + 10, "train": 3 + 7, "assemble": 1}
 
 
 def test_costs_add_up():
-    made = plan()
-    steps = list(made.steps())
+    planned = plan()
+    steps = list(planned.steps())
     # Similarities that serve several columns are computed once.
     passes = {step.together: step.cost.shared_flops for step in steps if step.together}
     assert len(passes) < sum(step.together != "" for step in steps)
-    own = sum(step.cost.flops - step.cost.shared_flops for step in steps)
-    assert made.cost.flops == pytest.approx(own + sum(passes.values()))
-    assert made.cost.size_bytes == sum(step.cost.size_bytes for step in steps)
-    assert made.cost.memory_bytes == max(step.cost.memory_bytes for step in steps)
+    own_flops = sum(step.cost.flops - step.cost.shared_flops for step in steps)
+    assert planned.cost.flops == pytest.approx(own_flops + sum(passes.values()))
+    assert planned.cost.size_bytes == sum(step.cost.size_bytes for step in steps)
+    assert planned.cost.memory_bytes == max(step.cost.memory_bytes for step in steps)
     assert all(step.cost.size_bytes > 0 for step in steps)
     assert all(step.cost.flops > 0 for step in steps if step.kind != "assemble")
 
 
 def test_plans_as_json():
-    made = plan()
-    rows = json.loads(json.dumps(plan_json(made)))
-    assert [row["key"] for row in rows] == [step.key for step in made.steps()]
-    known = set()
+    planned = plan()
+    rows = json.loads(json.dumps(plan_json(planned)))
+    assert [row["key"] for row in rows] == [step.key for step in planned.steps()]
+    keys_seen = set()
     for row in rows:
-        assert set(row["inputs"].values()) <= known
-        known.add(row["key"])
+        assert set(row["inputs"].values()) <= keys_seen
+        keys_seen.add(row["key"])
     assert set(rows[0]) == {
         "kind",
         "label",
@@ -222,8 +222,10 @@ def test_planning_runs_nothing_and_reads_no_items():
         def items(self, start, stop):
             raise AssertionError("read while planning")
 
-    held = {m: Closed(m, m, [str(i) for i in range(5)]) for m in ("audio", "image", "text")}
-    assert len(list(plan(laboratory=lab(held)).steps())) == 60
+    closed_corpora = {
+        m: Closed(m, m, [str(i) for i in range(5)]) for m in ("audio", "image", "text")
+    }
+    assert len(list(plan(laboratory=lab(closed_corpora)).steps())) == 60
 
 
 # --- recipes ---
@@ -239,10 +241,10 @@ def test_another_recipe_trains_one_projector_on_all_pairs_unless_a_subset_is_nam
 
 
 def test_recipes_share_embeddings_and_pairs_and_nothing_else():
-    made = [keys(plan(cr(IB, CM, recipe=r))) for r in ("paper", "cmcr", "exmcr")]
-    for label in set.intersection(*map(set, made)):
+    keys_by_label = [keys(plan(cr(IB, CM, recipe=r))) for r in ("paper", "cmcr", "exmcr")]
+    for label in set.intersection(*map(set, keys_by_label)):
         shared = label.startswith(("embed", "collect"))
-        assert len({labelled[label] for labelled in made}) == (1 if shared else 3), label
+        assert len({labelled[label] for labelled in keys_by_label}) == (1 if shared else 3), label
 
 
 @pytest.mark.parametrize("recipe", ["cmcr", "exmcr"])
@@ -250,15 +252,15 @@ def test_recipes_share_embeddings_and_pairs_and_nothing_else():
 def test_a_bundle_of_another_recipe_embeds_as_the_steps_do(tmp_path, recipe, stage):
     experts = tuple(replace(expert, recipe=recipe) for expert in stage.experts)
     space = replace(stage, experts=experts)
-    planner, done = Planner(lab()), {}
-    artifact = run(planner.react(TEXT, space).targets[0], Context(), done)
+    planner, artifacts = Planner(lab()), {}
+    artifact = run(planner.react(TEXT, space).targets[0], Context(), artifacts)
     bundle = load_bundle(write_bundle(tmp_path / "b", artifact.meta, artifact.arrays))
     assert bundle.space == space
     corpus = corpora()["text"]
-    expected = run(planner.embed(space, corpus), Context(), done).arrays["embeddings"]
+    expected = run(planner.embed(space, corpus), Context(), artifacts).arrays["embeddings"]
     rows = {
         leaf: torch.from_numpy(
-            np.array(run(planner.embed(leaf, corpus), Context(), done).arrays["embeddings"])
+            np.array(run(planner.embed(leaf, corpus), Context(), artifacts).arrays["embeddings"])
         )
         for leaf in leaves(space)
     }
@@ -272,12 +274,12 @@ def test_a_bundle_of_another_recipe_embeds_as_the_steps_do(tmp_path, recipe, sta
 
 
 def test_a_plan_makes_a_bundle_that_embeds_as_its_steps_do(tmp_path):
-    made = plan(laboratory=lab(settings=replace(SETTINGS, dtype="float32")))
-    done = {}
-    artifact = run(made.targets[0], Context(), done)
+    planned = plan(laboratory=lab(settings=replace(SETTINGS, dtype="float32")))
+    artifacts = {}
+    artifact = run(planned.targets[0], Context(), artifacts)
     write_bundle(tmp_path / "b", artifact.meta, artifact.arrays)
-    for step in made.steps():
-        stored = sum(rows.nbytes for rows in done[step.key].arrays.values())
+    for step in planned.steps():
+        stored = sum(rows.nbytes for rows in artifacts[step.key].arrays.values())
         assert step.cost.size_bytes == stored, step.label
     bundle = load_bundle(tmp_path / "b")
     assert bundle.space == headline()
@@ -290,9 +292,9 @@ def test_a_plan_makes_a_bundle_that_embeds_as_its_steps_do(tmp_path):
         for leaf in leaves(bundle.space)
     }
     inner = fuse(bundle.space.base, "text", rows, heads)
-    step = next(s for s in made.steps() if s.label == "embed (ImageBind + Dr(InternVL)) text")
+    step = next(s for s in planned.steps() if s.label == "embed (ImageBind + Dr(InternVL)) text")
     # The same fp32 sums, whether a step makes them or inference does.
-    np.testing.assert_allclose(done[step.key].arrays["embeddings"], inner, atol=1e-5)
+    np.testing.assert_allclose(artifacts[step.key].arrays["embeddings"], inner, atol=1e-5)
     assert fuse(bundle.space, "text", rows, heads).shape == (12, 6)
 
 

@@ -25,9 +25,9 @@ def wide_corpora():
     return corpora(**{m: IdCorpus(m, m, [f"{m}{k}" for k in range(9)]) for m in FURTHER})
 
 
-def trained(made):
+def trained(planned):
     """Keys of all but the bundle's record, which says what the spaces embed."""
-    return [step.key for step in made.steps() if step.kind != "assemble"]
+    return [step.key for step in planned.steps() if step.kind != "assemble"]
 
 
 @pytest.mark.parametrize("holdout", [0.0, 0.5])
@@ -50,11 +50,11 @@ def test_a_small_corpus_without_a_part_does_not_keep_rows_from_being_held_back()
 
 
 def test_what_is_left_out_is_told_once():
-    named = dict.fromkeys(FURTHER)
-    notices = plan(cr(dr(WIDE, VL), CM, CG), lab(wide_corpora(), corpora=named)).notices
-    (told,) = [n for n in notices if "no part in training" in n]
-    assert told.startswith("event, point, thermal, video: no part in training with ")
-    assert all(name in told for name in ("InternVL", "CLAP_m", "CLAP_g"))
+    further_corpora = dict.fromkeys(FURTHER)
+    notices = plan(cr(dr(WIDE, VL), CM, CG), lab(wide_corpora(), corpora=further_corpora)).notices
+    (reported,) = [n for n in notices if "no part in training" in n]
+    assert reported.startswith("event, point, thermal, video: no part in training with ")
+    assert all(name in reported for name in ("InternVL", "CLAP_m", "CLAP_g"))
     assert not any("no part" in notice for notice in plan().notices)
 
 
@@ -63,16 +63,16 @@ def test_what_has_no_corpus_is_not_told_of():
 
 
 def test_the_experts_modalities_take_part():
-    made = plan(cr(WIDE, POINTS), lab(wide_corpora()))
-    assert {projector.subset for projector in made.projectors} >= {"T", "point"}
-    assert {row.modality for row in made.rows} == {"audio", "image", "point", "text"}
+    planned = plan(cr(WIDE, POINTS), lab(wide_corpora()))
+    assert {projector.subset for projector in planned.projectors} >= {"T", "point"}
+    assert {row.modality for row in planned.rows} == {"audio", "image", "point", "text"}
     assert candidates(cr(WIDE, POINTS)) == ("audio", "image", "point", "text")
 
 
 def test_data_may_name_any_corpus():
-    made = plan(cr(WIDE, POINTS, anchors=("event", "point")), lab(wide_corpora()))
-    assert {row.modality for row in made.rows} == {"audio", "event", "image", "point", "text"}
-    assert [projector.subset for projector in made.projectors] == ["event+point"]
+    planned = plan(cr(WIDE, POINTS, anchors=("event", "point")), lab(wide_corpora()))
+    assert {row.modality for row in planned.rows} == {"audio", "event", "image", "point", "text"}
+    assert [projector.subset for projector in planned.projectors] == ["event+point"]
 
 
 def test_plain_reactions_have_no_other_candidates_than_before():

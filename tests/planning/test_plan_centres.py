@@ -82,8 +82,8 @@ def test_scores_by_prompts_keep_their_keys(session, target):
     plan_centre_scores(session.lab, target, [ESC], ClassCentres(KB))
     (after,) = plan_scores(session.lab, target, [ESC])
     rows = plan_class_rows(session.lab, target, [ESC], KB)
-    own = next(row for row in rows if row.name == TASK_PROMPTS)
-    assert before.step.key == after.step.key == own.plan.targets[0].key
+    with_prompts = next(row for row in rows if row.name == TASK_PROMPTS)
+    assert before.step.key == after.step.key == with_prompts.plan.targets[0].key
     assert "centres" not in str(before.step.preimage)
 
 
@@ -257,10 +257,10 @@ def test_items_are_named_by_the_nearest_classes(session, target, rule):
     items = [Item("x", "audio", None), Item("y", "audio", None)]
     rows = Encoder(fakes.IB.spec).embed("audio", items)
     best = naming.best(rows, 5)
-    assert [len(own) for own in best] == [2, 2]
-    assert all(own[0][1] >= own[1][1] for own in best)
+    assert [len(nearest) for nearest in best] == [2, 2]
+    assert all(nearest[0][1] >= nearest[1][1] for nearest in best)
     assert {name for name, _ in best[0]} == {"a", "c"}
-    assert naming.best(rows, 1) == [own[:1] for own in best]
+    assert naming.best(rows, 1) == [nearest[:1] for nearest in best]
 
 
 def test_all_described_classes_name_items_by_default(session, target):
@@ -272,8 +272,8 @@ def test_all_described_classes_name_items_by_default(session, target):
 def test_leaves_are_told_apart(session):
     other = Target("InternVL", Leaf(fakes.VL.spec), "fake")
     keys = {
-        plan_centre_scores(session.lab, each, [IMAGENET], ClassCentres(KB))[0].step.centres.key
-        for each in (Target("ImageBind", fakes.IB, "fake"), other)
+        plan_centre_scores(session.lab, described, [IMAGENET], ClassCentres(KB))[0].step.centres.key
+        for described in (Target("ImageBind", fakes.IB, "fake"), other)
     }
     assert len(keys) == 2
 
@@ -288,8 +288,8 @@ def test_items_are_named_in_a_reaction_as_they_are_scored(session, rule):
     naming = classifier(session, product, centres, ["a", "b", "c"], adjustment)
     queries = session.lab.benchmark("esc50").queries.items(0, 10)
     rows = session.embedder(product, adjustment).embed("audio", queries)
-    named = ["abc".index(best[0][0]) for best in naming.best(rows, 1)]
-    right = [name == i % 3 for i, name in enumerate(named)]
+    places = ["abc".index(best[0][0]) for best in naming.best(rows, 1)]
+    right = [name == i % 3 for i, name in enumerate(places)]
     assert result.arrays["correct"][:, 0].tolist() == right
     beside = class_rows(session, product, [ESC], centres, adjustment)
     assert [row.lacks for row in beside] == [{}] * len(CLASS_ROWS)

@@ -12,25 +12,25 @@ from reactions.steps.fit_map import FitMap
 PRODUCT = cr(dr(IB, VL, recipe="procrustes"), CM, CG, recipe="procrustes")
 
 
-def fits(made):
-    return [step for step in made.steps() if step.kind == "fit"]
+def fits(planned):
+    return [step for step in planned.steps() if step.kind == "fit"]
 
 
-def keys(made):
-    return {step.key for step in fits(made)}
+def keys(planned):
+    return {step.key for step in fits(planned)}
 
 
 def test_one_map_joins_each_expert():
-    made = plan(PRODUCT)
-    steps = fits(made)
+    planned = plan(PRODUCT)
+    steps = fits(planned)
     assert all(isinstance(step, FitMap) for step in steps)
     assert [step.label for step in steps] == [
         "fit ImageBind + Dr(InternVL) on TVA",
         "fit (ImageBind + Dr(InternVL)) + Cr(CLAP_m) on TVA",
         "fit (ImageBind + Dr(InternVL)) + Cr(CLAP_g) on TVA",
     ]
-    assert not [step for step in made.steps() if step.kind == "train"]
-    assert [projector.to_json() for projector in made.projectors] == [
+    assert not [step for step in planned.steps() if step.kind == "train"]
+    assert [projector.to_json() for projector in planned.projectors] == [
         {"pair": step.label[len("fit ") : -len(" on TVA")], "subset": "TVA", "rows": 36}
         for step in steps
     ]
@@ -51,8 +51,8 @@ def test_neither_seed_nor_settings_of_training_change_a_key():
 
 def test_what_is_collected_is_shared_with_the_papers_recipe():
     collected = [
-        {step.key for step in plan(dr(IB, VL, **own)).steps() if step.kind == "collect"}
-        for own in ({}, {"recipe": "procrustes"})
+        {step.key for step in plan(dr(IB, VL, **options)).steps() if step.kind == "collect"}
+        for options in ({}, {"recipe": "procrustes"})
     ]
     assert collected[0] == collected[1] != set()
 
@@ -67,15 +67,15 @@ def test_estimates_are_those_of_what_is_made():
         assert all(rows.dtype == np.float32 for rows in artifact.arrays.values())
 
 
-@pytest.mark.parametrize(("n", "told"), [(4, True), (12, False)])
-def test_fewer_pairs_than_dimensions_are_told(n, told):
-    one = dr(IB, VL, recipe="procrustes", anchors=("audio",))
-    notices = [notice for notice in plan(one, lab(corpora(n))).notices if "dimensions" in notice]
+@pytest.mark.parametrize(("n", "is_reported"), [(4, True), (12, False)])
+def test_fewer_pairs_than_dimensions_are_told(n, is_reported):
+    space = dr(IB, VL, recipe="procrustes", anchors=("audio",))
+    notices = [notice for notice in plan(space, lab(corpora(n))).notices if "dimensions" in notice]
     assert notices == (
         [
             "ImageBind + Dr(InternVL): 2 pseudo-pairs of image, text fix at most 4 of 6 "
             "dimensions; the map leaves the others out"
         ]
-        if told
+        if is_reported
         else []
     )

@@ -147,7 +147,7 @@ def test_new_preprocessing_of_one_modality_leaves_the_others_embeddings():
 
 
 @pytest.mark.parametrize(
-    ("modality", "kept"),
+    ("modality", "columns_kept"),
     [
         # Columns that neither start from the modality, nor pass through it, nor hold it.
         ("text", WITHOUT_TEXT),
@@ -155,13 +155,13 @@ def test_new_preprocessing_of_one_modality_leaves_the_others_embeddings():
         ("audio", {f"{x} {c}" for x in ("ImageBind", "InternVL") for c in TEXT_AND_IMAGE}),
     ],
 )
-def test_a_new_corpus_leaves_the_embeddings_of_the_others(modality, kept):
+def test_a_new_corpus_leaves_the_embeddings_of_the_others(modality, columns_kept):
     other = {modality: IdCorpus("new", modality, [f"n{k}" for k in range(9)])}
     leaves_kept = {
         label for labels in EMBEDS.values() for label in labels if not label.endswith(modality)
     }
-    kept = leaves_kept | {f"collect {column}" for column in kept}
-    assert affected(laboratory=lab(corpora(**other))) == set(keys(plan())) - kept
+    columns_kept = leaves_kept | {f"collect {column}" for column in columns_kept}
+    assert affected(laboratory=lab(corpora(**other))) == set(keys(plan())) - columns_kept
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_new_seed_trains_anew_on_the_same_pairs():
 
 def test_golden_keys():
     # Pinned: keys may only change with a step's version and an entry under Cache in the changelog.
-    made = keys(plan())
+    keys_by_label = keys(plan())
     pinned = {
         "embed ImageBind text": "fbefa7152868a2cf",
         "embed CLAP_g audio": "aa9a365b437ee900",
@@ -201,4 +201,4 @@ def test_golden_keys():
         "collect (ImageBind + Dr(InternVL)) audio for text by CLAP_m": "791313d1650494b0",
         "train (ImageBind + Dr(InternVL)) + Cr(CLAP_g) on TA": "8f7e0ad6b7a42bf0",
     }
-    assert {label: made[label][:16] for label in pinned} == pinned
+    assert {label: keys_by_label[label][:16] for label in pinned} == pinned

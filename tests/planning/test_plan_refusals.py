@@ -40,20 +40,20 @@ def test_an_empty_corpus():
 
 
 def test_no_corpus_for_what_the_spaces_share():
-    held = {m: c for m, c in corpora().items() if m == "image"}
+    available = {m: c for m, c in corpora().items() if m == "image"}
     with pytest.raises(
         DataError, match="no corpus for any modality that ImageBind and CLAP_g"
     ) as e:
-        plan(cr(IB, CG), lab(held))
+        plan(cr(IB, CG), lab(available))
     assert "audio, text" in e.value.why
     assert "[corpora.audio]" in e.value.fix
 
 
 def test_a_modality_without_a_corpus_takes_no_part_and_is_named():
-    held = {m: c for m, c in corpora().items() if m != "image"}
-    made = plan(cr(IB, CG), lab(held))
-    assert made.notices == ("no image corpus: image takes no part in training",)
-    labels = keys(made)
+    available = {m: c for m, c in corpora().items() if m != "image"}
+    planned = plan(cr(IB, CG), lab(available))
+    assert planned.notices == ("no image corpus: image takes no part in training",)
+    labels = keys(planned)
     assert sum(label.startswith("train") for label in labels) == 3  # A, T, TA
     assert not any("image" in label for label in labels)
     # Without images there is no way through them: every pair counts as bound.
@@ -64,14 +64,14 @@ def test_a_modality_without_a_corpus_takes_no_part_and_is_named():
 
 
 def test_a_notice_is_given_once():
-    held = {m: c for m, c in corpora().items() if m != "image"}
-    assert len(plan(cr(IB, CG, CM), lab(held)).notices) == 1
+    available = {m: c for m, c in corpora().items() if m != "image"}
+    assert len(plan(cr(IB, CG, CM), lab(available)).notices) == 1
 
 
 def test_a_subset_that_needs_a_missing_corpus():
-    held = {m: c for m, c in corpora().items() if m != "image"}
+    available = {m: c for m, c in corpora().items() if m != "image"}
     with pytest.raises(DataError, match="data=TV: no image corpus"):
-        plan(cr(IB, CG, anchors=("image", "text")), lab(held))
+        plan(cr(IB, CG, anchors=("image", "text")), lab(available))
 
 
 def wide(*more):
@@ -81,24 +81,24 @@ def wide(*more):
 
 
 def test_too_many_modalities_for_every_subset():
-    space, held = wide(*(f"m{i}" for i in range(8)))
+    space, available = wide(*(f"m{i}" for i in range(8)))
     with pytest.raises(UsageError, match="11 modalities have 2047 subsets") as caught:
-        plan(cr(IB, space), lab(held))
+        plan(cr(IB, space), lab(available))
     assert 'subsets = "singles+all"' in caught.value.fix
-    made = plan(cr(IB, space, anchors=("text",)), lab(held))
-    assert Counter(s.kind for s in made.steps())["train"] == 1
+    planned = plan(cr(IB, space, anchors=("text",)), lab(available))
+    assert Counter(s.kind for s in planned.steps())["train"] == 1
 
 
 def test_five_modalities_are_planned_with_a_notice_of_what_they_take():
-    space, held = wide("depth", "thermal")
-    made = plan(cr(IB, space), lab(held))
-    assert Counter(s.kind for s in made.steps())["train"] == len(made.projectors) == 31
-    (notice,) = [notice for notice in made.notices if "projectors" in notice]
+    space, available = wide("depth", "thermal")
+    planned = plan(cr(IB, space), lab(available))
+    assert Counter(s.kind for s in planned.steps())["train"] == len(planned.projectors) == 31
+    (notice,) = [notice for notice in planned.notices if "projectors" in notice]
     assert notice.startswith("ImageBind + Cr(Wide): 31 projectors, one for each subset of 5 modali")
     assert 'subsets = "singles+all" under [reaction] trains 6 of them' in notice
-    fewer = plan(cr(IB, space), lab(held, replace(SETTINGS, subsets="singles+all")))
+    fewer = plan(cr(IB, space), lab(available, replace(SETTINGS, subsets="singles+all")))
     assert not [notice for notice in fewer.notices if "projectors" in notice]
-    trained = [step.key for step in made.steps() if step.kind == "train"]
+    trained = [step.key for step in planned.steps() if step.kind == "train"]
     chosen = [step.key for step in fewer.steps() if step.kind == "train"]
     assert len(chosen) == 6
     assert set(chosen) < set(trained)  # what is trained already is not trained again
@@ -106,10 +106,10 @@ def test_five_modalities_are_planned_with_a_notice_of_what_they_take():
 
 def test_subsets_by_name():
     listed = (("audio", "image", "text"), ("text",))
-    made = plan(laboratory=lab(settings=replace(SETTINGS, subsets=listed)))
-    for mixture in made.targets[0].record["mixtures"]:
+    planned = plan(laboratory=lab(settings=replace(SETTINGS, subsets=listed)))
+    for mixture in planned.targets[0].record["mixtures"]:
         assert mixture["subsets"] == ["T", "TVA"]
-    assert made.targets[0].record["settings"]["subsets"] == [list(s) for s in listed]
+    assert planned.targets[0].record["settings"]["subsets"] == [list(s) for s in listed]
     assert "subsets" not in plan().targets[0].record["settings"]  # as before there was a choice
     with pytest.raises(UsageError, match="subsets leaves image out"):
         plan(laboratory=lab(settings=replace(SETTINGS, subsets=(("audio", "text"),))))
@@ -136,8 +136,8 @@ def folder(path, **rows):
 def test_precomputed_spaces_need_no_corpora(tmp_path):
     base = folder(tmp_path / "clip", image=7, text=6)
     expert = folder(tmp_path / "clap", audio=5, text=6)
-    made = plan(cr(base, expert), lab({}))
-    rows = {s.label: s.n_rows for s in made.steps() if s.kind == "collect"}
+    planned = plan(cr(base, expert), lab({}))
+    rows = {s.label: s.n_rows for s in planned.steps() if s.kind == "collect"}
     assert rows == {
         "collect clip image for audio": 5,
         "collect clip text for audio by clap": 5,
@@ -154,8 +154,8 @@ def test_each_pair_of_precomputed_spaces_has_its_own_items(tmp_path):
     base = folder(tmp_path / "clip", image=7, text=6)
     x = folder(tmp_path / "x", audio=5, text=6)
     y = folder(tmp_path / "y", audio=8, text=6)
-    made = plan(cr(base, x, y), lab({}))
-    rows = {s.label: s.n_rows for s in made.steps() if s.kind == "collect"}
+    planned = plan(cr(base, x, y), lab({}))
+    rows = {s.label: s.n_rows for s in planned.steps() if s.kind == "collect"}
     assert rows["collect x text for audio"] == 5
     assert rows["collect y text for audio"] == 8
     # And every pair is checked, not only the first.
@@ -178,6 +178,6 @@ def test_a_precomputed_space_beside_an_encoder_takes_the_labs_items(tmp_path):
     sounds = IdCorpus("sounds", "audio", [f"a{k}" for k in range(8)])
     with pytest.raises(DataError, match="item '0' of corpus 'captions' has no id of its own"):
         plan(cr(IB, expert), lab(corpora(audio=sounds)))
-    made = plan(cr(IB, expert), lab(corpora(text=texts, audio=sounds)))
-    rows = {s.label: s.n_rows for s in made.steps() if s.kind == "embed"}
+    planned = plan(cr(IB, expert), lab(corpora(text=texts, audio=sounds)))
+    rows = {s.label: s.n_rows for s in planned.steps() if s.kind == "embed"}
     assert rows["embed clap text"] == rows["embed ImageBind text"] == 12

@@ -44,7 +44,7 @@ def opened(tmp_path, monkeypatch):
     for name in ("audiocaps", "vggss", "esc50"):
         published.ALL[name](tmp_path / "sets" / name)
     counts: Counter[str] = Counter()
-    react, read, open_corpus = Planner.react, PublishedSet.read, corpora.open_corpus
+    react, read_set, open_corpus = Planner.react, PublishedSet.read, corpora.open_corpus
 
     def count(kind, name, real, *arguments, **options):
         counts[f"{kind} {name}"] += 1
@@ -53,7 +53,9 @@ def opened(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Planner, "react", lambda self, text, space: count("plan", text, react, self, text, space)
     )
-    monkeypatch.setattr(PublishedSet, "read", lambda self: count("set", self.task.name, read, self))
+    monkeypatch.setattr(
+        PublishedSet, "read", lambda self: count("set", self.task.name, read_set, self)
+    )
     monkeypatch.setattr(
         corpora,
         "open_corpus",

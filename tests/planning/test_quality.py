@@ -35,7 +35,7 @@ def folders(where, *, noise, means=0.0, extra=""):
     return spaces
 
 
-def made(where, reaction):
+def session_and_bundle(where, reaction):
     session = Session(load_lab(str(where / "molspace.toml")), device="cpu")
     return session, session.react(session.check(reaction))
 
@@ -79,7 +79,7 @@ def combined(tmp_path_factory):
         patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
         patch.setenv("XDG_DATA_HOME", str(where / "data"))
         spaces = folders(where, noise=(1.8, 1.4), means=0.6)
-        session, bundle = made(where, "A + Cr(B)")
+        session, bundle = session_and_bundle(where, "A + Cr(B)")
     return session, bundle, spaces
 
 
@@ -93,8 +93,8 @@ def test_figures_are_those_of_an_independent_count(combined):
         assert (entry["expert"], entry["base"], entry["n"]) == ("B", "A", HELD.sum())
         for key, value in recall(scores).items():
             assert entry[key] == pytest.approx(value, abs=1e-6)
-        there = (scores > np.diagonal(scores)[:, None]).sum(1)
-        assert entry["there"]["R@10"] == pytest.approx(100 * (there < 10).mean())
+        rows_above = (scores > np.diagonal(scores)[:, None]).sum(1)
+        assert entry["there"]["R@10"] == pytest.approx(100 * (rows_above < 10).mean())
     assert [entry["modality"] for entry in report["found_again"]] == ["image", "text"]
 
     def product(sigma):
@@ -120,12 +120,12 @@ def test_figures_are_those_of_an_independent_count(combined):
 def test_sums_that_need_no_training(combined):
     _, bundle, spaces = combined
     report = bundle.record["quality"]
-    held = [{m: x[HELD].astype(np.float64) for m, x in space.items()} for space in spaces]
+    held_back = [{m: x[HELD].astype(np.float64) for m, x in space.items()} for space in spaces]
     bare = [
-        {m: unit(own[m] - x[~HELD].mean(axis=0)) for m, x in space.items()}
-        for space, own in zip(spaces, held, strict=True)
+        {m: unit(held_rows[m] - x[~HELD].mean(axis=0)) for m, x in space.items()}
+        for space, held_rows in zip(spaces, held_back, strict=True)
     ]
-    for kind, sides in (("sum", held), ("centred sum", bare)):
+    for kind, sides in (("sum", held_back), ("centred sum", bare)):
         (row,) = rows_of(report, kind)
         scores = [
             sum(
@@ -146,11 +146,11 @@ def test_what_is_held_back_is_in_no_row_that_trains(combined):
     for step in planned.steps():
         if step.corpus is None:
             continue
-        own = {item.id for item in step.corpus.items(0, len(step.corpus))}
-        (measured if step.label.endswith("held back") else trained).update(own)
+        ids_used = {item.id for item in step.corpus.items(0, len(step.corpus))}
+        (measured if step.label.endswith("held back") else trained).update(ids_used)
         if not step.label.endswith("held back"):
             assert step.n_rows == (~HELD).sum()
-    assert measured == {id for id, held in zip(ids(N), HELD, strict=True) if held}
+    assert measured == {id for id, is_held_back in zip(ids(N), HELD, strict=True) if is_held_back}
     assert trained == set(ids(N)) - measured
     # What collects and trains stands on those embeddings, and on no other.
     for step in planned.steps():
@@ -176,8 +176,8 @@ def test_the_better_factors_do_at_inference_what_the_report_says(combined):
     better = bundle.record["quality"]["cross"][0]["better"]
     target = session.target(bundle.path)
     embedder = session.embedder(target, Adjustment(sigma=better["sigma"]))
-    held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
-    sides = [embedder.embed(m, [Item(id, m, None) for id in held]) for m in a]
+    held_ids = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
+    sides = [embedder.embed(m, [Item(id, m, None) for id in held_ids]) for m in a]
     (row,) = rows_of(bundle.record["quality"], "better factors")
     recalls = recall(sides[0].astype(np.float64) @ sides[1].T.astype(np.float64))
     assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
@@ -190,11 +190,11 @@ def test_better_factors_of_experts_whose_mean_is_rescaled(tmp_path):
     lab = tmp_path / "molspace.toml"
     text = lab.read_text() + '[spaces.C]\npath = "c"\n[factors]\nmean = "unit"\n'
     lab.write_text(text, encoding="utf-8")
-    session, bundle = made(tmp_path, "A + Cr(B) & Cr(C)")
+    session, bundle = session_and_bundle(tmp_path, "A + Cr(B) & Cr(C)")
     better = bundle.record["quality"]["cross"][0]["better"]
     embedder = session.embedder(session.target(bundle.path), Adjustment(sigma=better["sigma"]))
-    held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
-    sides = [embedder.embed(m, [Item(id, m, None) for id in held]) for m in a]
+    held_ids = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
+    sides = [embedder.embed(m, [Item(id, m, None) for id in held_ids]) for m in a]
     (row,) = rows_of(bundle.record["quality"], "better factors")
     recalls = recall(sides[0].astype(np.float64) @ sides[1].T.astype(np.float64))
     assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
@@ -202,7 +202,7 @@ def test_better_factors_of_experts_whose_mean_is_rescaled(tmp_path):
 
 def test_displacement_into_a_weaker_space(tmp_path):
     folders(tmp_path, noise=(1.0, 2.2))
-    _, bundle = made(tmp_path, "A + Dr(B)")
+    _, bundle = session_and_bundle(tmp_path, "A + Dr(B)")
     (cross,) = bundle.record["quality"]["cross"]
     assert cross["worse"]["part"] == "A"
     assert cross["better"]["lambda"]["B"]["image"] < 0.9
@@ -215,7 +215,7 @@ def test_stages_search_factors_within_too(tmp_path):
     write_space(tmp_path / "c", {"text": b["text"]}, ids(N))
     lab = tmp_path / "molspace.toml"
     lab.write_text(lab.read_text() + '[spaces.C]\npath = "c"\n', encoding="utf-8")
-    _, bundle = made(tmp_path, "A + Dr(B) | Cr(C)")
+    _, bundle = session_and_bundle(tmp_path, "A + Dr(B) | Cr(C)")
     report = bundle.record["quality"]
     assert [(e["base"], e["expert"]) for e in report["found_again"]] == [
         ("A", "B"),
@@ -237,7 +237,7 @@ def test_unpaired_items_have_no_cross_modal_figures(tmp_path):
     (tmp_path / "molspace.toml").write_text(
         f'[spaces.A]\npath = "a"\n[spaces.B]\npath = "b"\n{QUICK}', encoding="utf-8"
     )
-    _, bundle = made(tmp_path, "A + Cr(B)")
+    _, bundle = session_and_bundle(tmp_path, "A + Cr(B)")
     report = bundle.record["quality"]
     assert (report["cross"], len(report["found_again"])) == ([], 2)
     assert report["cross_reason"] == "no id that was held back is in two modalities"
@@ -252,10 +252,10 @@ def test_folders_alone_go_by_the_rows_even_in_the_mini_lab(tmp_path):
         ("hidden_dim", "batch_size", "cr_epochs")
     }
     assert any("chosen by n rows" in notice for notice in planned.notices)
-    own = session.plan(session.check("ImageBind + Dr(InternVL)"))
-    assert not any(count.held_out for count in own.rows)
-    assert {projector.training.chosen for projector in own.projectors} == {()}
-    assert not any("rows" in notice for notice in own.notices)
+    plan = session.plan(session.check("ImageBind + Dr(InternVL)"))
+    assert not any(count.held_out for count in plan.rows)
+    assert {projector.training.chosen for projector in plan.projectors} == {()}
+    assert not any("rows" in notice for notice in plan.notices)
 
 
 def test_a_handful_of_rows_is_trained_on_whole(tmp_path):
@@ -279,7 +279,7 @@ def centred(tmp_path_factory):
         patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
         patch.setenv("XDG_DATA_HOME", str(where / "data"))
         spaces = folders(where, noise=(1.8, 1.4), means=0.6, extra="centre = true")
-        session, bundle = made(where, "A + Cr(B)")
+        session, bundle = session_and_bundle(where, "A + Cr(B)")
         yield session, bundle, spaces
 
 
@@ -311,9 +311,9 @@ def test_training_and_inference_take_the_mean_out_alike(centred):
     row = rows_of(bundle.record["quality"], "product")[0]
     recalls = recall(sides["image"] @ sides["text"].T)
     assert recalls == pytest.approx({k: row[k] for k in recalls}, abs=1e-6)
-    held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
+    held_ids = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     embedder = session.embedder(session.target(bundle.path))
-    embedded = embedder.embed("text", [Item(id, "text", None) for id in held])
+    embedded = embedder.embed("text", [Item(id, "text", None) for id in held_ids])
     np.testing.assert_allclose(embedded, sides["text"], atol=1e-5)
 
 
@@ -330,13 +330,15 @@ def test_stages_of_centred_spaces_train_on_what_inference_gives(tmp_path):
     write_space(tmp_path / "c", c, ids(N))
     lab = tmp_path / "molspace.toml"
     lab.write_text(lab.read_text() + '[spaces.C]\npath = "c"\ncentre = true\n', encoding="utf-8")
-    session, bundle = made(tmp_path, "A + Dr(B) | Cr(C)")
+    session, bundle = session_and_bundle(tmp_path, "A + Dr(B) | Cr(C)")
     planned = session.plan(session.check("A + Dr(B) | Cr(C)"))
     (step,) = [s for s in planned.steps() if s.label == "embed (A + Dr(B)) text"]
     stored = session.run([step])[step.key].arrays["embeddings"][:]
-    kept = [id for id, is_out in zip(ids(N), HELD, strict=True) if not is_out]
+    training_ids = [id for id, is_out in zip(ids(N), HELD, strict=True) if not is_out]
     inner = replace(session.target(bundle.path), space=bundle.space.base)
-    embedded = session.embedder(inner).embed("text", [Item(id, "text", None) for id in kept])
+    embedded = session.embedder(inner).embed(
+        "text", [Item(id, "text", None) for id in training_ids]
+    )
     np.testing.assert_allclose(embedded, stored, atol=1e-5)
 
 
@@ -390,4 +392,4 @@ def test_a_collapsed_tower_cannot_be_centred(tmp_path):
     folders(tmp_path, noise=(1.0, 1.0), extra="centre = true")
     np.save(tmp_path / "b" / "text.npy", np.ones((N, 64), np.float32))
     with pytest.raises(DataError, match="'B' cannot be centred"):
-        made(tmp_path, "A + Cr(B)")
+        session_and_bundle(tmp_path, "A + Cr(B)")

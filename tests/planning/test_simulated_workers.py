@@ -130,9 +130,9 @@ def seconds_of(work):
     """Return what a unit of work takes at one operation a second."""
     if work.joins_shards:
         return 0.0
-    own = sum(step.flops - step.shared_flops for step in work.steps)
+    own_flops = sum(step.flops - step.shared_flops for step in work.steps)
     rows, n_rows = work.rows or (0, 1), work.steps[0].n_rows or 1
-    return (own + work.steps[0].shared_flops) * (rows[1] - rows[0]) / n_rows
+    return (own_flops + work.steps[0].shared_flops) * (rows[1] - rows[0]) / n_rows
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -175,8 +175,8 @@ def test_enough_is_not_where_times_only_stand_still_for_a_while():
 
 def test_shards_that_are_there_are_not_counted():
     steps = [Planned(label=name, n_rows=10, shard_rows=5, flops=10.0) for name in "ab"]
-    left = {steps[0].key: [(5, 10)], steps[1].key: []}
+    remaining = {steps[0].key: [(5, 10)], steps[1].key: []}
     times = workers.step_seconds(steps, {}, 1.0)
-    todo = workers.tasks(steps, times, lambda step: left[step.key])
+    todo = workers.tasks(steps, times, lambda step: remaining[step.key])
     assert [task.seconds.alone for task in todo] == [5.0, 0.0]
     assert workers.simulate(steps, todo, 2).seconds == 5.0
