@@ -39,9 +39,11 @@ def bundle_of(*licences, label="own", lab="", expression=EXPRESSION):
 
 def front_matter(card):
     """What the hub's own library reads, which also checks the list of results."""
-    read = ModelCard(card)
-    assert read.text.lstrip().startswith("# fused\n"), "the text begins after the front matter"
-    return read.data.to_dict()
+    model_card_read = ModelCard(card)
+    assert model_card_read.text.lstrip().startswith("# fused\n"), (
+        "the text begins after the front matter"
+    )
+    return model_card_read.data.to_dict()
 
 
 # --- the card ---
@@ -68,7 +70,7 @@ def test_a_card_says_what_the_bundle_is():
 
 
 @pytest.mark.parametrize(
-    ("licences", "said", "name"),
+    ("licences", "licence", "name"),
     [
         ((NC, "MIT", "CC0-1.0", "MIT"), "cc-by-nc-sa-4.0", None),
         (("Apache-2.0", "MIT", "MIT", "MIT"), "apache-2.0", None),
@@ -78,12 +80,12 @@ def test_a_card_says_what_the_bundle_is():
         (("", "", "", ""), "other", "unknown"),
     ],
 )
-def test_front_matter_states_the_licence_that_binds_most(licences, said, name):
-    found = front_matter(model_card(bundle_of(*licences), "me/fused"))
-    assert found["license"] == said
-    assert found.get("license_name") == name
-    assert found["library_name"] == "molspace"
-    assert {"molspace", "audio", "image", "text"} <= set(found["tags"])
+def test_front_matter_states_the_licence_that_binds_most(licences, licence, name):
+    metadata = front_matter(model_card(bundle_of(*licences), "me/fused"))
+    assert metadata["license"] == licence
+    assert metadata.get("license_name") == name
+    assert metadata["library_name"] == "molspace"
+    assert {"molspace", "audio", "image", "text"} <= set(metadata["tags"])
 
 
 def test_unknown_terms_are_said_to_be_unknown():
@@ -143,23 +145,25 @@ def test_names_survive_yaml():
     results = [
         MetricScore(name, name, 1.0, True, 9, "own", "") for name in ("no", "{a: b}", "x: y")
     ]
-    found = front_matter(model_card(bundle, "me/fused", results))
-    assert set(ODD) <= set(found["tags"])
-    (model,) = found["model-index"]
+    metadata = front_matter(model_card(bundle, "me/fused", results))
+    assert set(ODD) <= set(metadata["tags"])
+    (model,) = metadata["model-index"]
     assert [result["dataset"]["type"] for result in model["results"]] == ["no", "{a: b}", "x: y"]
 
 
 def test_a_record_cannot_end_the_front_matter():
     licence = "Foo non-commercial\n---\n# fused\nlicense: mit"
-    found = front_matter(model_card(bundle_of(licence, "MIT", "MIT", "MIT"), "me/fused"))
-    assert found["license"] == "other"
-    assert found["license_name"] == " ".join(licence.split())
+    metadata = front_matter(model_card(bundle_of(licence, "MIT", "MIT", "MIT"), "me/fused"))
+    assert metadata["license"] == "other"
+    assert metadata["license_name"] == " ".join(licence.split())
 
 
 def test_the_hubs_library_is_loaded_for_a_card_alone():
-    seen = "import sys, reactions.exchange.hub; print('huggingface_hub' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    code = "import sys, reactions.exchange.hub; print('huggingface_hub' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "False\n"
 
 
 def test_results_are_in_the_card():
@@ -308,9 +312,9 @@ def test_base_models_are_those_of_the_hub():
     sources = ["hf:OpenGVLab/InternVL-14B-224px@2f3c?precision=bf16", "/home/me/hf:a/b", "hf:./x/y"]
     for spec, source in zip(bundle.record["spaces"], sources, strict=False):
         spec["source"] = source
-    found = front_matter(model_card(bundle, "me/fused"))
-    assert found["base_model"] == ["OpenGVLab/InternVL-14B-224px"]
-    assert found["base_model_relation"] == "adapter"
+    metadata = front_matter(model_card(bundle, "me/fused"))
+    assert metadata["base_model"] == ["OpenGVLab/InternVL-14B-224px"]
+    assert metadata["base_model_relation"] == "adapter"
 
 
 def scored(lab):
@@ -323,8 +327,8 @@ def scored(lab):
 
 def test_results_are_in_the_model_index_unless_they_are_a_rehearsals():
     bundle = bundle_of(NC, "MIT", "CC0-1.0", "CC0-1.0")
-    found = front_matter(model_card(bundle, "me/fused", scored("own")))
-    (model,) = found["model-index"]
+    metadata = front_matter(model_card(bundle, "me/fused", scored("own")))
+    (model,) = metadata["model-index"]
     assert model["name"] == "fused"
     assert [result["dataset"]["name"] for result in model["results"]] == ["esc50", "clotho"]
     assert model["results"][1]["metrics"] == [
@@ -344,11 +348,11 @@ def test_the_front_matter_is_all_that_the_hub_asks_for():
     bundle.record["spaces"][0]["source"] = "hf:ORG/NAME"
     text = model_card(bundle, "me/fused", scored("own"), ["org/pairs"])
     card = ModelCard(text)
-    found = card.data.to_dict()
-    assert set(found) == {
+    metadata = card.data.to_dict()
+    assert set(metadata) == {
         *("base_model", "datasets", "library_name", "license", "pipeline_tag", "tags"),
         *("base_model_relation", "model-index"),
     }
-    assert (found["base_model"], found["datasets"]) == (["ORG/NAME"], ["org/pairs"])
+    assert (metadata["base_model"], metadata["datasets"]) == (["ORG/NAME"], ["org/pairs"])
     assert {result.dataset_name for result in card.data.eval_results} == {"esc50", "clotho"}
     assert str(card) == text, "it is written again as it was read"

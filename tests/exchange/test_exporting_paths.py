@@ -81,12 +81,18 @@ def test_closed_forms_and_means(modality):
     space = dr(IB, VL)
     ((fusion, i),) = mixtures(space)
     check(space, {(fusion, i): affine(space)}, ALONE, modality, IB)
-    own = centred(IB)
-    space = dr(own, VL)
+    centred_base = centred(IB)
+    space = dr(centred_base, VL)
     ((fusion, i),) = mixtures(space)
-    parts = {(fusion, i): affine(space), (own, None): means_of(own)}
-    check(space, parts, ALONE, modality, own)
-    check(space, {**make_heads(space, 1), (own, None): means_of(own)}, ALONE, modality, own)
+    parts = {(fusion, i): affine(space), (centred_base, None): means_of(centred_base)}
+    check(space, parts, ALONE, modality, centred_base)
+    check(
+        space,
+        {**make_heads(space, 1), (centred_base, None): means_of(centred_base)},
+        ALONE,
+        modality,
+        centred_base,
+    )
 
 
 def test_what_only_one_space_has_needs_no_factors():
@@ -126,8 +132,8 @@ def tensors_with(space, kind):
         tensors = {f"0.TVA.{name}": value.numpy() for name, value in affine(space).state().items()}
     for leaf in leaves(space):
         if leaf.spec.centre:
-            found = means_of(leaf).means
-            tensors |= {f"mean.{leaf.label}.{m}": mean.numpy() for m, mean in found.items()}
+            means = means_of(leaf).means
+            tensors |= {f"mean.{leaf.label}.{m}": mean.numpy() for m, mean in means.items()}
     return tensors
 
 
@@ -154,17 +160,19 @@ def test_products_with_means_and_closed_forms_are_exported(tmp_path, form, kind,
             for leaf in leaves(space)
             if modality in leaf.modalities
         }
-        given = [rows[each["name"]] for each in about["inputs"]]
+        inputs = [rows[entry["name"]] for entry in about["inputs"]]
         file = str(tmp_path / "out" / about["file"])
         if form == "torch":
-            made = torch.export.load(file).module()(*map(torch.from_numpy, given)).numpy()
+            computed = torch.export.load(file).module()(*map(torch.from_numpy, inputs)).numpy()
         else:
             import onnxruntime
 
-            named = {each["name"]: own for each, own in zip(about["inputs"], given, strict=True)}
-            (made,) = onnxruntime.InferenceSession(file).run(None, named)
+            input_by_name = {
+                entry["name"]: array for entry, array in zip(about["inputs"], inputs, strict=True)
+            }
+            (computed,) = onnxruntime.InferenceSession(file).run(None, input_by_name)
         expected = project_rows(target, modality, rows, target.parts("cpu"))
-        np.testing.assert_allclose(made, expected, atol=1e-5)
+        np.testing.assert_allclose(computed, expected, atol=1e-5)
 
 
 def test_layers_of_descriptions():

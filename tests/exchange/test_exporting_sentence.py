@@ -80,32 +80,36 @@ def test_without_molspace_it_embeds_as_the_product_does(tmp_path, clip):
     (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
     pixels = np.random.default_rng(1).integers(0, 256, (50, 61, 3), np.uint8)
     hf_tiny.Image.fromarray(pixels).save(tmp_path / "a.png")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOAD, str(tmp_path / "out")],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    own = embedder_of(target, ALONE)
+    assert process.returncode == 0, process.stderr
+    embedder = embedder_of(target, ALONE)
     for modality, values in (("text", texts), ("image", [pixels])):
-        expected = own.embed(modality, [Item(str(i), modality, v) for i, v in enumerate(values)])
+        expected = embedder.embed(
+            modality, [Item(str(i), modality, v) for i, v in enumerate(values)]
+        )
         np.testing.assert_allclose(np.load(tmp_path / f"{modality}.npy"), expected, atol=1e-5)
     modules = json.loads((tmp_path / "out" / "modules.json").read_text())
-    assert {each["type"].split(".")[0] for each in modules} == {"sentence_transformers"}
+    assert {module["type"].split(".")[0] for module in modules} == {"sentence_transformers"}
     assert not list((tmp_path / "out").rglob("*.py"))
 
 
-@pytest.mark.parametrize(("family", "kept"), [("siglip", {"image", "text"}), ("siglip2", {"text"})])
-def test_other_families(tmp_path, family, kept):
+@pytest.mark.parametrize(
+    ("family", "expected_modalities"), [("siglip", {"image", "text"}), ("siglip2", {"text"})]
+)
+def test_other_families(tmp_path, family, expected_modalities):
     space = dr(model_at(tmp_path / "model", family), VL)
     exported = export(target_of(tmp_path / "bundle", space), tmp_path / "out")
-    assert set(exported.config["modalities"]) == kept
-    assert set(exported.left_out) == {"image", "text"} - kept
+    assert set(exported.config["modalities"]) == expected_modalities
+    assert set(exported.left_out) == {"image", "text"} - expected_modalities
     model = SentenceTransformer(str(tmp_path / "out"), device="cpu", local_files_only=True)
     picture = hf_tiny.Image.fromarray(np.zeros((32, 32, 3), np.uint8))
-    if "image" in kept:
+    if "image" in expected_modalities:
         assert model.encode([picture]).shape == (1, VL.dim)
     else:
         with pytest.raises(ValueError, match="image"):
@@ -122,7 +126,7 @@ def test_means_of_modalities_are_routed(tmp_path, clip):
     exported = export(target, tmp_path / "out")
     assert set(exported.config["modalities"]) == {"image", "text"}
     modules = json.loads((tmp_path / "out" / "modules.json").read_text())
-    assert [each["type"].rpartition(".")[2] for each in modules] == ["Router"]
+    assert [module["type"].rpartition(".")[2] for module in modules] == ["Router"]
     weights = list((tmp_path / "out").rglob("model.safetensors"))
     assert len([path for path in weights if path.stat().st_size > 20_000]) == 1
 

@@ -61,14 +61,14 @@ def prepared(target, modality, values, about):
     embedder = embedder_of(target)
     items = [Item(str(i), modality, value) for i, value in enumerate(values)]
     leaves = {leaf.label: leaf for leaf in embedder._leaves(modality)}
-    made = []
-    for each in about["inputs"]:
-        encoder = embedder.loaded.encoder(leaves[each["name"]])
+    batches = []
+    for leaf_input in about["inputs"]:
+        encoder = embedder.loaded.encoder(leaves[leaf_input["name"]])
         program = encoder.towers[modality].program
-        made.append(program.batch([encoder.preprocess(modality, item) for item in items]))
-        assert [*made[-1].shape[1:]] == each["shape"][1:]
-        assert str(made[-1].dtype) == f"torch.{each['dtype']}"
-    return tuple(made), torch.from_numpy(embedder.embed(modality, items))
+        batches.append(program.batch([encoder.preprocess(modality, item) for item in items]))
+        assert [*batches[-1].shape[1:]] == leaf_input["shape"][1:]
+        assert str(batches[-1].dtype) == f"torch.{leaf_input['dtype']}"
+    return tuple(batches), torch.from_numpy(embedder.embed(modality, items))
 
 
 def test_without_molspace_a_program_gives_what_embed_gives(tmp_path):
@@ -78,18 +78,18 @@ def test_without_molspace_a_program_gives_what_embed_gives(tmp_path):
     assert "no examples" in exported.left_out["depth"]
     about = exported.config["modalities"]["text"]
     texts = ["a clock", "rain, falling on a tin roof", "x"]
-    given, expected = prepared(target, "text", texts, about)
-    torch.save(given, tmp_path / "given.pt")
-    done = subprocess.run(
+    inputs, expected = prepared(target, "text", texts, about)
+    torch.save(inputs, tmp_path / "given.pt")
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOAD, str(tmp_path / "out" / about["file"])],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    made = torch.load(tmp_path / "made.pt", weights_only=True)
-    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+    assert process.returncode == 0, process.stderr
+    embedded_rows = torch.load(tmp_path / "made.pt", weights_only=True)
+    torch.testing.assert_close(embedded_rows, expected, atol=1e-5, rtol=0)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["encoders"] is True
     assert config["files"] == sorted(
@@ -167,9 +167,9 @@ def test_towers_of_published_families(tmp_path, make):
     exported = export(target, tmp_path / "out", alone)
     assert exported.left_out == {}
     for about in exported.config["modalities"].values():
-        (given,) = about["inputs"]
-        assert given["made_by"]
-        for name in given["files"]:
+        (leaf_input,) = about["inputs"]
+        assert leaf_input["made_by"]
+        for name in leaf_input["files"]:
             assert (tmp_path / "out" / name).is_file()
     (pixels,) = exported.config["modalities"]["image"]["inputs"]
     assert (pixels["dtype"], pixels["shape"][1]) == ("uint8", 3)

@@ -31,13 +31,13 @@ def lab(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def release(tmp_path_factory):
     return write_freebind(tmp_path_factory.mktemp("all"), DIMS, *WIDTHS)
 
 
 @pytest.fixture
-def published(tmp_path, written):
-    return shutil.copytree(written, tmp_path / "published")
+def published(tmp_path, release):
+    return shutil.copytree(release, tmp_path / "published")
 
 
 def damage(path, change):
@@ -50,8 +50,8 @@ def damage(path, change):
 
 
 def test_a_record_says_where_it_came_from(published, lab):
-    (made,) = import_freebind(published, lab, name="IB_PP")
-    record = json.loads((made.bundle.path / RECORD).read_text())
+    (imported,) = import_freebind(published, lab, name="IB_PP")
+    record = json.loads((imported.bundle.path / RECORD).read_text())
     files = record["imported"]["files"]
     assert record["imported"]["from"] == "freebind"
     assert len(files) == 14
@@ -68,9 +68,9 @@ def test_a_record_says_where_it_came_from(published, lab):
 
 
 def test_subsets_keep_their_projectors(published, lab):
-    (made,) = import_freebind(published, lab, name="InternVL_IB")
-    ((_, heads),) = made.bundle.parts().items()
-    names = made.bundle.record["mixtures"][0]["subsets"]
+    (imported,) = import_freebind(published, lab, name="InternVL_IB")
+    ((_, heads),) = imported.bundle.parts().items()
+    names = imported.bundle.record["mixtures"][0]["subsets"]
     ours = {"TVA": "mix", "TA": "AT", "VA": "AV"}
     for name, head in zip(names, heads, strict=True):
         path = published / "InternVL_IB_Proj" / ours.get(name, name) / "best.pt"
@@ -95,8 +95,8 @@ def test_published_widths_fit(tmp_path):
     dims = {name: dim for name, (dim, _) in SPACES.items()}
     lab = load_lab(str(lab_file(tmp_path, dims)))
     published = write_freebind(tmp_path / "published", dims, *PLAIN)
-    made = import_freebind(published, lab)
-    assert {entry.product.name: entry.bundle.space.dim for entry in made} == {
+    imported = import_freebind(published, lab)
+    assert {entry.product.name: entry.bundle.space.dim for entry in imported} == {
         "IB_PP": 1024,
         "InternVL_IB": 768,
         "InternVL_IB_PP": 768,
@@ -269,10 +269,14 @@ def test_weights_that_are_missing_are_named(published, monkeypatch, tmp_path):
 
 
 def test_out_is_the_bundle_or_holds_them_all(published, lab, tmp_path):
-    (made,) = import_freebind(published, lab, name="IB_PP", out=tmp_path / "one")
-    assert made.bundle.path == tmp_path / "one"
-    made = import_freebind(published, lab, out=tmp_path / "all")
-    assert [entry.bundle.path.name for entry in made] == ["IB_PP", "InternVL_IB", "InternVL_IB_PP"]
+    (imported,) = import_freebind(published, lab, name="IB_PP", out=tmp_path / "one")
+    assert imported.bundle.path == tmp_path / "one"
+    imported = import_freebind(published, lab, out=tmp_path / "all")
+    assert [entry.bundle.path.name for entry in imported] == [
+        "IB_PP",
+        "InternVL_IB",
+        "InternVL_IB_PP",
+    ]
     with pytest.raises(BundleError, match="something other than a bundle"):
         import_freebind(published, lab, name="IB_PP", out=published)
     shutil.rmtree(tmp_path / "all" / "IB_PP")
@@ -290,8 +294,8 @@ def test_half_precision_and_wrapped_states_are_read(published, lab):
         for name, value in state.items()
     }
     torch.save({"state_dict": half}, path)
-    (made,) = import_freebind(published, lab, name="InternVL_IB")
-    (heads,) = made.bundle.parts().values()
-    found = heads[0].state()["0.weight"]
-    assert found.dtype == torch.float32
-    assert torch.equal(found, state["Head2.mlps.0.weight"].half().float())
+    (imported,) = import_freebind(published, lab, name="InternVL_IB")
+    (heads,) = imported.bundle.parts().values()
+    weight = heads[0].state()["0.weight"]
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, state["Head2.mlps.0.weight"].half().float())

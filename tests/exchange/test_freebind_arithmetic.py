@@ -34,9 +34,9 @@ def embedded(bundle, adjustment, rows):
         place: ProjectorMixture(head.double() for head in projectors)
         for place, projectors in bundle.parts().items()
     }
-    given = {leaf: torch.from_numpy(rows[leaf.label]) for leaf in leaves(bundle.space)}
+    tensors = {leaf: torch.from_numpy(rows[leaf.label]) for leaf in leaves(bundle.space)}
     return {
-        modality: fuse(bundle.space, modality, given, heads, adjustment).numpy()
+        modality: fuse(bundle.space, modality, tensors, heads, adjustment).numpy()
         for modality in bundle.space.modalities
     }
 
@@ -49,15 +49,15 @@ def rows_of(bundle):
 
 
 def check(bundle, adjustment, rows, expected):
-    for modality, own in embedded(bundle, adjustment, rows).items():
+    for modality, modality_rows in embedded(bundle, adjustment, rows).items():
         # Both in double precision: only the order of operations differs.
-        np.testing.assert_allclose(own, expected[modality], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(modality_rows, expected[modality], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("factors", [(0.5, 0.1), (0.8, 0.5)])  # as its README sets them
 def test_imagebind_plus_plus(published, lab, factors):
-    (made,) = import_freebind(published, lab, name="IB_PP")
-    bundle = load_bundle(made.bundle.path)
+    (imported,) = import_freebind(published, lab, name="IB_PP")
+    bundle = load_bundle(imported.bundle.path)
     x = rows_of(bundle)
     g, m = (projected(published, f"IB_PP_{e}_Proj", x[f"CLAP_{e.lower()}"]) for e in "GM")
     audio, text = factors
@@ -71,8 +71,8 @@ def test_imagebind_plus_plus(published, lab, factors):
 
 @pytest.mark.parametrize("share", [0.1, 0.2])  # of ImageBind: the paper's, and the code's
 def test_internvl_ib_plus_plus(published, lab, share):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_PP")
-    bundle = load_bundle(made.bundle.path)
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_PP")
+    bundle = load_bundle(imported.bundle.path)
     x = rows_of(bundle)
     u = projected(published, "InternVL_IB_Proj", x["ImageBind"])
     g, m = (projected(published, f"InternVL_IB_PP_{e}_Proj", x[f"CLAP_{e.lower()}"]) for e in "GM")
@@ -88,8 +88,8 @@ def test_internvl_ib_plus_plus(published, lab, share):
 
 
 def test_an_expert_left_out(published, lab):
-    (made,) = import_freebind(published, lab, name="IB_PP")
-    bundle = load_bundle(made.bundle.path)
+    (imported,) = import_freebind(published, lab, name="IB_PP")
+    bundle = load_bundle(imported.bundle.path)
     x = rows_of(bundle)
     g = projected(published, "IB_PP_G_Proj", x["CLAP_g"])
     alone = Adjustment(sigma={"": (0.5, 0.1)}, experts=frozenset({"CLAP_g"}))
@@ -97,12 +97,12 @@ def test_an_expert_left_out(published, lab):
     np.testing.assert_allclose(audio, fused(0.5, x["ImageBind"], g), rtol=0, atol=1e-12)
     (single,) = import_freebind(published, lab, name="IB_PP_G")
     np.testing.assert_allclose(embedded(single.bundle, alone, x)["audio"], audio, atol=1e-12)
-    assert (single.bundle.record["format"], made.bundle.record["format"]) == (1, 2)
+    assert (single.bundle.record["format"], imported.bundle.record["format"]) == (1, 2)
 
 
 def test_a_bundle_says_how_its_experts_are_averaged(published, lab):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_PP")
-    assert made.bundle.record["tree"]["mean"] == "unit"
-    assert "mean" not in made.bundle.record["tree"]["base"]
-    assert effective_means(load_bundle(made.bundle.path).space) == {"CLAP_m & CLAP_g": "unit"}
-    assert isinstance(made.bundle.space.base.base, Leaf)
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_PP")
+    assert imported.bundle.record["tree"]["mean"] == "unit"
+    assert "mean" not in imported.bundle.record["tree"]["base"]
+    assert effective_means(load_bundle(imported.bundle.path).space) == {"CLAP_m & CLAP_g": "unit"}
+    assert isinstance(imported.bundle.space.base.base, Leaf)

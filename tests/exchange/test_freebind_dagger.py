@@ -35,15 +35,15 @@ DIMS = {"ImageBind": toy.SIZES.dim, "InternVL": 6, "CLAP_m": 4, "CLAP_g": 5}
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def release(tmp_path_factory):
     folder = write_freebind(tmp_path_factory.mktemp("all"), DIMS, *WIDTHS)
     torch.save(tuned_state(toy.SIZES, DIMS["InternVL"], seed=9), folder / TUNED_FILES[0])
     return folder
 
 
 @pytest.fixture
-def published(tmp_path, written):
-    return shutil.copytree(written, tmp_path / "published")
+def published(tmp_path, release):
+    return shutil.copytree(release, tmp_path / "published")
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def lab(tmp_path):
 
 
 def test_the_record_says_what_was_tuned(published, lab):
-    (made,) = import_freebind(published, lab, name="InternVL_IB-dagger++")
-    bundle = load_bundle(made.bundle.path)
+    (imported,) = import_freebind(published, lab, name="InternVL_IB-dagger++")
+    bundle = load_bundle(imported.bundle.path)
     assert bundle.expression == (
         "ImageBind + Dr(InternVL) | Ft(audio~image, heads=true) | "
         "Cr(CLAP_m, mean=unit) & Cr(CLAP_g, mean=unit)"
@@ -71,14 +71,14 @@ def test_the_record_says_what_was_tuned(published, lab):
 
 @pytest.mark.parametrize("name", ["InternVL_IB_FT", "InternVL_IB_FTPP", "InternVL_IB_FTPP_G"])
 def test_it_embeds_as_the_published_code_means_to(published, lab, name):
-    (made,) = import_freebind(published, lab, name=name)
-    bundle = load_bundle(made.bundle.path)
+    (imported,) = import_freebind(published, lab, name=name)
+    bundle = load_bundle(imported.bundle.path)
     ((_, node),) = tuned_nodes(bundle.space)
-    own = tuned_leaf(node)  # ImageBind with the tuned audio encoder
+    tuned_spec = tuned_leaf(node)  # ImageBind with the tuned audio encoder
     spaces = {leaf.label: leaf for leaf in leaves(bundle.space)}
     x = {
         label: unit(unit_rows(5, leaf.dim, seed).astype(np.float64))
-        for seed, (label, leaf) in enumerate([*spaces.items(), ("tuned", own)])
+        for seed, (label, leaf) in enumerate([*spaces.items(), ("tuned", tuned_spec)])
     }
     state = torch.load(published / TUNED_FILES[0], weights_only=True)
     u = projected(published, "InternVL_IB_Proj", x["ImageBind"])
@@ -95,28 +95,28 @@ def test_it_embeds_as_the_published_code_means_to(published, lab, name):
         ]
         expected |= {"text": fused(0.1, image, *clap), "audio": fused(0.5, audio, *clap)}
     heads = {place: in_double(part) for place, part in bundle.parts().items()}
-    given = {leaf: torch.from_numpy(x[label]) for label, leaf in spaces.items()}
-    given[own] = torch.from_numpy(x["tuned"])
+    tensors = {leaf: torch.from_numpy(x[label]) for label, leaf in spaces.items()}
+    tensors[tuned_spec] = torch.from_numpy(x["tuned"])
     for modality, rows in expected.items():
         needed = needed_leaves(bundle.space, modality)
-        assert (own in needed) == (modality == "audio")
+        assert (tuned_spec in needed) == (modality == "audio")
         assert (spaces["ImageBind"] in needed) == (modality != "audio")
-        stored = {leaf: given[leaf] for leaf in needed}
-        found = fuse(bundle.space, modality, stored, heads).numpy()
+        stored = {leaf: tensors[leaf] for leaf in needed}
+        actual = fuse(bundle.space, modality, stored, heads).numpy()
         # Both in double precision: only the order of operations differs.
-        np.testing.assert_allclose(found, rows, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(actual, rows, rtol=0, atol=1e-12)
 
 
 def in_double(part):
     if isinstance(part, ProjectorMixture):
         return ProjectorMixture(head.double() for head in part)
-    return replace(part, heads={place: in_double(own) for place, own in part.heads.items()})
+    return replace(part, heads={place: in_double(inner) for place, inner in part.heads.items()})
 
 
 def test_the_part_holds_the_tuned_tower(published, lab):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
-    ((_, node),) = tuned_nodes(made.bundle.space)
-    part = made.bundle.parts()[node, None]
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    ((_, node),) = tuned_nodes(imported.bundle.space)
+    part = imported.bundle.parts()[node, None]
     state = torch.load(published / TUNED_FILES[0], weights_only=True)
     tower = {k.removeprefix("ib."): v for k, v in state.items() if k.startswith("ib.")}
     scale = tower.pop("modality_postprocessors.audio.1.log_logit_scale")
@@ -128,15 +128,15 @@ def test_the_part_holds_the_tuned_tower(published, lab):
 
 
 def test_the_tuned_tower_hears_as_the_published_network_does(published, lab):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
-    ((_, node),) = tuned_nodes(made.bundle.space)
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    ((_, node),) = tuned_nodes(imported.bundle.space)
     state = torch.load(published / TUNED_FILES[0], weights_only=True)
     tower = {k.removeprefix("ib."): v for k, v in state.items() if k.startswith("ib.")}
     theirs = reference.model({**toy.state(), **tower})
     spec = lab.catalogue.by_name("ImageBind")
     ours = ImageBindAdapter().load(replace(spec, modalities=("audio",)))
     left = ours.tower("audio").load_state_dict(
-        made.bundle.parts()[node, None].encoder, strict=False
+        imported.bundle.parts()[node, None].encoder, strict=False
     )
     assert not left.unexpected_keys
     assert left.missing_keys == ["modality_postprocessors.audio.1.log_logit_scale"]
@@ -145,10 +145,10 @@ def test_the_tuned_tower_hears_as_the_published_network_does(published, lab):
         rows = theirs({"audio": clips})["audio"]
         untuned = reference.model(toy.state())({"audio": clips})["audio"]
     expected = torch.nn.functional.normalize(rows, dim=-1).numpy()
-    found = ours.forward("audio", list(clips.numpy()))
+    heard = ours.forward("audio", list(clips.numpy()))
     # Single precision.
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert np.abs(found - torch.nn.functional.normalize(untuned, dim=-1).numpy()).max() > 0.1
+    np.testing.assert_allclose(heard, expected, atol=1e-5)
+    assert np.abs(heard - torch.nn.functional.normalize(untuned, dim=-1).numpy()).max() > 0.1
 
 
 def write_sound(path, seed):
@@ -161,11 +161,11 @@ def write_sound(path, seed):
 def test_sounds_embed_as_by_the_published_networks(published, lab, tmp_path):
     pytest.importorskip("ftfy")  # ImageBind's texts
     loaders = reference.data()
-    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_FT")
     session = Session(lab, device="cpu")
     paths = [write_sound(tmp_path / f"{k}.wav", k) for k in range(3)]
-    embedder = session.embedder(session.target(made.bundle.path))
-    found = embedder.embed("audio", [Item(path.name, "audio", path) for path in paths])
+    embedder = session.embedder(session.target(imported.bundle.path))
+    embeddings = embedder.embed("audio", [Item(path.name, "audio", path) for path in paths])
     state = torch.load(published / TUNED_FILES[0], weights_only=True)
     tower = {k.removeprefix("ib."): v for k, v in state.items() if k.startswith("ib.")}
     theirs = reference.model({**toy.state(), **tower})
@@ -173,17 +173,17 @@ def test_sounds_embed_as_by_the_published_networks(published, lab, tmp_path):
         heard = theirs({"audio": loaders.load_and_transform_audio_data(paths, "cpu")})["audio"]
     rows = tuned(state, unit(heard.double().numpy()))
     # Spectrograms agree to 1e-4.
-    np.testing.assert_allclose(found, unit(rows.mean(axis=0)), atol=2e-3)
+    np.testing.assert_allclose(embeddings, unit(rows.mean(axis=0)), atol=2e-3)
 
 
 def test_show_and_the_card_say_what_is_not_known(published, lab, capsys):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
-    card = model_card(load_bundle(made.bundle.path), "me/dagger")
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    card = model_card(load_bundle(imported.bundle.path), "me/dagger")
     assert "Its audio was tuned on pairs with image that were not published." in card
     assert "but what tuning changed in the encoder of ImageBind (MIT)" in card
-    show(str(made.bundle.path), as_json=False)
-    shown = capsys.readouterr().out
-    assert "tuned audio\tthe encoder of ImageBind and the projectors behind it on pairs" in shown
+    show(str(imported.bundle.path), as_json=False)
+    output = capsys.readouterr().out
+    assert "tuned audio\tthe encoder of ImageBind and the projectors behind it on pairs" in output
 
 
 HALVES = [
@@ -197,10 +197,10 @@ HALVES = [
 
 @pytest.mark.parametrize("change", HALVES, ids=str)
 def test_a_record_cannot_claim_half_of_it(published, lab, change):
-    (made,) = import_freebind(published, lab, name="InternVL_IB_FT")
-    rewrite(made.bundle.path, lambda record: record["parts"][0]["about"].update(change))
+    (imported,) = import_freebind(published, lab, name="InternVL_IB_FT")
+    rewrite(imported.bundle.path, lambda record: record["parts"][0]["about"].update(change))
     with pytest.raises(BundleError, match="incoherent"):
-        load_bundle(made.bundle.path)
+        load_bundle(imported.bundle.path)
 
 
 # --- what there is ---

@@ -31,9 +31,9 @@ COMPANY = [
 def hub(tmp_path, monkeypatch):
     for name in ("MOLSPACE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    found = Hub(tmp_path / "hub")
-    monkeypatch.setitem(sys.modules, "huggingface_hub", found)
-    return found
+    fake_hub = Hub(tmp_path / "hub")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake_hub)
+    return fake_hub
 
 
 def add(hub, name, text="theirs"):
@@ -72,18 +72,18 @@ def test_all_files_of_a_bundle_go_there_and_back(bundle, hub, tmp_path, monkeypa
     described = [{"kind": "shift", "node": path, "about": {}} for path in ("", "base")]
     record = {key: bundle.record[key] for key in bundle.record if key not in ("digest", "files")}
     tensors = {f"part.{i}.bias": np.full(6, i, np.float32) for i in range(2)}
-    made = write_bundle(
+    bundle_path = write_bundle(
         tmp_path / "two",
         {**record, "format": 2, "parts": described},
         {**load_file(bundle.path / PROJECTORS), **tensors},
     )
-    push(load_bundle(made), "me/fused")
+    push(load_bundle(bundle_path), "me/fused")
     add(hub, "part-7.safetensors.txt")
-    got = pull("me/fused", out=tmp_path / "got").bundle
+    pulled = pull("me/fused", out=tmp_path / "got").bundle
     names = {RECORD, PROJECTORS, "part-0.safetensors", "part-1.safetensors"}
-    assert {path.name for path in got.path.iterdir()} == names
+    assert {path.name for path in pulled.path.iterdir()} == names
     for name in names - {RECORD}:
-        assert (got.path / name).read_bytes() == (made / name).read_bytes()
+        assert (pulled.path / name).read_bytes() == (bundle_path / name).read_bytes()
     push(bundle, "me/fused")  # one without such parts: pulled, it must not find those of before
     assert pull("me/fused", out=tmp_path / "again").bundle.files == (PROJECTORS,)
 

@@ -24,12 +24,12 @@ from reactions.products.tree import mixtures
 
 
 def tensors_of(space):
-    found = {}
+    tensors = {}
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         head = Projector(*(ends if fusion.op == "dr" else ends[::-1]), 4, seed=index)
-        found |= {f"{index}.TVA.{name}": value.numpy() for name, value in head.state().items()}
-    return found
+        tensors |= {f"{index}.TVA.{name}": value.numpy() for name, value in head.state().items()}
+    return tensors
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def bundle(tmp_path):
 def hub(tmp_path, monkeypatch):
     for name in ("MOLSPACE_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    found = Hub(tmp_path / "hub")
-    monkeypatch.setitem(sys.modules, "huggingface_hub", found)
-    return found
+    fake_hub = Hub(tmp_path / "hub")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake_hub)
+    return fake_hub
 
 
 # --- there and back ---
@@ -75,12 +75,12 @@ def test_what_is_pushed_is_pulled(bundle, hub, tmp_path):
         n: (hub.root / "me/fused" / n).stat().st_size for n in (CARD, CONFIG, RECORD, PROJECTORS)
     }
 
-    got = pull("me/fused", out=tmp_path / "got")
-    assert got.commit == "c" * 40
+    pulled = pull("me/fused", out=tmp_path / "got")
+    assert pulled.commit == "c" * 40
     assert hub.calls[-1] == ("download", "me/fused", "c" * 40)
     assert {path.name for path in (tmp_path / "got").iterdir()} == {RECORD, PROJECTORS}
-    assert got.bundle.expression == bundle.expression
-    assert got.bundle.record["files"] == bundle.record["files"]
+    assert pulled.bundle.expression == bundle.expression
+    assert pulled.bundle.record["files"] == bundle.record["files"]
     assert (tmp_path / "got").stat().st_mode & 0o777 == 0o755
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".share")]
 
@@ -98,12 +98,12 @@ def test_places_on_this_machine_are_not_published(bundle, hub):
         "InternVL": "open_clip:ViT-B-32?pretrained=/home/someone/w.pt&precision=fp16",
         "CLAP_g": "hf:laion/clap",
     }
-    here = with_sources(bundle, sources)
-    push(here, "me/fused")
+    with_local_paths = with_sources(bundle, sources)
+    push(with_local_paths, "me/fused")
     text = (hub.root / "me/fused" / RECORD).read_text()
     assert "someone" not in text
-    found = {spec["name"]: spec["source"] for spec in json.loads(text)["spaces"]}
-    assert found == {
+    source_by_name = {spec["name"]: spec["source"] for spec in json.loads(text)["spaces"]}
+    assert source_by_name == {
         "ImageBind": "imagebind_huge.pth",
         "InternVL": "open_clip:ViT-B-32?pretrained=w.pt&precision=fp16",
         "CLAP_g": "hf:laion/clap",
@@ -135,10 +135,10 @@ def test_a_second_push_replaces_the_first(bundle, hub):
 
 def test_a_dry_run_needs_no_network(bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("MOLSPACE_OFFLINE", "1")
-    shown = push(bundle, "me/fused", datasets=["org/sounds", "org/sounds"], dry_run=True)
-    assert shown.url == ""
-    assert list(shown.files) == [CARD, CONFIG, RECORD, PROJECTORS]
-    assert "\ndatasets:\n- org/sounds\nli" in shown.card
+    rehearsal = push(bundle, "me/fused", datasets=["org/sounds", "org/sounds"], dry_run=True)
+    assert rehearsal.url == ""
+    assert list(rehearsal.files) == [CARD, CONFIG, RECORD, PROJECTORS]
+    assert "\ndatasets:\n- org/sounds\nli" in rehearsal.card
 
 
 # --- what is refused ---

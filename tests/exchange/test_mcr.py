@@ -86,15 +86,16 @@ def test_a_bundle_embeds_as_published(recipe, file, lab):
         for seed, leaf in enumerate(leaves(bundle.space))
     }
     heads = {
-        key: ProjectorMixture(head.double() for head in own) for key, own in bundle.parts().items()
+        key: ProjectorMixture(head.double() for head in mixture_heads)
+        for key, mixture_heads in bundle.parts().items()
     }
     expected = published(recipe, file, {leaf.spec.name: x for leaf, x in rows.items()})
-    for modality, wanted in expected.items():
+    for modality, expected_rows in expected.items():
         needed = needed_leaves(bundle.space, modality)
         assert [leaf.label for leaf in needed] == ["CLAP_g" if modality == "audio" else "InternVL"]
-        found = fuse(bundle.space, modality, {leaf: rows[leaf] for leaf in needed}, heads)
+        fused = fuse(bundle.space, modality, {leaf: rows[leaf] for leaf in needed}, heads)
         # Both in double precision: only the order of operations differs.
-        assert torch.allclose(found, wanted, rtol=0, atol=1e-12), modality
+        assert torch.allclose(fused, expected_rows, rtol=0, atol=1e-12), modality
     assert bundle.space.modalities == ("audio", "image", "text")
     assert bundle.space.dim == {"cmcr": 7, "exmcr": 6}[recipe]
 
@@ -126,7 +127,7 @@ def test_published_widths_fit(recipe, tmp_path):
     widths = {name: 1024 if "hidden" in name else 512 for name in WIDTHS[recipe]}
     torch.save(mcr_state(LAYOUTS[recipe], widths, seed=1), tmp_path / "a.pt")
     bundle = import_mcr(recipe, tmp_path / "a.pt", lab, **SPACES)
-    assert all(head.widths == (512, 512) for own in bundle.parts().values() for head in own)
+    assert all(head.widths == (512, 512) for heads in bundle.parts().values() for head in heads)
 
 
 def test_other_spaces_do_not_fit(recipe, file, lab):

@@ -24,10 +24,10 @@ def put(folder, content, name="image_in_center_embeddings.pkl"):
 
 def test_categories_and_rows_are_kept_in_order(tmp_path):
     content = {"tench, Tinca tinca": unit(50), "dog": unit(50, seed=1)}
-    made = import_centres(put(tmp_path, content), tmp_path / "x.safetensors")
-    assert made.notices == ()
+    imported = import_centres(put(tmp_path, content), tmp_path / "x.safetensors")
+    assert imported.notices == ()
     file = open_centre_file(tmp_path / "x.safetensors")
-    assert file == made.file
+    assert file == imported.file
     assert [(c.name, c.n_rows) for c in file.categories] == [
         ("tench, Tinca tinca", 50),
         ("dog", 50),
@@ -38,17 +38,17 @@ def test_categories_and_rows_are_kept_in_order(tmp_path):
 
 def test_other_counts_than_fifty_are_told_and_keep_their_labels(tmp_path):
     content = {"cat": unit(49), "dog": unit(50, seed=1), "owl": unit(3, seed=2)}
-    made = import_centres(put(tmp_path, content), tmp_path / "x.safetensors")
-    (notice,) = made.notices
+    imported = import_centres(put(tmp_path, content), tmp_path / "x.safetensors")
+    (notice,) = imported.notices
     assert "2 of 3 categories have other than 50 rows: cat (49), owl (3)" in notice
-    rows = made.file.rows(*made.file.span("owl"))
+    rows = imported.file.rows(*imported.file.span("owl"))
     np.testing.assert_allclose(rows, content["owl"].numpy(), atol=1e-6)
 
 
 def test_rows_of_other_lengths_are_rescaled_and_told(tmp_path):
-    made = import_centres(put(tmp_path, {"dog": 4 * unit(50)}), tmp_path / "x.safetensors")
-    assert "lengths from 4 to 4 and are rescaled" in made.notices[0]
-    np.testing.assert_allclose(made.file.rows(0, 50), unit(50).numpy(), atol=1e-6)
+    imported = import_centres(put(tmp_path, {"dog": 4 * unit(50)}), tmp_path / "x.safetensors")
+    assert "lengths from 4 to 4 and are rescaled" in imported.notices[0]
+    np.testing.assert_allclose(imported.file.rows(0, 50), unit(50).numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,10 @@ def test_layers_act_on_rows_of_the_models_norm(lab, spec, tmp_path):
         items = [Item(f"p{k}", modality, value) for k, value in enumerate(pixels)]
         rows = session.embedder(session.target(bundle.path)).embed(modality, items)
         # As the published code has it: backbone, layer, norm.
-        own = model(modality)
+        state = model(modality)
         layer = torch.nn.Linear(D, D)
         layer.load_state_dict(
-            {name: own[f"mlp_for_{modality}.{name}"] for name in ("weight", "bias")}
+            {name: state[f"mlp_for_{modality}.{name}"] for name in ("weight", "bias")}
         )
         raw = torch.from_numpy(RawView(registry.load(spec)).embed(modality, items))
         with torch.no_grad():
