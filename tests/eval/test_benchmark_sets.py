@@ -153,16 +153,16 @@ def test_scans_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     published.vggss(tmp_path / "vggss")
     put(tmp_path / "vggss/frames/zpWuikVorYg_000032.jpg", b"")
-    seen: list[str] = []
+    names_scanned: list[str] = []
     real = files.look_at_file
 
     def look(entry, **options):
-        seen.append(entry.name)
+        names_scanned.append(entry.name)
         return real(entry, **options)
 
     monkeypatch.setattr(files, "look_at_file", look)
     for _ in range(2):
-        found = find_set("vggss", Folders(root=tmp_path), tables=TableCache(tmp_path / "c"))
-        data = found.read()
+        located = find_set("vggss", Folders(root=tmp_path), tables=TableCache(tmp_path / "c"))
+        data = located.read()
         assert sides(data)[0].digest
-    assert len(seen) == 6
+    assert len(names_scanned) == 6

@@ -41,8 +41,8 @@ def test_many_missing_classes_are_counted():
 def test_classes_of_one_name_share_a_category_or_take_several_in_turn():
     assert match(["crane", "dog", "crane"], ["crane", "dog"]) == ("crane", "dog", "crane")
     synsets = ["crane, bird", "dog, Canis", "crane"]
-    found = match(["dog", "crane", "crane"], synsets, names_of=synset_names)
-    assert found == ("dog, Canis", "crane, bird", "crane")
+    texts = match(["dog", "crane", "crane"], synsets, names_of=synset_names)
+    assert texts == ("dog, Canis", "crane, bird", "crane")
 
 
 def test_synsets_go_by_their_parts_and_as_a_whole():
@@ -56,17 +56,17 @@ BATHS = ["bathtub, bathing tub, bath, tub", "tub, vat"]
 
 @pytest.mark.parametrize("categories", [BATHS, BATHS[::-1]])
 def test_first_names_go_before_other_ones(categories):
-    found = match(["bathtub", "tub", "Tub"], categories, names_of=synset_names)
-    assert found == (BATHS[0], BATHS[1], BATHS[1])
+    texts = match(["bathtub", "tub", "Tub"], categories, names_of=synset_names)
+    assert texts == (BATHS[0], BATHS[1], BATHS[1])
     assert match(["vat", "Bath"], categories, names_of=synset_names) == (BATHS[1], BATHS[0])
 
 
 def test_whole_texts_go_before_first_names():
     for categories in (["x, drake", "Drake, duck", "DRAKE"], ["DRAKE", "x, drake", "Drake, duck"]):
-        found = match(["drake", "Drake"], categories, names_of=synset_names)
-        assert found == ("DRAKE", "DRAKE")
-    found = match(["crane", "drake"], ["crane", "x, drake", "drake"], names_of=synset_names)
-    assert found == ("crane", "drake")
+        texts = match(["drake", "Drake"], categories, names_of=synset_names)
+        assert texts == ("DRAKE", "DRAKE")
+    texts = match(["crane", "drake"], ["crane", "x, drake", "drake"], names_of=synset_names)
+    assert texts == ("crane", "drake")
 
 
 def test_classes_of_one_name_take_the_categories_that_begin_with_it():

@@ -35,12 +35,12 @@ def test_people_are_cut_out_beside_as_many_backgrounds(tmp_path: Path) -> None:
     crops_of = dict(zip(ids(data.queries), data.queries.items(0, 9), strict=True))
     for id, item in crops_of.items():
         assert isinstance(item.value, Crop)
-        name, _, which = id.removeprefix("llvip/").partition("/")
+        name, _, subject = id.removeprefix("llvip/").partition("/")
         with Image.open(root / f"infrared/test/{name}.jpg") as image:
-            whole = np.asarray(image)
+            picture = np.asarray(image)
         box = item.value.box
-        assert (pixels(item) == whole[box.top : box.bottom, box.left : box.right]).all()
-        if which.startswith("background"):
+        assert (pixels(item) == picture[box.top : box.bottom, box.left : box.right]).all()
+        if subject.startswith("background"):
             like = crops_of[id.replace("background", "person")].value.box
             assert (box.width, box.height) == (like.width, like.height)
             people = [i.value.box for k, i in crops_of.items() if f"{name}/person" in k]
@@ -51,14 +51,14 @@ def test_people_are_cut_out_beside_as_many_backgrounds(tmp_path: Path) -> None:
 
 
 def test_crops_are_the_same_wherever_the_pictures_lie(tmp_path: Path) -> None:
-    found = []
+    corpora = []
     for place in ("a", "b"):
         sets.llvip(tmp_path / place / "LLVIP")
-        found.append(read("llvip", tmp_path / place).queries)
-    assert found[0].digest == found[1].digest
-    assert list(found[0].tags()) == list(found[1].tags())
+        corpora.append(read("llvip", tmp_path / place).queries)
+    assert corpora[0].digest == corpora[1].digest
+    assert list(corpora[0].tags()) == list(corpora[1].tags())
     put(tmp_path / "b/LLVIP/Annotations/190001.xml", sets.voc([(2, 3, 12, 22), (30, 5, 40, 30)]))
-    assert read("llvip", tmp_path / "b").queries.digest != found[0].digest
+    assert read("llvip", tmp_path / "b").queries.digest != corpora[0].digest
 
 
 def test_crops_travel_to_other_processes(tmp_path: Path) -> None:
@@ -147,13 +147,13 @@ def test_rectangles_end_where_the_picture_does() -> None:
 def test_visible_pictures_are_cut_at_the_same_places(task: str, write, tmp_path: Path) -> None:
     root = write(tmp_path / task)
     put(root / "visible/train/010001.jpg", image_bytes(5, "JPEG", (64, 48)))
-    warm, seen = split(task, "train", tmp_path), split(task, "train_visible", tmp_path)
-    assert (warm.queries.modality, seen.queries.modality) == ("thermal", "image")
-    assert ids(warm.queries) == ids(seen.queries)
-    assert len(ids(seen.queries)) == 2
-    for one, other in zip(warm.queries.items(0, 9), seen.queries.items(0, 9), strict=True):
-        assert one.value.box == other.value.box
-        assert one.value.url != other.value.url
+    warm, visible = split(task, "train", tmp_path), split(task, "train_visible", tmp_path)
+    assert (warm.queries.modality, visible.queries.modality) == ("thermal", "image")
+    assert ids(warm.queries) == ids(visible.queries)
+    assert len(ids(visible.queries)) == 2
+    for warm_item, other in zip(warm.queries.items(0, 9), visible.queries.items(0, 9), strict=True):
+        assert warm_item.value.box == other.value.box
+        assert warm_item.value.url != other.value.url
         assert pixels(other).ndim == 3
 
 
@@ -166,8 +166,8 @@ def test_ready_crops_have_no_visible_pictures(tmp_path: Path) -> None:
 def test_backgrounds_need_room() -> None:
     everywhere = [Rectangle(0, 0, 64, 48)]
     assert crops.background("a", Rectangle(0, 0, 9, 9), (64, 48), everywhere) is None
-    whole = crops.background("a", Rectangle(0, 0, 64, 48), (64, 48), [])
-    assert whole == Rectangle(0, 0, 64, 48)
+    box = crops.background("a", Rectangle(0, 0, 64, 48), (64, 48), [])
+    assert box == Rectangle(0, 0, 64, 48)
     places = {crops.background(str(i), Rectangle(0, 0, 9, 9), (64, 48), []) for i in range(50)}
     assert len(places) > 40
     assert all(b.left >= 0 and b.right <= 64 and b.top >= 0 and b.bottom <= 48 for b in places)
@@ -176,8 +176,8 @@ def test_backgrounds_need_room() -> None:
 def test_kaist_s_people_are_selected_by_a_stated_rule(tmp_path: Path) -> None:
     sets.rgbt(tmp_path / "kaist")
     data = read("rgbt", tmp_path)
-    found = sorted(classed(data))
-    assert found == [
+    selected = sorted(classed(data))
+    assert selected == [
         "set06/V000/I00019/background-0",
         "set06/V000/I00019/person-0",
         "set11/V001/I00039/background-0",
@@ -234,11 +234,11 @@ def test_scans_of_pictures_are_remembered(tmp_path: Path) -> None:
     tables = TableCache(tmp_path / "scans")
     folders = Folders(root=tmp_path)
     first = find_set("llvip", folders, tables=tables).read()
-    told: list[str] = []
+    names_reported: list[str] = []
 
     def on_progress(name: str, done: int, total: int) -> None:
-        told.append(name)
+        names_reported.append(name)
 
     again = find_set("llvip", folders, tables=tables, on_progress=on_progress).read()
-    assert not told
+    assert not names_reported
     assert again.queries.digest == first.queries.digest

@@ -68,8 +68,8 @@ def test_audioset(name: str, tmp_path: Path) -> None:
     assert data.classes == ("Speech", "Domestic animals, pets", "Squeak", "Hammer")
     assert data.targets.astype(int).tolist() == [[0, 1, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0]]
     expected = load_audio(sound_bytes(2)).samples
-    found = load(data.queries.items(2, 3)[0]).value.samples
-    np.testing.assert_array_equal(found, expected)
+    samples = load(data.queries.items(2, 3)[0]).value.samples
+    np.testing.assert_array_equal(samples, expected)
 
 
 def test_the_plain_name_comes_first(tmp_path: Path) -> None:

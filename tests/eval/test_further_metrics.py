@@ -14,9 +14,9 @@ from reactions.eval.registry import all_tasks
 def slow_ranks(scores, right, ties):
     """Ranks of the right answers, best first; ties by the rule."""
     wrong = [s for i, s in enumerate(scores) if i not in right]
-    own = sorted((scores[i] for i in right), reverse=True)
+    right_scores = sorted((scores[i] for i in right), reverse=True)
     margin = -metrics.TIE if ties == "strict" else metrics.TIE
-    return [sum(s > o + margin for s in wrong) + j + 1 for j, o in enumerate(own)]
+    return [sum(s > o + margin for s in wrong) + j + 1 for j, o in enumerate(right_scores)]
 
 
 def slow(left, right, owner, ties):
@@ -40,18 +40,18 @@ def test_several_right_answers(ties, data):
     rows = unit_rows(4, 3, data.draw(st.integers(0, 99)))
     left = rows[data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))]
     right = rows[data.draw(st.lists(st.integers(0, 3), min_size=len(owner), max_size=len(owner)))]
-    found = further_metrics.of_several("a->b", left, right, owner, ties)
+    values = further_metrics.of_several("a->b", left, right, owner, ties)
     ndcg, ap = slow(left, right, owner, ties)
-    assert found["a->b nDCG@10"] == pytest.approx(ndcg, abs=1e-6)
-    assert found["a->b mAP"] == pytest.approx(ap, abs=1e-6)
+    assert values["a->b nDCG@10"] == pytest.approx(ndcg, abs=1e-6)
+    assert values["a->b mAP"] == pytest.approx(ap, abs=1e-6)
 
 
 def test_tiles_do_not_show(monkeypatch):
     left, right = unit_rows(40, 6, 0), unit_rows(97, 6, 1)
     owner = np.append(np.arange(40), np.random.default_rng(0).integers(0, 40, 57))
-    whole = further_metrics.of_several("x", left, right, owner, "strict")
+    untiled = further_metrics.of_several("x", left, right, owner, "strict")
     monkeypatch.setattr(further_metrics, "TILE_BYTES", 4 * 97 * 3)
-    assert further_metrics.of_several("x", left, right, owner, "strict") == pytest.approx(whole)
+    assert further_metrics.of_several("x", left, right, owner, "strict") == pytest.approx(untiled)
 
 
 def test_one_right_answer_is_the_same_by_either_way():
@@ -63,9 +63,9 @@ def test_one_right_answer_is_the_same_by_either_way():
 
 
 def test_ranks():
-    found = further_metrics.of_ranks("x", np.array([1, 2, 4, 100], np.int32))
-    assert found["x MRR"] == pytest.approx(100 * (1 + 0.5 + 0.25 + 0.01) / 4)
-    assert found["x median rank"] == 3
+    values = further_metrics.of_ranks("x", np.array([1, 2, 4, 100], np.int32))
+    assert values["x MRR"] == pytest.approx(100 * (1 + 0.5 + 0.25 + 0.01) / 4)
+    assert values["x median rank"] == 3
     gains = further_metrics.of_single("x", np.array([1, 3, 11], np.int32))
     assert gains["x nDCG@10"] == pytest.approx(100 * (1 + 0.5) / 3)
     assert gains["x mAP"] == pytest.approx(100 * (1 + 1 / 3 + 1 / 11) / 3)
@@ -75,22 +75,22 @@ def test_against_scikit_learn():
     ranking = pytest.importorskip("sklearn.metrics")
     left, right = unit_rows(12, 6, 0), unit_rows(48, 6, 1)
     owner = np.tile(np.arange(12), 4)
-    found = further_metrics.of_several("x", left, right, owner, "strict")
+    values = further_metrics.of_several("x", left, right, owner, "strict")
     relevant = (owner[None] == np.arange(12)[:, None]).astype(int)
     scores = left @ right.T
     expected = ranking.ndcg_score(relevant, scores, k=10)
-    assert found["x nDCG@10"] == pytest.approx(100 * expected, abs=1e-4)
+    assert values["x nDCG@10"] == pytest.approx(100 * expected, abs=1e-4)
     aps = [ranking.average_precision_score(r, s) for r, s in zip(relevant, scores, strict=True)]
-    assert found["x mAP"] == pytest.approx(100 * np.mean(aps), abs=1e-4)
+    assert values["x mAP"] == pytest.approx(100 * np.mean(aps), abs=1e-4)
 
 
 def test_classes():
     ranks = np.array([1, 1, 2, 6, 1, 5], np.int32)
     labels = np.array([0, 0, 0, 2, 2, 3])
-    found = further_metrics.of_classes(ranks, labels)
-    assert found["top-5"] == pytest.approx(100 * 5 / 6)
+    values = further_metrics.of_classes(ranks, labels)
+    assert values["top-5"] == pytest.approx(100 * 5 / 6)
     # Classes 0, 2 and 3 have items: 2 of 3, 1 of 2 and none are right.
-    assert found["mean per class"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 0) / 3)
+    assert values["mean per class"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 0) / 3)
 
 
 def test_means_of_both_directions():
@@ -99,7 +99,7 @@ def test_means_of_both_directions():
 
 
 @pytest.mark.parametrize(
-    ("asked", "names"),
+    ("wanted_names", "names"),
     [
         ("all", ["a R@1", "mean R@1", "a MRR", "mean MRR", "a median rank"]),
         ("MRR", ["a MRR", "mean MRR"]),
@@ -107,22 +107,24 @@ def test_means_of_both_directions():
         ("median", ["a median rank"]),
     ],
 )
-def test_metrics_by_name(asked, names):
-    own = {"a R@1": 1.0, "mean R@1": 1.0}
+def test_metrics_by_name(wanted_names, names):
+    main = {"a R@1": 1.0, "mean R@1": 1.0}
     further = {"a MRR": 1.0, "mean MRR": 1.0, "a median rank": 1.0}
-    assert further_metrics.chosen(asked, own, further) == names
+    assert further_metrics.chosen(wanted_names, main, further) == names
 
 
-@pytest.mark.parametrize(("asked", "said"), [("MRS", "no metric 'MRS'"), (" , ", "names none")])
-def test_names_of_no_metric(asked, said):
-    with pytest.raises(UsageError, match=said):
-        further_metrics.chosen(asked, {"mean R@1": 1.0}, {"mean MRR": 1.0})
+@pytest.mark.parametrize(
+    ("wanted_names", "message"), [("MRS", "no metric 'MRS'"), (" , ", "names none")]
+)
+def test_names_of_no_metric(wanted_names, message):
+    with pytest.raises(UsageError, match=message):
+        further_metrics.chosen(wanted_names, {"mean R@1": 1.0}, {"mean MRR": 1.0})
 
 
 @pytest.mark.parametrize("task", [task for task in all_tasks() if task.kind != "multilabel"])
 def test_names_are_known_before_anything_is_scored(task):
-    own, further = further_metrics.names_of(task)
-    assert set(task.metrics) <= set(own)
+    main, further = further_metrics.names_of(task)
+    assert set(task.metrics) <= set(main)
     if task.kind == "classification":
         scored = further_metrics.of_classes(np.array([1, 2]), np.array([0, 1]))
     else:

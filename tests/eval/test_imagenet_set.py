@@ -59,12 +59,12 @@ def test_imagenet_flat_with_its_truth(form: str, tmp_path: Path) -> None:
         lines = [f"{wnids[2]} 1 crane", f"{wnids[0]} 2 tench", f"{wnids[1]} 3 crane_bird"]
         put(root / "map_clsloc.txt", "\n".join(lines))
     data = imagenet(tmp_path)
-    found = dict(zip(ids(data.queries), data.labels.tolist(), strict=True))
-    assert found == {f"imagenet/{name(n)}": i for n, i in TRUTH.items()}
+    label_by_id = dict(zip(ids(data.queries), data.labels.tolist(), strict=True))
+    assert label_by_id == {f"imagenet/{name(n)}": i for n, i in TRUTH.items()}
     (root / "val" / f"{name(2)}.JPEG").unlink()
     data = imagenet(tmp_path)
     assert dict(zip(ids(data.queries), data.labels.tolist(), strict=True)) == {
-        id: label for id, label in found.items() if not id.endswith("2")
+        id: label for id, label in label_by_id.items() if not id.endswith("2")
     }
 
 

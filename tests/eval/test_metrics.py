@@ -36,18 +36,18 @@ def tiles_of(size_bytes: int) -> Iterator[None]:
         yield
 
 
-def check_ranks(found: metrics.Ranks, strict: list[int], lenient: list[int]) -> None:
-    assert {found.strict.dtype, found.lenient.dtype} == {np.dtype(np.int32)}
-    assert found.strict.tolist() == found.by("strict").tolist() == strict
-    assert found.lenient.tolist() == found.by("lenient").tolist() == lenient
-    assert found.n_tied == sum(a != b for a, b in zip(strict, lenient, strict=True))
+def check_ranks(ranks: metrics.Ranks, strict: list[int], lenient: list[int]) -> None:
+    assert {ranks.strict.dtype, ranks.lenient.dtype} == {np.dtype(np.int32)}
+    assert ranks.strict.tolist() == ranks.by("strict").tolist() == strict
+    assert ranks.lenient.tolist() == ranks.by("lenient").tolist() == lenient
+    assert ranks.n_tied == sum(a != b for a, b in zip(strict, lenient, strict=True))
 
 
 @st.composite
 def classed(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
     answer_labels = np.array(draw(st.lists(st.integers(0, 3), min_size=1, max_size=9)), np.int64)
-    known = st.sampled_from(answer_labels.tolist())
-    query_labels = np.array(draw(st.lists(known, min_size=1, max_size=9)), np.int64)
+    labels_answered = st.sampled_from(answer_labels.tolist())
+    query_labels = np.array(draw(st.lists(labels_answered, min_size=1, max_size=9)), np.int64)
     queries = draw(tables(st.just(len(query_labels))))
     answers = draw(tables(st.just(len(answer_labels))))
     return queries, answers, query_labels, answer_labels
@@ -65,8 +65,8 @@ def test_ranks_of_same_class_match_brute_force(case: tuple[np.ndarray, ...]) -> 
         lenient.append(1 + int((wrong > best).sum()))
     for tile_bytes in TILES:
         with tiles_of(tile_bytes):
-            found = metrics.ranks_of_same_class(queries, answers, query_labels, answer_labels)
-        check_ranks(found, strict, lenient)
+            ranks = metrics.ranks_of_same_class(queries, answers, query_labels, answer_labels)
+        check_ranks(ranks, strict, lenient)
 
 
 @given(classed(), st.integers(1, 9))
@@ -88,15 +88,15 @@ def test_a_hit_by_class_is_an_answer_of_the_class_among_the_first_k(
 def test_ranks_of_owner_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
     left, right, owner = case
     strict, lenient = [], []
-    for j, own in enumerate(owner):
+    for j, owner_index in enumerate(owner):
         scores = [float(right[j] @ x) for x in left]
-        others = [s for i, s in enumerate(scores) if i != own]
-        strict.append(1 + sum(s >= scores[own] for s in others))
-        lenient.append(1 + sum(s > scores[own] for s in others))
+        others = [s for i, s in enumerate(scores) if i != owner_index]
+        strict.append(1 + sum(s >= scores[owner_index] for s in others))
+        lenient.append(1 + sum(s > scores[owner_index] for s in others))
     for tile_bytes in TILES:
         with tiles_of(tile_bytes):
-            found = metrics.ranks_of_owner(left, right, owner)
-        check_ranks(found, strict, lenient)
+            ranks = metrics.ranks_of_owner(left, right, owner)
+        check_ranks(ranks, strict, lenient)
 
 
 @given(retrieval())
@@ -105,14 +105,14 @@ def test_ranks_of_best_match_brute_force(case: tuple[np.ndarray, ...]) -> None:
     strict, lenient = [], []
     for i, x in enumerate(left):
         scores = right @ x
-        best = max(s for s, own in zip(scores, owner, strict=True) if own == i)
-        others = [s for s, own in zip(scores, owner, strict=True) if own != i]
+        best = max(s for s, owner_index in zip(scores, owner, strict=True) if owner_index == i)
+        others = [s for s, owner_index in zip(scores, owner, strict=True) if owner_index != i]
         strict.append(1 + sum(s >= best for s in others))
         lenient.append(1 + sum(s > best for s in others))
     for tile_bytes in TILES:
         with tiles_of(tile_bytes):
-            found = metrics.ranks_of_best(left, right, owner)
-        check_ranks(found, strict, lenient)
+            ranks = metrics.ranks_of_best(left, right, owner)
+        check_ranks(ranks, strict, lenient)
 
 
 def test_a_collapsed_space_scores_nothing() -> None:
@@ -160,12 +160,12 @@ def brute_average_precision(scores: np.ndarray, targets: np.ndarray) -> float:
 def test_average_precision_matches_its_definition(pairs: list[tuple[int, bool]]) -> None:
     scores = np.array([pair[0] / 4 for pair in pairs], np.float32)
     targets = np.array([pair[1] for pair in pairs])
-    found = metrics.average_precision(scores, targets)
+    precision = metrics.average_precision(scores, targets)
     if targets.any():
         # Sums of at most 30 rationals in float64.
-        assert found == pytest.approx(brute_average_precision(scores, targets), abs=1e-12)
+        assert precision == pytest.approx(brute_average_precision(scores, targets), abs=1e-12)
     else:
-        assert np.isnan(found)
+        assert np.isnan(precision)
 
 
 def test_average_precision_by_hand() -> None:
@@ -184,12 +184,12 @@ def test_class_average_precisions_by_class(tile_bytes: int) -> None:
     targets = rng.random((20, 5)) < 0.3
     targets[:, 2] = False
     with tiles_of(tile_bytes):
-        found = metrics.class_average_precisions(queries, classes, targets)
+        precisions = metrics.class_average_precisions(queries, classes, targets)
     scores = queries @ classes.T
     for label in (0, 1, 3, 4):
         expected = brute_average_precision(scores[:, label], targets[:, label])
-        assert found[label] == pytest.approx(expected, abs=1e-12)
-    assert np.isnan(found[2])
+        assert precisions[label] == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(precisions[2])
 
 
 @given(tables(st.integers(1, 9)), tables(st.integers(1, 5)), st.data())
@@ -228,9 +228,9 @@ def test_no_tile_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
             return len(self.x)
 
         def __getitem__(self, rows: slice) -> np.ndarray:
-            found = self.x[rows]
-            self.longest = max(self.longest, len(found))
-            return found
+            tile = self.x[rows]
+            self.longest = max(self.longest, len(tile))
+            return tile
 
     monkeypatch.setattr(metrics, "TILE_BYTES", 4 * 10 * 8)
     x = np.eye(10, dtype=np.float32)

@@ -57,31 +57,31 @@ def molspace(site, *arguments):
 
 
 def test_a_set_of_another_package_is_scored(postcards, sets):
-    shown = molspace(
+    result = molspace(
         *(postcards, "eval", "--task", "postcards,Cards", "--space", "ImageBind"),
         *("--data", sets, "--json"),
     )
-    assert shown.returncode == 0, shown.stderr
-    (record,) = json.loads(shown.stdout)["results"]
+    assert result.returncode == 0, result.stderr
+    (record,) = json.loads(result.stdout)["results"]
     assert (record["task"], record["n"], record["main"]) == ("postcards", 2, "mean R@1")
 
 
 def test_all_takes_it_and_lists_count_it(postcards, sets):
-    shown = molspace(
+    result = molspace(
         *(postcards, "eval", "--task", "all", "--space", "ImageBind", "--data", sets, "--json")
     )
-    assert shown.returncode == 0, shown.stderr
-    assert [r["task"] for r in json.loads(shown.stdout)["results"]] == ["postcards"]
-    shown = molspace(postcards, "data", "list", "--lab", "paper", "--data", sets)
-    assert "task\tpostcards\t2\t3" in shown.stdout
+    assert result.returncode == 0, result.stderr
+    assert [r["task"] for r in json.loads(result.stdout)["results"]] == ["postcards"]
+    result = molspace(postcards, "data", "list", "--lab", "paper", "--data", sets)
+    assert "task\tpostcards\t2\t3" in result.stdout
     assert "molspace_postcards" not in molspace(postcards, "data", "list").stdout
 
 
 def test_its_captions_are_compared_with_text_corpora(postcards, sets):
     put(sets.parent / "captions.txt", "hills\nrain\n")
     put(sets.parent / "molspace.toml", '[corpora.text]\npath = "captions.txt"\n')
-    shown = molspace(postcards, "data", "check", "--data", sets, "--json")
-    (leak,) = [f for f in json.loads(shown.stdout)["findings"] if f["kind"] == "leakage"]
+    result = molspace(postcards, "data", "check", "--data", sets, "--json")
+    (leak,) = [f for f in json.loads(result.stdout)["findings"] if f["kind"] == "leakage"]
     assert (leak["task"], leak["count"]) == ("postcards", 1)
 
 
@@ -124,13 +124,13 @@ def test_a_package_that_cannot_be_imported_is_named(site, module, words):
 
 def test_a_broken_package_is_listed_and_stops_nothing_else(site, sets):
     install_set(site, "broken", {"birds": "broken:SET"}, "import no_such_package")
-    shown = molspace(site, "data", "list", "--lab", "paper", "--data", sets)
-    assert shown.returncode == 0, shown.stderr
-    assert "cannot load the evaluation set 'birds'" in shown.stdout
-    assert "task\tesc50\t0\t2000" in shown.stdout
-    shown = molspace(site, "eval", "--task", "birds", "--space", "ImageBind")
-    assert shown.returncode == 3
-    assert "fix or uninstall the package that provides it" in shown.stderr
+    result = molspace(site, "data", "list", "--lab", "paper", "--data", sets)
+    assert result.returncode == 0, result.stderr
+    assert "cannot load the evaluation set 'birds'" in result.stdout
+    assert "task\tesc50\t0\t2000" in result.stdout
+    result = molspace(site, "eval", "--task", "birds", "--space", "ImageBind")
+    assert result.returncode == 3
+    assert "fix or uninstall the package that provides it" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ BY_NAME = {row.name: row for row in ROWS}
     ],
 )
 def test_figures_of_the_paper(row, column, figure):
-    (found,) = (
+    (published,) = (
         table.paper(BY_NAME[row], c)
         for table in (T3, T4)
         for c in table.columns
         if f"{c.task} {c.metric}" == column
     )
-    assert found == figure
+    assert published == figure
 
 
 @pytest.mark.parametrize("table", [T3, T4])
@@ -68,7 +68,7 @@ def test_the_paper_has_a_dash_just_where_the_space_lacks_a_modality(name):
 def test_recall_at_5_is_above_recall_at_1():
     for figures in T4.figures.values():
         pairs = zip(figures[::2], figures[1::2], strict=True)
-        assert all(one < five for one, five in pairs if one is not None and five is not None)
+        assert all(at_1 < five for at_1, five in pairs if at_1 is not None and five is not None)
 
 
 def test_esc50_scores_are_multiples_of_one_in_2000():

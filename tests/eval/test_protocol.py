@@ -68,9 +68,9 @@ def test_accuracy_overall_and_by_fold() -> None:
 
 def test_templates_are_averaged_after_normalising() -> None:
     prompts = np.array([[10, 0], [0, 1], [0, 3], [0, 5]], np.float32)
-    found = class_embeddings(prompts, 2)
+    embeddings = class_embeddings(prompts, 2)
     # float32 square roots of 0.5
-    np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
+    np.testing.assert_allclose(embeddings, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-7)
     imagenet = get_task("imagenet")
     data = ClassificationData(ids("image", 1), np.array([1]), ("cat", "dog"))
     assert len(protocol.corpora(imagenet, data)["prompts"]) == 2 * len(imagenet.templates)
@@ -96,9 +96,9 @@ def test_mean_average_precision_leaves_absent_classes_out() -> None:
     assert score.value == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1) / 2)
     assert list(score.metrics) == ["mAP"]
     assert (score.n, score.n_other) == (3, 2)
-    found = score.arrays["average_precision"]
-    assert found.shape == (3, 1)
-    assert np.isnan(found[2, 0])
+    precisions = score.arrays["average_precision"]
+    assert precisions.shape == (3, 1)
+    assert np.isnan(precisions[2, 0])
 
 
 def test_captions_in_both_directions() -> None:
@@ -179,7 +179,7 @@ def test_embeddings_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_identity_sees_what_changes_a_score() -> None:
     esc50 = get_task("esc50")
-    found = [
+    identities = [
         protocol.identity(esc50, ESC50),
         protocol.identity(esc50, replace(ESC50, labels=np.array([0, 1, 2, 0, 0]))),
         protocol.identity(esc50, replace(ESC50, folds=None)),
@@ -192,9 +192,9 @@ def test_identity_sees_what_changes_a_score() -> None:
         protocol.identity(get_task("clotho"), CAPTIONS),
         protocol.identity(get_task("clotho"), replace(CAPTIONS, owner=np.array([0, 1, 1, 2, 2]))),
     ]
-    assert len({json.dumps(each) for each in found}) == len(found)
+    assert len({json.dumps(identity) for identity in identities}) == len(identities)
     narrow = replace(ESC50, labels=ESC50.labels.astype(np.int32))
-    assert protocol.identity(esc50, narrow) == found[0]
+    assert protocol.identity(esc50, narrow) == identities[0]
 
 
 # --- hits by class ---
@@ -238,10 +238,10 @@ def test_keys_of_pairs_are_those_of_before_there_were_classes() -> None:
     bare = replace(PAIRS, left_labels=None, right_labels=None)
     assert protocol.identity(PAIRED, PAIRS) == protocol.identity(PAIRED, bare)
     assert "hit" not in protocol.identity(PAIRED, PAIRS)
-    found = [protocol.identity(task, PAIRS) for task in (PAIRED, BY_CLASS)]
+    identities = [protocol.identity(task, PAIRS) for task in (PAIRED, BY_CLASS)]
     other = replace(PAIRS, left_labels=np.array([0, 1, 1, 1]), right_labels=np.array([0, 1, 1, 1]))
-    found.append(protocol.identity(BY_CLASS, other))
-    assert len({json.dumps(each) for each in found}) == 3
+    identities.append(protocol.identity(BY_CLASS, other))
+    assert len({json.dumps(identity) for identity in identities}) == 3
 
 
 @pytest.mark.parametrize(

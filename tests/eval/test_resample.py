@@ -52,19 +52,19 @@ def test_captions_of_one_item_are_one_observation() -> None:
 
 
 def test_uneven_clusters_weigh_by_size() -> None:
-    found = bootstrap_mean([1.0, 0.0, 0.0, 0.0], clusters=[7, 2, 2, 2], n_resamples=500)
+    interval = bootstrap_mean([1.0, 0.0, 0.0, 0.0], clusters=[7, 2, 2, 2], n_resamples=500)
     # Two clusters: drawing one twice gives 1 or 0, both give 1/4.
-    assert found == (0.25, 0.0, 1.0)
+    assert interval == (0.25, 0.0, 1.0)
 
 
 def test_pairing_removes_what_both_share() -> None:
     rng = np.random.default_rng(0)
     difficulty = rng.normal(0, 10, size=100)
     x, y = difficulty + 1, difficulty + rng.normal(0, 0.1, size=100)
-    found = bootstrap_difference(x, y)
-    assert found.low > 0.9
-    assert found.high < 1.1
-    assert bootstrap_difference(y, x).mean == pytest.approx(-found.mean)
+    interval = bootstrap_difference(x, y)
+    assert interval.low > 0.9
+    assert interval.high < 1.1
+    assert bootstrap_difference(y, x).mean == pytest.approx(-interval.mean)
     assert bootstrap_difference(x, x) == (0, 0, 0)
 
 
@@ -78,12 +78,12 @@ def test_strata_weigh_alike_whatever_their_size() -> None:
     assert bootstrap_strata([many, few]) == (0.5, 0.5, 0.5)
     rng = np.random.default_rng(0)
     first, second = rng.normal(0, 1, size=100), rng.normal(3, 2, size=400)
-    found = bootstrap_strata([first, second], n_resamples=4000)
-    assert found.mean == pytest.approx((first.mean() + second.mean()) / 2)
+    interval = bootstrap_strata([first, second], n_resamples=4000)
+    assert interval.mean == pytest.approx((first.mean() + second.mean()) / 2)
     # Drawn within each stratum, so the gap between their means adds nothing.
     half = 1.96 * np.hypot(first.std() / 10, second.std() / 20) / 2
-    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
-    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
+    assert interval.low == pytest.approx(interval.mean - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(interval.mean + half, abs=0.1 * half)
     assert bootstrap_strata([first], seed=1) == bootstrap_strata([first], seed=1)
     with pytest.raises(DimensionMismatch):
         bootstrap_strata([])

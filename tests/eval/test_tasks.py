@@ -44,10 +44,10 @@ def test_the_thirteen_sets_of_unibind() -> None:
 
 
 def test_sets_of_no_group_are_ones_own() -> None:
-    own = Task("birds", "Birds", "classification", "audio", "text", templates=("a {class}",))
-    assert parse_tasks("own", [own]) == (own,)
-    assert parse_tasks("freebind, own", [own]) == (*parse_tasks("freebind"), own)
-    assert parse_tasks("ALL", [own]) == (*all_tasks(), own)
+    own_task = Task("birds", "Birds", "classification", "audio", "text", templates=("a {class}",))
+    assert parse_tasks("own", [own_task]) == (own_task,)
+    assert parse_tasks("freebind, own", [own_task]) == (*parse_tasks("freebind"), own_task)
+    assert parse_tasks("ALL", [own_task]) == (*all_tasks(), own_task)
     with pytest.raises(UsageError, match="there is none of 'own'"):
         parse_tasks("own")
     with pytest.raises(UsageError, match="unknown task 'unibnd'") as caught:

@@ -361,14 +361,14 @@ def test_hashes_divide_as_they_always_did() -> None:
 @pytest.mark.parametrize("task", sorted(sets.ALL))
 def test_every_published_part_can_be_read(task: str, tmp_path: Path) -> None:
     sets.ALL[task](tmp_path / task)
-    whole = read(task, tmp_path)
+    full_set = read(task, tmp_path)
     for name in evaluation_set(task).splits:
         if task == "llvip" and name == "train_visible":  # ready crops have none
             continue
         part = split(task, name, tmp_path)
-        assert part.classes == whole.classes
+        assert part.classes == full_set.classes
         if name != "train_visible":
-            assert part.queries.modality == whole.queries.modality
+            assert part.queries.modality == full_set.queries.modality
         assert part.labels.max() < len(part.classes)
     with pytest.raises(UsageError, match="has no split 'trian'"):
         split(task, "trian", tmp_path)
