@@ -47,13 +47,13 @@ class Recorder:
         self.loads[threading.get_ident(), spec.name] += 1
         return self.hold("encoder")
 
-    def hold(self, what):
-        mine = threading.get_ident(), what
+    def hold(self, resource):
+        mine = threading.get_ident(), resource
         assert self.held[mine] == 0  # never two at a time on one device
         self.held[mine] += 1
-        thing = Held()
-        weakref.finalize(thing, self.held.subtract, [mine])
-        return thing
+        holder = Held()
+        weakref.finalize(holder, self.held.subtract, [mine])
+        return holder
 
     def step(self, position, inputs, rows, shard_rows, encoder, shares):
         sources = [(str(i), self.steps[i]) for i in inputs]
@@ -97,7 +97,7 @@ def values(position, start, stop):
 @given(plans(), st.integers(2, 4))
 def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
     described, chosen = plan
-    needed, made = set(chosen), []
+    needed, contents_by_store = set(chosen), []
     for position in reversed(range(len(described))):
         needed.update(described[position][0] if position in needed else ())
     shards = collections.Counter()
@@ -106,34 +106,34 @@ def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
         for start in range(0, rows or 1, size) if rows is not None else [0]:
             shards[position, start, 1 if rows is None else min(rows, start + size)] += 1
     for device in ("cpu", ",".join(["cpu"] * workers)):
-        recorder, seen = Recorder(described), []
+        recorder, events = Recorder(described), []
         # Nothing is killed here, so nothing has to reach the disk.
         with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):
             store = Store(Path(folder))
             targets = [recorder.steps[position] for position in sorted(chosen)]
-            artifacts = executor(store, seen, device=device, load_encoder=recorder.load).run(
+            artifacts = executor(store, events, device=device, load_encoder=recorder.load).run(
                 targets
             )
             assert artifacts.keys() == {step.key for step in targets}
             assert_sound(store)
-            made.append(contents(store.root))
+            contents_by_store.append(contents(store.root))
         assert recorder.calls == shards
         assert set(recorder.loads.values()) <= {1}
         assert Held.alive == 0
-        assert replace(seen[0], expected=()) == ev.PlanStarted(len(needed), 0)
+        assert replace(events[0], expected=()) == ev.PlanStarted(len(needed), 0)
         costs = {step.key: ev.Expected(step.key, step.kind, 0.0) for step in recorder.steps}
         needed_keys = {recorder.steps[position].key for position in needed}
-        assert set(seen[0].expected) == {costs[key] for key in needed_keys}
-        assert len(seen[0].expected) == len(needed)
-        assert seen[-1].executed == len(needed)
+        assert set(events[0].expected) == {costs[key] for key in needed_keys}
+        assert len(events[0].expected) == len(needed)
+        assert events[-1].executed == len(needed)
         for position, step in enumerate(recorder.steps):
-            reported = [e for e in seen if getattr(e, "key", "") == step.key]
+            reported = [e for e in events if getattr(e, "key", "") == step.key]
             if position not in needed:
                 assert reported == []
                 continue
             assert isinstance(reported[0], ev.StepStarted)
             assert isinstance(reported[-1], ev.StepFinished)
-            done = [e.done for e in reported[1:-1]]
-            assert done == sorted(done)
-    assert made[0] == made[1]
-    assert len(made[0]) > len(needed)
+            counts = [e.done for e in reported[1:-1]]
+            assert counts == sorted(counts)
+    assert contents_by_store[0] == contents_by_store[1]
+    assert len(contents_by_store[0]) > len(needed)

@@ -53,8 +53,8 @@ class FreshProcesses:
 
     def _perform(self, order, report):
         child = [sys.executable, "-c", CHILD]
-        done = subprocess.run(child, input=order, stdout=subprocess.PIPE, check=True, timeout=60)
-        signals, error, result = pickle.loads(done.stdout)
+        process = subprocess.run(child, input=order, stdout=subprocess.PIPE, check=True, timeout=60)
+        signals, error, result = pickle.loads(process.stdout)
         for signal in signals:
             report(signal)
         if error is not None:
@@ -94,8 +94,8 @@ def dispatcher(store, backends):
 
 
 def test_fresh_processes_make_the_same_as_threads(store, dispatcher, backends, tmp_path):
-    seen, total = [], plan()
-    artifacts = dispatcher([total], seen.append)
+    events, total = [], plan()
+    artifacts = dispatcher([total], events.append)
     # 60 is the sum of five rows of i, 2 i and 3 i; 108 that of three, plus ten each.
     assert artifacts[total.key].arrays["total"][:].tolist() == [5.5 * 60 + 108]
     (backend,) = backends
@@ -107,23 +107,23 @@ def test_fresh_processes_make_the_same_as_threads(store, dispatcher, backends, t
     columns = ["times 0.5", "times 2.0", "times 3.0"]
     together = [rows for labels, rows in backend.works if sorted(labels) == columns]
     assert together == [(0, 2), (2, 4), (4, 5)]
-    points = [(e.label, e.name, e.value, e.position) for e in seen if type(e) is ev.StepMeasured]
+    points = [(e.label, e.name, e.value, e.position) for e in events if type(e) is ev.StepMeasured]
     assert points == [("total", "loss", 438.0, 1), ("total", "loss", 219.0, 2)]
-    rows = [event.done for event in seen if isinstance(event, ev.StepProgress)]
+    rows = [event.done for event in events if isinstance(event, ev.StepProgress)]
     assert max(rows) == 5
-    assert isinstance(seen[-1], ev.PlanFinished)
-    assert seen[-1].executed == 6
+    assert isinstance(events[-1], ev.PlanFinished)
+    assert events[-1].executed == 6
     dispatcher([plan()])
     assert len(backends) == 1  # nothing has to run: no backend is opened
 
 
 def test_what_fails_in_another_process_names_the_step(store, dispatcher, backends):
-    seen = []
+    events = []
     with pytest.raises(DataError, match="row 3 is bad") as caught:
-        dispatcher([plan(bad=3)], seen.append)
+        dispatcher([plan(bad=3)], events.append)
     assert caught.value.fields == {"row": 3, "step": "encode 0"}
     assert caught.value.why == "so it says"
-    assert [event.label for event in seen if isinstance(event, ev.StepFailed)] == ["encode 0"]
+    assert [event.label for event in events if isinstance(event, ev.StepFailed)] == ["encode 0"]
     assert backends[0].is_shut_down
     assert list(store.root.glob("locks/*")) == []
 

@@ -72,16 +72,16 @@ def store(tmp_path):
 
 def test_a_run_and_a_later_one_report_the_same(store):
     step = embedding()
-    said = [
+    expected = [
         f"3 of 10 texts are longer than {IB.spec.name}'s 9 letters; the rest of each is ignored"
     ]
-    assert run(store, step) == said
+    assert run(store, step) == expected
     counts = records(store.layout, [step.key])[step.key].left_out
     assert (counts.n_items, counts.counts, counts.n_uncounted) == (10, {CUT: 3}, 0)
-    assert run(Store(store.root), step) == said
+    assert run(Store(store.root), step) == expected
     # How rows are cut into shards changes neither the key nor the counts.
     assert embedding(3).key == step.key
-    assert run(Store(store.root.with_name("other")), embedding(3)) == said
+    assert run(Store(store.root.with_name("other")), embedding(3)) == expected
 
 
 def test_python_logs_it_when_a_plan_ends(store, caplog):
@@ -95,11 +95,11 @@ def test_python_logs_it_when_a_plan_ends(store, caplog):
 
 def test_what_nobody_counted_is_not_0(store):
     step = embedding()
-    said = [f"what {IB.spec.name} left out of 10 items was not counted"]
-    assert run(store, step, Silent) == said
+    expected = [f"what {IB.spec.name} left out of 10 items was not counted"]
+    assert run(store, step, Silent) == expected
     # As is what an earlier version made.
     (path,) = store.root.glob("entries/*/*/manifest.json")
     body = json.loads(path.read_text())
     assert body.pop("left_out")["not_counted"] == 10
     path.write_text(json.dumps(body))
-    assert run(Store(store.root), step) == said
+    assert run(Store(store.root), step) == expected

@@ -31,15 +31,15 @@ PRELUDE = f"""
 
 
 def run(code, tmp_path):
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(code), str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.mark.parametrize("small", [0, 1 << 20], ids=["mapped", "read whole"])

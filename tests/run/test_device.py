@@ -105,29 +105,29 @@ def test_one_worker_a_device(gpus, device, count, expected):
 )
 def test_the_device_a_step_sees(store, gpus, device, count, expected):
     current = gpus(count)
-    seen = []
+    devices_seen = []
 
     def run(context, inputs, start, stop):
-        seen.append((context.device, current.get(threading.get_ident(), "cpu")))
+        devices_seen.append((context.device, current.get(threading.get_ident(), "cpu")))
         return Artifact({})
 
     executor(store, device=device).run([make_step("train", "t", {}, (), run)])
-    assert seen == [(expected, expected)]
+    assert devices_seen == [(expected, expected)]
     assert set(current.values()) <= {None}
 
 
 def test_each_worker_has_a_device_of_its_own(store, gpus):
     current = gpus(3)
-    seen, both = set(), threading.Barrier(2, timeout=30)
+    devices_seen, both = set(), threading.Barrier(2, timeout=30)
 
     def run(context, inputs, start, stop):
         both.wait()
-        seen.add((context.device, current[threading.get_ident()]))
+        devices_seen.add((context.device, current[threading.get_ident()]))
         return Artifact({})
 
     steps = [make_step("train", "t", {"n": n}, (), run) for n in range(2)]
     executor(store, device="cuda:0,cuda:2").run(steps)
-    assert seen == {("cuda:0", "cuda:0"), ("cuda:2", "cuda:2")}
+    assert devices_seen == {("cuda:0", "cuda:0"), ("cuda:2", "cuda:2")}
 
 
 @pytest.mark.gpu
@@ -136,17 +136,17 @@ def test_cuda_calls_that_name_no_device_go_to_the_workers_own(store):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     devices = resolve_devices("cuda")
-    seen, all_of_them = set(), threading.Barrier(len(devices), timeout=60)
+    devices_seen, all_of_them = set(), threading.Barrier(len(devices), timeout=60)
 
     def run(context, inputs, start, stop):
         all_of_them.wait()
         assert str(torch.empty(1, device="cuda").device) == context.device
-        seen.add(context.device)
+        devices_seen.add(context.device)
         return Artifact({})
 
     steps = [make_step("train", "t", {"n": n}, (), run) for n in range(len(devices))]
     executor(store, device="cuda").run(steps)
-    assert seen == set(devices)
+    assert devices_seen == set(devices)
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ def test_workers_share_the_cpu(store, threads, workers, share, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     before = torch.get_num_threads()
     feeding: list[int] = []
-    seen, together = [], threading.Barrier(workers, timeout=30)
+    thread_counts, together = [], threading.Barrier(workers, timeout=30)
 
     def run(context, inputs, start, stop):
         together.wait()
-        seen.append(torch.get_num_threads())
+        thread_counts.append(torch.get_num_threads())
         feeding.append(default_workers("cuda:0"))
         return Artifact({})
 
@@ -176,5 +176,5 @@ def test_workers_share_the_cpu(store, threads, workers, share, monkeypatch):
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    assert seen == [share] * workers
+    assert thread_counts == [share] * workers
     assert feeding == [12 // workers] * workers  # of the cores, for what feeds each GPU

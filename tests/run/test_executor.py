@@ -69,8 +69,8 @@ def test_one_of_an_installed_package(store, monkeypatch):
     install(monkeypatch, ("remote", "reactions.run.local:LocalExecutor"))
     assert executor_names() == ["local", "ray", "remote"]
     assert complete.executors("re") == ["remote"]
-    made = make_executor("remote", store, device="cpu", load_encoder=no_encoder)
-    assert isinstance(made, LocalExecutor)
+    built = make_executor("remote", store, device="cpu", load_encoder=no_encoder)
+    assert isinstance(built, LocalExecutor)
 
 
 def test_one_that_cannot_be_imported_or_that_two_packages_have(store, monkeypatch):
@@ -132,10 +132,10 @@ def test_an_unknown_one_is_refused(store, name, fix):
 )
 def test_commands_refuse_an_unknown_one_before_they_do_anything(command):
     line = [sys.executable, "-m", "molspace_cli", *command.split(), "--executor", "lokal"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "unknown executor 'lokal'" in done.stderr
-    assert "did you mean 'local'?" in done.stderr
+    process = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 2
+    assert "unknown executor 'lokal'" in process.stderr
+    assert "did you mean 'local'?" in process.stderr
 
 
 @pytest.mark.parametrize(

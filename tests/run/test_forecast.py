@@ -74,10 +74,10 @@ def test_at_the_end_nothing_is_left():
 
 
 def test_parts_say_what_is_left_and_correct_themselves():
-    now, reported = [0.0], []
+    time_s, reported = [0.0], []
     parts = [RunPart("a", 10.0), RunPart("b", 10.0), RunPart("c", 0.0)]
-    for index in follow(parts, reported.append, lambda: now[0]):
-        now[0] += 40.0 if index == 0 else 0.0
+    for index in follow(parts, reported.append, lambda: time_s[0]):
+        time_s[0] += 40.0 if index == 0 else 0.0
     assert reported[0] == PartStarted(1, 3, "a", 20.0)
     assert reported[1].left_s == pytest.approx(10 * 70 / 40)
     assert reported[2].left_s == 0.0

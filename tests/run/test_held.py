@@ -87,8 +87,8 @@ def test_what_is_shared_is_built_once_and_dropped_before_another_step(store):
     def using(name):
         def body(context):
             ran.append(name)
-            thing = context.shared(partial(build, name))
-            assert context.shared(partial(build, "again")) is thing
+            shared = context.shared(partial(build, name))
+            assert context.shared(partial(build, "again")) is shared
             assert Held.alive == 1
 
         return body

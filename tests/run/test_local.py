@@ -28,29 +28,29 @@ def diamond(ran, seed=0):
 
 
 def test_a_plan_runs_once_in_order(store):
-    ran, seen = [], []
+    ran, events = [], []
     steps = diamond(ran)
     d = steps[-1]
-    artifacts = executor(store, seen).run([d])
+    artifacts = executor(store, events).run([d])
     # a: 1; b: 2 + 4 * 1; c: 3 + 4 * 1; d: 4 + 4 * (6 + 7)
     assert np.array_equal(artifacts[d.key].arrays["x"][:], np.full((2, 2), 56.0))
     assert artifacts[d.key].meta == {"label": "d"}
     assert ran == ["a", "b", "c", "d"]
     expected = tuple(ev.Expected(step.key, "train", 0.0) for step in steps)
-    assert seen[0] == ev.PlanStarted(4, 0, expected)
-    assert [e.label for e in seen if isinstance(e, ev.StepFinished)] == ran
-    assert isinstance(seen[-1], ev.PlanFinished)
-    assert seen[-1].executed == 4
+    assert events[0] == ev.PlanStarted(4, 0, expected)
+    assert [e.label for e in events if isinstance(e, ev.StepFinished)] == ran
+    assert isinstance(events[-1], ev.PlanFinished)
+    assert events[-1].executed == 4
 
 
 def test_the_second_run_executes_nothing(store):
-    ran, seen = [], []
+    ran, events = [], []
     first = executor(store).run(diamond(ran)[-1:])
     ran.clear()
     *_, d = diamond(ran)
-    second = executor(Store(store.root), seen).run([d])
+    second = executor(Store(store.root), events).run([d])
     assert ran == []
-    assert seen[:2] == [ev.PlanStarted(0, 1), ev.StepHit(d.key, "train", "d")]
+    assert events[:2] == [ev.PlanStarted(0, 1), ev.StepHit(d.key, "train", "d")]
     assert type(second[d.key].arrays["x"]) is type(first[d.key].arrays["x"]) is ShardedRows
     assert np.array_equal(second[d.key].arrays["x"][:], first[d.key].arrays["x"][:])
     assert second[d.key].meta == first[d.key].meta
@@ -68,7 +68,7 @@ def test_nothing_upstream_of_a_hit_is_touched(store):
 
 
 def test_a_damaged_hit_is_made_again_with_what_it_needs(store):
-    ran, seen = [], []
+    ran, events = [], []
     *_, b, _c, d = diamond(ran)
     executor(store).run([d])
     store.gc(keep={b.key, d.key})
@@ -76,9 +76,9 @@ def test_a_damaged_hit_is_made_again_with_what_it_needs(store):
         if entry.name == d.key:
             os.truncate(entry / "0.npy", 10)
     ran.clear()
-    executor(store, seen).run([d])
+    executor(store, events).run([d])
     assert ran == ["a", "c", "d"]
-    assert any(isinstance(e, ev.StoreWarning) and d.key[:12] in e.message for e in seen)
+    assert any(isinstance(e, ev.StoreWarning) and d.key[:12] in e.message for e in events)
 
 
 def test_order_depends_on_nothing_but_the_plan(store, tmp_path):
@@ -126,7 +126,7 @@ def test_the_shard_size_changes_nothing(store, shard_rows):
 
 
 def test_an_interrupted_step_resumes_at_the_shard(store):
-    ran, seen = [], []
+    ran, events = [], []
 
     def interrupt(start):
         if start == 6:
@@ -138,17 +138,17 @@ def test_an_interrupted_step_resumes_at_the_shard(store):
     assert list((store.root / "tmp").iterdir()) == []
     assert list((store.root / "locks").iterdir()) == []
     step = by_rows(ran, 10, 3)
-    rows = executor(store, seen).run([step])[step.key].arrays["x"]
+    rows = executor(store, events).run([step])[step.key].arrays["x"]
     assert ran == [(0, 3), (3, 6), (6, 9), (9, 10)]
     assert np.array_equal(rows.to_array().ravel(), np.arange(10))
-    started = next(e for e in seen if isinstance(e, ev.StepStarted))
+    started = next(e for e in events if isinstance(e, ev.StepStarted))
     assert (started.done, started.total) == (6, 10)
 
 
 def test_progress_counts_rows_of_the_whole_step(store):
-    seen = []
-    executor(store, seen).run([by_rows([], 10, 4)])
-    reported = [(e.done, e.total, e.unit) for e in seen if isinstance(e, ev.StepProgress)]
+    events = []
+    executor(store, events).run([by_rows([], 10, 4)])
+    reported = [(e.done, e.total, e.unit) for e in events if isinstance(e, ev.StepProgress)]
     assert list(dict.fromkeys(reported)) == [
         (4, 10, "items"),
         (8, 10, "items"),
@@ -162,9 +162,9 @@ def test_progress_is_throttled_but_the_end_is_reported(store):
             context.progress(i, 1000, "steps")
         return Artifact({"x": np.zeros((1, 1))})
 
-    seen = []
-    executor(store, seen).run([make_step("train", "t", {}, (), run)])
-    reported = [e for e in seen if isinstance(e, ev.StepProgress)]
+    events = []
+    executor(store, events).run([make_step("train", "t", {}, (), run)])
+    reported = [e for e in events if isinstance(e, ev.StepProgress)]
     assert reported[-1].done == reported[-1].total == 1000
     assert len(reported) < 100
 
@@ -264,10 +264,10 @@ def test_each_encoder_is_loaded_once_and_freed(store):
 
 
 def test_what_encoders_lack_is_raised_before_anything_runs(store):
-    ran, asked = [], []
+    ran, names_asked = [], []
 
     def check(spec):
-        asked.append(spec.name)
+        names_asked.append(spec.name)
         if spec.name == "b":
             raise MissingError("no weights for space 'b'")
 
@@ -275,9 +275,9 @@ def test_what_encoders_lack_is_raised_before_anything_runs(store):
     executor(store, check_space=check, load_encoder=lambda spec, device: FakeEncoder(spec)).run(
         steps
     )
-    assert asked == ["a"]
+    assert names_asked == ["a"]
     more = [embed("b", "text"), counting(ran, "second")]
     with pytest.raises(MissingError, match="space 'b'"):
         executor(store, check_space=check).run([*steps, *more])
-    assert asked == ["a", "b"]  # what is in the store needs no encoder
+    assert names_asked == ["a", "b"]  # what is in the store needs no encoder
     assert ran == ["first"]

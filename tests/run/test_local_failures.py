@@ -33,20 +33,20 @@ def failing(error, cost=None):
 
 
 def test_known_errors_pass_with_the_step_named(store):
-    seen, error = [], MediaError("cannot decode 'x.wav'", id="x")
+    events, error = [], MediaError("cannot decode 'x.wav'", id="x")
     with pytest.raises(MediaError) as caught:
-        executor(store, seen).run([failing(error)])
+        executor(store, events).run([failing(error)])
     assert caught.value is error
     assert error.fields == {"id": "x", "step": "train it"}
-    assert seen[-2].error == "cannot decode 'x.wav'"
-    assert seen[-1] == ev.PlanStopped()
+    assert events[-2].error == "cannot decode 'x.wav'"
+    assert events[-1] == ev.PlanStopped()
 
 
 def test_unknown_errors_are_wrapped(store):
-    with pytest.raises(StepError, match="'train it' failed: ZeroDivisionError: by zero") as got:
+    with pytest.raises(StepError, match="'train it' failed: ZeroDivisionError: by zero") as caught:
         executor(store).run([failing(ZeroDivisionError("by zero"))])
-    assert isinstance(got.value.__cause__, ZeroDivisionError)
-    assert got.value.fields["step"] == "train it"
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.fields["step"] == "train it"
 
 
 def test_no_memory_gives_the_estimate(store):

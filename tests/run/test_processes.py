@@ -55,7 +55,7 @@ hook = lambda start: None
 executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(start)))])
 """
     finish(spawn(code, store.root), -signal.SIGKILL)
-    made = log_of(store.root)
+    log_before = log_of(store.root)
     ran, warnings = [], []
     step = by_rows(ran, 10, 3)
     again = Store(store.root, warn=warnings.append)
@@ -64,7 +64,7 @@ executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(st
     assert np.array_equal(rows.to_array().ravel(), np.arange(10))
     assert warnings == []
     assert list(again.verify()) == []
-    assert len(made) + len(ran) <= 5  # of four shards, only the one in flight was made twice
+    assert len(log_before) + len(ran) <= 5  # of four shards, only the one in flight was made twice
     assert len(ran) == {"shard": 2, "renamed": 1, "manifest": 0, "entry": 0}[at]
 
 
@@ -90,14 +90,14 @@ both = threading.Barrier(2, timeout=30)
 executor(store, device="cpu,cpu").run([by_rows([], 12, 3, hook=hook)])
 """
     finish(spawn(code, store.root), -signal.SIGKILL)
-    made, ran, warnings = log_of(store.root), [], []
+    log_before, ran, warnings = log_of(store.root), [], []
     step = by_rows(ran, 12, 3)
     again = Store(store.root, warn=warnings.append)
     rows = executor(again).run([step])[step.key].arrays["x"]
     assert np.array_equal(rows.to_array().ravel(), np.arange(12))
     assert warnings == []
     assert list(again.verify()) == []
-    assert sorted(made, key=int) == ["0", "3", "6", "9"]
+    assert sorted(log_before, key=int) == ["0", "3", "6", "9"]
     assert ran == {"shard": [(6, 9), (9, 12)], "entry": []}[at]
 
 
@@ -195,7 +195,7 @@ def test_two_processes_without_locks_both_end_well(store):
 
 
 def test_a_waiting_thread_takes_the_others_result(store):
-    ran, seen, inside, go = [], [], threading.Event(), threading.Event()
+    ran, events, inside, go = [], [], threading.Event(), threading.Event()
 
     def hook(start):
         inside.set()
@@ -206,7 +206,7 @@ def test_a_waiting_thread_takes_the_others_result(store):
     assert inside.wait(120)
 
     def release(event):
-        seen.append(event)
+        events.append(event)
         if isinstance(event, ev.Waiting):
             go.set()
 
@@ -218,9 +218,9 @@ def test_a_waiting_thread_takes_the_others_result(store):
     maker.join()
     assert ran == [(0, 4)]
     assert len(artifacts[step.key].arrays["x"]) == 4
-    waiting = [e for e in seen if isinstance(e, ev.Waiting)]
+    waiting = [e for e in events if isinstance(e, ev.Waiting)]
     assert [e.pid for e in waiting] == [os.getpid()]
-    assert seen[-2] == ev.StepHit(step.key, "embed", "rows")
+    assert events[-2] == ev.StepHit(step.key, "embed", "rows")
 
 
 @pytest.mark.parametrize(("number", "returncode"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

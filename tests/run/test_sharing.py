@@ -128,39 +128,39 @@ def test_the_others_finish_what_a_killed_process_began(store, start):
 
 def test_a_process_with_nothing_to_do_says_which_one_it_waits_for(store):
     """The first shard is made here; a process that has the other one is waited for."""
-    step, seen, elsewhere = by_rows([], 4, 2), [], ExitStack()
+    step, events, elsewhere = by_rows([], 4, 2), [], ExitStack()
     other = Store(store.root)
     elsewhere.enter_context(other.lock(step.key, part="2-4"))
 
     def follow(event):
-        seen.append(event)
+        events.append(event)
         if isinstance(event, ev.Waiting):
             elsewhere.close()
 
     rows = executor(store, Sink(follow)).run([step])[step.key].arrays["x"]
     assert np.array_equal(rows.to_array().ravel(), np.arange(4))
-    ((pid, label),) = [(e.pid, e.label) for e in seen if isinstance(e, ev.Waiting)]
+    ((pid, label),) = [(e.pid, e.label) for e in events if isinstance(e, ev.Waiting)]
     assert (pid, label) == (os.getpid(), "rows")
-    assert [e.done for e in seen if isinstance(e, ev.StepProgress)][-1] == 4
+    assert [e.done for e in events if isinstance(e, ev.StepProgress)][-1] == 4
 
 
 def test_a_step_that_only_others_made_is_a_hit(store):
-    step, seen, elsewhere = by_rows([], 4, 2), [], ExitStack()
+    step, events, elsewhere = by_rows([], 4, 2), [], ExitStack()
     other = Store(store.root)
     elsewhere.enter_context(other.lock(step.key, part="0-2"))
     elsewhere.enter_context(other.lock(step.key, part="2-4"))
-    made = executor(Store(store.root / "elsewhere")).run([step])[step.key]
+    artifact = executor(Store(store.root / "elsewhere")).run([step])[step.key]
 
     def follow(event):
-        seen.append(event)
+        events.append(event)
         if isinstance(event, ev.Waiting):
-            other.put(step, made)
+            other.put(step, artifact)
 
     executor(store, Sink(follow)).run([step])
     elsewhere.close()
-    kinds = [type(event).__name__ for event in seen]
+    kinds = [type(event).__name__ for event in events]
     assert kinds == ["PlanStarted", "Waiting", "StepHit", "PlanFinished"]
-    assert seen[-1].executed == 0
+    assert events[-1].executed == 0
 
 
 def test_an_earlier_version_at_work_on_a_step_is_left_alone(store):
@@ -179,15 +179,15 @@ def test_an_earlier_version_at_work_on_a_step_is_left_alone(store):
     """
     earlier = spawn(code, store.root)
     wait_until(lambda: log_of(store.root) == ["held"])
-    seen = []
+    events = []
 
     def follow(event):
-        seen.append(event)
+        events.append(event)
         if isinstance(event, ev.Waiting):
             earlier.kill()
 
     executor(store, Sink(follow)).run([by_rows(ran, 4, 2)])
-    assert [event.pid for event in seen if isinstance(event, ev.Waiting)] == [earlier.pid]
+    assert [event.pid for event in events if isinstance(event, ev.Waiting)] == [earlier.pid]
     finish(earlier, -signal.SIGKILL)
     assert ran == [(0, 2), (2, 4)]
     assert store.has(step.key)
@@ -250,8 +250,8 @@ def test_a_shard_that_another_process_is_just_claiming_is_left_to_it(store):
 def test_a_shard_or_a_result_that_has_just_been_finished_is_not_made_again(store):
     (job,) = taking_part(store, 1)
     assert job.lacking()[0] == (0, 2)
-    made = Artifact({"x": np.zeros((2, 1))})
-    store.add_shard(store.partial(job.step, verify=False), 0, 2, made)
+    artifact = Artifact({"x": np.zeros((2, 1))})
+    store.add_shard(store.partial(job.step, verify=False), 0, 2, artifact)
     assert not job.claim_shard((0, 2))
     assert job.lacking()[0] == (2, 4)
     store.put(job.step, Artifact({"x": np.zeros((8, 1))}))
@@ -262,7 +262,7 @@ def test_a_shard_or_a_result_that_has_just_been_finished_is_not_made_again(store
 
 def test_rows_that_others_make_are_progress(store):
     """One shard is made here, two elsewhere: progress counts all, at the moment they are there."""
-    step, seen, elsewhere = by_rows([], 6, 2), [], ExitStack()
+    step, events, elsewhere = by_rows([], 6, 2), [], ExitStack()
     other = Store(store.root)
     for part in ("2-4", "4-6"):
         elsewhere.enter_context(other.lock(step.key, part=part))
@@ -272,7 +272,7 @@ def test_rows_that_others_make_are_progress(store):
         other.add_shard(other.partial(step, verify=False), start, start + 2, rows)
 
     def follow(event):
-        seen.append(event)
+        events.append(event)
         if isinstance(event, ev.Waiting):
             make(2)
         elif isinstance(event, ev.StepProgress) and event.done == 4:
@@ -280,12 +280,12 @@ def test_rows_that_others_make_are_progress(store):
             elsewhere.close()
 
     executor(store, Sink(follow)).run([step])
-    assert [e.done for e in seen if isinstance(e, ev.StepProgress)] == [2, 4, 6]
-    assert [type(e).__name__ for e in seen[-2:]] == ["StepFinished", "PlanFinished"]
+    assert [e.done for e in events if isinstance(e, ev.StepProgress)] == [2, 4, 6]
+    assert [type(e).__name__ for e in events[-2:]] == ["StepFinished", "PlanFinished"]
 
 
 def test_a_shard_that_is_damaged_while_others_are_made_is_made_again(store):
-    ran, seen = [], []
+    ran, events = [], []
 
     def damage(start):
         if start == 4 and len(ran) == 2:
@@ -293,10 +293,10 @@ def test_a_shard_that_is_damaged_while_others_are_made_is_made_again(store):
             os.truncate(path, 10)
 
     step = by_rows(ran, 6, 2, hook=damage)
-    rows = executor(store, seen).run([step])[step.key].arrays["x"]
+    rows = executor(store, events).run([step])[step.key].arrays["x"]
     assert rows.to_array().ravel().tolist() == list(range(6))
     assert ran == [(0, 2), (2, 4), (4, 6), (0, 2)]
-    (warning,) = [event.message for event in seen if isinstance(event, ev.StoreWarning)]
+    (warning,) = [event.message for event in events if isinstance(event, ev.StoreWarning)]
     assert "dropped rows 0-2 of 'rows'" in warning
     assert "0.npy has 10 bytes" in warning
 
@@ -354,7 +354,7 @@ def test_a_shard_as_earlier_versions_left_it_is_resumed(store):
 
 def test_what_a_killed_run_left_damaged_is_found_by_the_first_process(store):
     """Its bytes are hashed once, before anything is added; not by those who join in later."""
-    ran, seen, step = [], [], by_rows([], 6, 2)
+    ran, events, step = [], [], by_rows([], 6, 2)
     shards = store.partial(step)
     for start in (0, 2):
         rows = step.run(Context(), {}, start, start + 2)
@@ -365,35 +365,35 @@ def test_what_a_killed_run_left_damaged_is_found_by_the_first_process(store):
     path.write_bytes(data)
     with store.lock(step.key, shared=True) as lock:
         assert lock.share()
-        joining = Job(step, 0, set(), store=Store(store.root), events=seen.append)
+        joining = Job(step, 0, set(), store=Store(store.root), events=events.append)
         assert joining.take_part()
         assert joining.lacking() == [(4, 6)]
         joining.close()
-    rows = executor(store, seen).run([by_rows(ran, 6, 2)])[step.key].arrays["x"]
+    rows = executor(store, events).run([by_rows(ran, 6, 2)])[step.key].arrays["x"]
     assert ran == [(2, 4), (4, 6)]
     assert rows.to_array().ravel().tolist() == list(range(6))
-    (warning,) = [event.message for event in seen if isinstance(event, ev.StoreWarning)]
+    (warning,) = [event.message for event in events if isinstance(event, ev.StoreWarning)]
     assert "dropped rows 2-4 of 'rows'" in warning
 
 
 def test_time_between_calls_of_workers_is_no_work(store, monkeypatch):
-    now, seen = [0.0], []
-    monkeypatch.setattr(job_module.time, "monotonic", lambda: now[0])
+    time_s, events = [0.0], []
+    monkeypatch.setattr(job_module.time, "monotonic", lambda: time_s[0])
     step = by_rows([], 6, 2)
-    job = Job(step, 0, set(), store=store, events=seen.append)
+    job = Job(step, 0, set(), store=store, events=events.append)
     assert job.take_part()
     shards = [(0, 2), (2, 4), (4, 6)]
     for index, rows in enumerate(shards):
         assert job.claim_shard(rows)
-        now[0] += 2.0  # a worker computes
-        made = store.partial(step)
-        store.add_shard(made, *rows, step.run(Context(), {}, *rows))
+        time_s[0] += 2.0  # a worker computes
+        partial = store.partial(step)
+        store.add_shard(partial, *rows, step.run(Context(), {}, *rows))
         job.finish(rows, is_whole=True)
         if index < 2:
-            now[0] += 20.0  # it computes for others
+            time_s[0] += 20.0  # it computes for others
     assert job.claim_join()
-    now[0] += 1.0
+    time_s[0] += 1.0
     store.complete(store.partial(step))
     job.finish(None, is_whole=True)
-    (finished,) = [event for event in seen if isinstance(event, ev.StepFinished)]
+    (finished,) = [event for event in events if isinstance(event, ev.StepFinished)]
     assert (finished.seconds, finished.waited_s) == (7.0, 40.0)

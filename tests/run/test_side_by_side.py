@@ -37,11 +37,11 @@ def test_independent_steps_run_at_the_same_time(store):
 
 
 def test_shards_of_one_step_are_split(store):
-    both, seen = meeting(), []
+    both, events = meeting(), []
     step = by_rows([], 8, 2, hook=lambda start: both.wait())
-    rows = executor(store, seen, device=TWO).run([step])[step.key].arrays["x"]
+    rows = executor(store, events, device=TWO).run([step])[step.key].arrays["x"]
     assert rows.to_array().ravel().tolist() == list(range(8))
-    reported = [e.done for e in seen if isinstance(e, ev.StepProgress)]
+    reported = [e.done for e in events if isinstance(e, ev.StepProgress)]
     assert reported == sorted(reported)
     assert reported[-1] == 8
     assert not any((store.root / "partial").iterdir())
@@ -94,10 +94,10 @@ def test_a_mailbox_calls_in_its_own_thread():
     other = threading.Thread(target=mailbox.call, args=(note, "there"))
     other.start()
     other.join()
-    here = threading.current_thread()
-    assert calls == [("here", here)]
+    main_thread = threading.current_thread()
+    assert calls == [("here", main_thread)]
     mailbox.deliver()
-    assert calls == [("here", here), ("there", here)]
+    assert calls == [("here", main_thread), ("there", main_thread)]
     mailbox.deliver()
 
 
@@ -118,20 +118,20 @@ def test_shards_that_differ_are_refused_though_made_together(store, monkeypatch)
 
 
 def test_other_steps_go_on_while_another_process_makes_one(store):
-    ran, seen = [], []
+    ran, events = [], []
     first, second = counting(ran, "first", 1), counting(ran, "second", 2)
     last = counting(ran, "last", 3, [("one", first), ("two", second)])
     with contextlib.ExitStack() as elsewhere:
         assert elsewhere.enter_context(Store(store.root).lock(first.key))
 
         def follow(event):
-            seen.append(event)
+            events.append(event)
             if isinstance(event, ev.StepFinished) and event.label == "second":
                 elsewhere.close()
 
         executor(store, Sink(follow)).run([last])
     assert ran == ["second", "first", "last"]
-    waiting = [e.label for e in seen if isinstance(e, ev.Waiting)]
+    waiting = [e.label for e in events if isinstance(e, ev.Waiting)]
     assert waiting == ["first"]
 
 
@@ -160,7 +160,7 @@ def rows_then(label, body):
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
 def test_a_failure_stops_the_other_worker(store, error):
     """Also when a worker dies of what is not an Exception."""
-    seen, both = [], meeting()
+    events, both = [], meeting()
 
     def fail(context):
         both.wait()
@@ -172,13 +172,13 @@ def test_a_failure_stops_the_other_worker(store, error):
 
     busy, failing = rows_then("busy", work), whole("failing", fail)
     with pytest.raises(StepError if isinstance(error, ValueError) else type(error)) as caught:
-        executor(store, seen, device=TWO).run([busy, failing])
+        executor(store, events, device=TWO).run([busy, failing])
     if isinstance(error, ValueError):
         assert caught.value.fields["step"] == "failing"
         assert caught.value.__cause__ is error
-    failed = [e.label for e in seen if isinstance(e, ev.StepFailed)]
+    failed = [e.label for e in events if isinstance(e, ev.StepFailed)]
     assert failed == (["failing"] if isinstance(error, ValueError) else [])
-    assert seen[-1] == ev.PlanStopped()
+    assert events[-1] == ev.PlanStopped()
     assert_sound(store)
     assert (0, 1) in store.partial(busy).finished
     again = rows_then("busy", lambda context: None)
@@ -225,7 +225,7 @@ def test_steps_cannot_swallow_a_stop(store):
 
 
 def test_a_slow_stop_is_reported(store):
-    both, reported, seen = meeting(), threading.Event(), []
+    both, reported, events = meeting(), threading.Event(), []
 
     def fail(context):
         both.wait()
@@ -236,15 +236,15 @@ def test_a_slow_stop_is_reported(store):
         assert reported.wait(30)
 
     def follow(event):
-        seen.append(event)
+        events.append(event)
         if isinstance(event, ev.Stopping):
             reported.set()
 
     steps = [whole("fails", fail), whole("deaf", deaf)]
     with pytest.raises(StepError, match="ValueError: no"):
         executor(store, Sink(follow), device=TWO).run(steps)
-    assert [type(event) for event in seen[-2:]] == [ev.Stopping, ev.PlanStopped]
-    assert 1 <= seen[-2].workers <= 2  # a slow machine may not have ended the other thread yet
+    assert [type(event) for event in events[-2:]] == [ev.Stopping, ev.PlanStopped]
+    assert 1 <= events[-2].workers <= 2  # a slow machine may not have ended the other thread yet
 
 
 def test_what_a_receiver_of_events_raises_ends_the_run(store):

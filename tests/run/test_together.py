@@ -29,14 +29,14 @@ def value(ran, seed, inputs=(), name="pass", n=N, fail=None):
         context.progress(stop - start, stop - start, "pairs")
         return [Artifact({"x": np.arange(start, stop)[:, None] + 1.0 * s}) for s in seeds]
 
-    given = make_step(
+    step = make_step(
         "train", f"seed {seed}", {"s": seed}, (), lambda *_: Artifact({}, {"seed": seed})
     )
     return make_step(
         "collect",
         f"value {seed}",
         {"seed": seed},
-        [("seed", given), *inputs],
+        [("seed", step), *inputs],
         lambda context, inputs, start, stop: run(context, [inputs], start, stop)[0],
         n_rows=n,
         shard_rows=SHARD,

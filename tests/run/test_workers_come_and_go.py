@@ -79,10 +79,10 @@ def warnings(events):
 @pytest.mark.parametrize("lost", range(9))
 def test_what_a_lost_worker_was_making_is_made_by_another(lost, store, tmp_path):
     result, events = run(store, plan(), Led(store, 3, lose=[lost]))
-    own = Store(tmp_path / "local")
-    expected = LocalExecutor(own, device="cpu", load_encoder=load_encoder).run([plan()])
+    local_store = Store(tmp_path / "local")
+    expected = LocalExecutor(local_store, device="cpu", load_encoder=load_encoder).run([plan()])
     assert result.arrays["total"][:] == expected[plan().key].arrays["total"][:]
-    assert contents(store.root) == contents(own.root)
+    assert contents(store.root) == contents(local_store.root)
     (warning,) = warnings(events)
     assert "lost cpu while it made" in warning
     assert "pulled the plug" in warning
@@ -120,14 +120,14 @@ def test_a_late_twin_leaves_nothing_behind(store, tmp_path):
 
 
 def test_a_whole_step_is_made_again(store, tmp_path):
-    own = Store(tmp_path / "first")
-    run(own, plan(), first := Led(own, 1))
+    first_store = Store(tmp_path / "first")
+    run(first_store, plan(), first := Led(first_store, 1))
     number = first.submitted.index(("total", None))
     backend = Led(store, 1, lose=[number], growth={number: 1})
     result, _ = run(store, plan(), backend)
     assert result.arrays["total"][:] == pytest.approx([438.0])
     assert backend.submitted.count(("total", None)) == 2
-    assert contents(store.root) == contents(own.root)
+    assert contents(store.root) == contents(first_store.root)
 
 
 def test_workers_that_come_later_are_used(store, tmp_path):
@@ -157,11 +157,11 @@ class TestStragglers:
 
     def test_what_the_late_one_still_says_is_not_heard(self, store, tmp_path):
         backend = Led(store, 2, hold=[0])
-        step, seen = Slow(n_rows=3, log=tmp_path), []
+        step, events = Slow(n_rows=3, log=tmp_path), []
         end = threading.Event()
 
         def watch(event):
-            seen.append(event)
+            events.append(event)
             if isinstance(event, ev.StepProgress) and event.done == 3 and not end.is_set():
                 end.set()
                 future, _, report = backend.held[0]
@@ -170,7 +170,7 @@ class TestStragglers:
 
         Dispatcher(store, lambda n: backend, events=watch, repeats=True).run([step])
         assert end.is_set()
-        progress = [event.done for event in seen if isinstance(event, ev.StepProgress)]
+        progress = [event.done for event in events if isinstance(event, ev.StepProgress)]
         assert progress == sorted(progress)
         assert progress[-1] == 3
 
@@ -178,21 +178,21 @@ class TestStragglers:
         backend = Led(store, 2, hold=[0])
 
         def let_go():
-            for held in backend.held:
-                backend._perform(*held)
+            for submission in backend.held:
+                backend._perform(*submission)
 
         threading.Timer(1.0, let_go).start()
         run(store, Slow(n_rows=3, log=tmp_path), backend)
         assert backend.submitted.count(("slow 0", (0, 1))) == 1
 
     def test_a_lost_one_whose_twin_is_under_way_is_not_made_a_third_time(self, store, tmp_path):
-        backend, seen = Led(store, 2, hold=[0]), []
+        backend, events = Led(store, 2, hold=[0]), []
         first = ("slow 0", (0, 1))
         twin_at = 3  # of the first rows, when the others are there
         backend.hold = [0, twin_at]
 
         def follow(event):
-            seen.append(event)
+            events.append(event)
             if isinstance(event, ev.StoreWarning):  # the loss is known, and the twin at work
                 backend._perform(*backend.held[1])
 

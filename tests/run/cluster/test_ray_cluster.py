@@ -67,10 +67,10 @@ def rows(result):
 
 def test_it_makes_what_this_machine_makes(cluster, store, tmp_path):
     result, events = run(store, plan())
-    own = Store(tmp_path / "local")
-    expected = LocalExecutor(own, device="cpu", load_encoder=load_encoder).run([plan()])
+    local_store = Store(tmp_path / "local")
+    expected = LocalExecutor(local_store, device="cpu", load_encoder=load_encoder).run([plan()])
     assert result.arrays["total"][:] == expected[plan().key].arrays["total"][:]
-    assert contents(store.root) == contents(own.root)
+    assert contents(store.root) == contents(local_store.root)
     assert not warnings(events)
     kinds = [type(event) for event in events]
     assert kinds.count(ev.StepFinished) == 6
@@ -210,8 +210,8 @@ def test_kills_at_random_moments(cluster, store, log):
         time.sleep(0.1)
     assert left == []
     for seed in range(step.seed + 1):
-        made = store.lookup(Slow(n_rows=n_rows, seed=seed, log=log).key)
-        assert rows(made) == list(range(n_rows))
+        artifact = store.lookup(Slow(n_rows=n_rows, seed=seed, log=log).key)
+        assert rows(artifact) == list(range(n_rows))
     # Each kill costs at most what two workers had in hand.
     n_begun = len(list(log.glob("*.begun.*")))
     assert n_begun <= n_rows * (step.seed + 1) + 2 * killed

@@ -46,8 +46,8 @@ def worker(recipe, target=None):
     return RemoteWorker(recipe, pickle.dumps([target or plan()]))
 
 
-def problem(made):
-    label, error, remarks = made.prepare()
+def problem(remote):
+    label, error, remarks = remote.prepare()
     assert label.startswith("cpu on ")
     assert remarks == []
     return error
@@ -59,28 +59,28 @@ def stay(monkeypatch, tmp_path):
 
 
 def test_it_works_by_keys_and_rows(recipe):
-    made = worker(recipe)
-    assert problem(made) is None
+    remote = worker(recipe)
+    assert problem(remote) is None
     step = Encoded(n_rows=5, seed=0)
-    outcome = made.perform(0, [step.key], (2, 4))
+    outcome = remote.perform(0, [step.key], (2, 4))
     assert (outcome.result, outcome.error, outcome.first) == (True, None, 0)
     assert outcome.signals == (Progress(2, 2, "items"),)
     assert Store(recipe.root).partial(step).finished == [(2, 4)]
 
 
 def test_signals_are_fetched_once_and_only_those_of_the_order(recipe):
-    made = worker(recipe)
-    assert problem(made) is None
-    made.perform(3, [Encoded(n_rows=5, seed=0).key], (0, 2))
-    assert made.poll(2, 0) == (0, ())
-    assert made.poll(3, 0) == (0, (Progress(2, 2, "items"),))
-    assert made.poll(3, 1) == (1, ())
+    remote = worker(recipe)
+    assert problem(remote) is None
+    remote.perform(3, [Encoded(n_rows=5, seed=0).key], (0, 2))
+    assert remote.poll(2, 0) == (0, ())
+    assert remote.poll(3, 0) == (0, (Progress(2, 2, "items"),))
+    assert remote.poll(3, 1) == (1, ())
 
 
 def test_an_error_comes_back(recipe):
-    made = worker(recipe, plan(bad=1))
-    assert problem(made) is None
-    outcome = made.perform(0, [Encoded(n_rows=5, seed=0, bad=1).key], (0, 2))
+    remote = worker(recipe, plan(bad=1))
+    assert problem(remote) is None
+    outcome = remote.perform(0, [Encoded(n_rows=5, seed=0, bad=1).key], (0, 2))
     assert outcome.result is None
     assert outcome.error.what == "row 1 is bad"
     assert outcome.error.why == f"so it says; on the node {platform.node()}"
@@ -172,9 +172,11 @@ def test_other_packages_that_decode_are_reported(recipe):
 
 
 def test_a_build_of_torch_for_another_device_is_no_other_version(recipe, monkeypatch):
-    known = actor.metadata.version
-    build = {"torch": f"{known('torch').partition('+')[0]}+cu999"}
-    monkeypatch.setattr(actor.metadata, "version", lambda name: build.get(name) or known(name))
+    real_version = actor.metadata.version
+    build = {"torch": f"{real_version('torch').partition('+')[0]}+cu999"}
+    monkeypatch.setattr(
+        actor.metadata, "version", lambda name: build.get(name) or real_version(name)
+    )
     assert problem(worker(recipe)) is None
 
 
@@ -208,9 +210,9 @@ class Unsendable(Exception):
 
 
 def test_an_error_that_cannot_be_sent_is_replaced(recipe):
-    made = worker(recipe, Odd())
-    assert problem(made) is None
-    error = made.perform(0, [Odd().key], None).error
+    remote = worker(recipe, Odd())
+    assert problem(remote) is None
+    error = remote.perform(0, [Odd().key], None).error
     assert str(error) == "Unsendable: cannot be sent"
     refusal = StepError("what", why="why", fix="fix", field=lambda: 0)
     sent = portable(refusal)
@@ -219,8 +221,8 @@ def test_an_error_that_cannot_be_sent_is_replaced(recipe):
 
 
 def test_it_stops(recipe):
-    made = worker(recipe)
-    assert problem(made) is None
-    made.stop()
-    assert made.perform(0, [Encoded(n_rows=5, seed=0).key], (0, 2)).result is False
-    made.release()
+    remote = worker(recipe)
+    assert problem(remote) is None
+    remote.stop()
+    assert remote.perform(0, [Encoded(n_rows=5, seed=0).key], (0, 2)).result is False
+    remote.release()

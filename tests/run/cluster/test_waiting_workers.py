@@ -73,12 +73,14 @@ def workers():
     opened = []
 
     def make(ray):
-        said = []
-        backend = RayWorkers(ray, OneGpu(), lambda place: None, b"", said.append, patience_s=-1.0)
+        messages = []
+        backend = RayWorkers(
+            ray, OneGpu(), lambda place: None, b"", messages.append, patience_s=-1.0
+        )
         backend._closing.set()  # looked after by hand
         backend._thread.join()
         opened.append(backend)
-        return backend, said
+        return backend, messages
 
     yield make
     for backend in opened:
@@ -86,10 +88,10 @@ def workers():
 
 
 def test_a_worker_that_waits_for_room_is_reported_once(workers):
-    backend, said = workers(PretendedRay())
+    backend, messages = workers(PretendedRay())
     for _ in range(3):
         backend._look_after()
-    assert said == [
+    assert messages == [
         "1 of 1 workers have not started yet: they may wait for room on the cluster (a GPU each); "
         "until one starts, nothing is done"
     ]
@@ -97,15 +99,15 @@ def test_a_worker_that_waits_for_room_is_reported_once(workers):
 
 def test_a_lost_worker_s_successor_that_waits_is_reported_again(workers):
     ray = PretendedRay()
-    backend, said = workers(ray)
+    backend, messages = workers(ray)
     backend._look_after()
     ray.answers[0] = ("cuda:0 on a", None, ["the worker cuda:0 on a has pillow 1 instead of 2"])
     backend._look_after()
     assert list(backend.devices) == ["cuda:0 on a"]
-    assert said[1:] == ["the worker cuda:0 on a has pillow 1 instead of 2"]
+    assert messages[1:] == ["the worker cuda:0 on a has pillow 1 instead of 2"]
     backend._question(backend._workers[0])
     backend._question(backend._workers[0])  # its node is gone
     for _ in range(3):
         backend._look_after()
     assert ray.killed == [0]
-    assert said[2:] == [said[0]]
+    assert messages[2:] == [messages[0]]
