@@ -22,15 +22,15 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are read by scans."""
-    seen: list[str] = []
+    names_scanned: list[str] = []
     real = files.look_at_file
 
     def look(entry, **options):
-        seen.append(entry.name)
+        names_scanned.append(entry.name)
         return real(entry, **options)
 
     monkeypatch.setattr(files, "look_at_file", look)
-    return seen
+    return names_scanned
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ HIDDEN = 3
 
 def tensors(space, subsets):
     """Heads with weights from a formula, so that no random generator decides them."""
-    found = {}
+    arrays = {}
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
@@ -36,8 +36,8 @@ def tensors(space, subsets):
                 wave = np.sin(np.arange(np.prod(shape)) * (k + 1) + index + number)
                 if name.endswith(("running_var", "1.weight", "4.weight")):
                     wave = 1 + wave**2
-                found[f"{index}.{subset}.{name}"] = wave.reshape(shape).astype(np.float32)
-    return found
+                arrays[f"{index}.{subset}.{name}"] = wave.reshape(shape).astype(np.float32)
+    return arrays
 
 
 def main(directory):

@@ -52,23 +52,23 @@ def main(folder):
     lab = SmallLab(**{name: getattr(lab, name) for name in lab.__dataclass_fields__})
     store = Store(folder / "cache")
     bench = Workbench(lab, store, device="cpu")
-    kept = []
+    keys = []
     for text in (HEADLINE, OTHER):
         plan = bench.plan(bench.check(text))
         bench.run(plan.targets)
-        kept += [step.key for step in plan.steps() if step.kind != "assemble"]
+        keys += [step.key for step in plan.steps() if step.kind != "assemble"]
     # The record names the places of the weights, which are others on every machine.
     specs = [lab.catalogue.by_name(name) for name in lab.catalogue.names()]
     moved = {s.name: replace(s, source=f"/weights/{s.name}.safetensors") for s in specs}
     elsewhere = replace(bench, lab=replace(lab, catalogue=Catalogue(moved)))
     checked = elsewhere.check(HEADLINE)
     bundle = elsewhere.react(checked, out=folder / "bundle", current=False)
-    kept += [step.key for step in elsewhere.plan(checked).targets]
+    keys += [step.key for step in elsewhere.plan(checked).targets]
     scores = bench.scores(bench.target(bundle.path), [get_task(name) for name in TASKS])
     bench.run(scores.targets)
-    kept += [step.key for step in scores.targets]
+    keys += [step.key for step in scores.targets]
     files = [folder / "cache" / "store.json"]
-    for key in dict.fromkeys(kept):
+    for key in dict.fromkeys(keys):
         files += sorted((folder / "cache" / "entries" / key[:2] / key).iterdir())
     files += sorted((folder / "bundle").iterdir())
     with tarfile.open(HERE / "cache.tar.xz", "w:xz") as tar:

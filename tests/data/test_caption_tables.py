@@ -128,10 +128,10 @@ def test_other_delimiters_under_csv(tmp_path: Path, sep: str) -> None:
     assert rows(corpus) == [("a", "rain, then wind"), ("b", "hail")]
     assert "is read as separated by" in corpus.notices[0]
     assert opened(path, id_column="id", delimiter=sep).notices == ()
-    named = put(tmp_path / "b.csv", "\n".join([f"id{sep}alt", *lines[1:]]))
-    assert texts(opened(named, columns=("alt",))) == ["rain, then wind", "hail"]
+    table = put(tmp_path / "b.csv", "\n".join([f"id{sep}alt", *lines[1:]]))
+    assert texts(opened(table, columns=("alt",))) == ["rain, then wind", "hail"]
     with pytest.raises(DataError, match="which column") as caught:
-        opened(named)
+        opened(table)
     assert caught.value.why == "its columns: id, alt"
     bare = put(tmp_path / "c.csv", "\n".join(lines[1:]).replace(", ", " "))
     assert texts(opened(bare, header=False, columns=(1,))) == ["rain then wind", "hail"]

@@ -143,15 +143,15 @@ def test_remote_captions() -> None:
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)))
 def test_whatever_is_written_comes_back(texts: list[str]) -> None:
-    wanted = [text.strip() for text in texts if text.strip()]
+    expected = [text.strip() for text in texts if text.strip()]
     data = "\n".join(json.dumps({"caption": text}) for text in texts).encode()
-    found = [
+    texts_read = [
         text
         for line in data.splitlines()
         for text, why in captions_in(captions.parse_json(line)[0])
         if not why
     ]
-    assert found == wanted
+    assert texts_read == expected
 
 
 # --- bad input ---
@@ -163,10 +163,10 @@ def test_bad_lines_are_counted_and_listed(tmp_path: Path) -> None:
     )
     corpus = opened(path, cache=tmp_path / "cache")
     assert rows(corpus) == [("1", "rain"), ("3", "wind"), ("6", "end")]
-    found = bad(corpus)
-    assert found["2"] == "not UTF-8"
-    assert "NUL" in found["4"]
-    assert "longer than" in found["5"]
+    problems = bad(corpus)
+    assert problems["2"] == "not UTF-8"
+    assert "NUL" in problems["4"]
+    assert "longer than" in problems["5"]
     assert corpus.skipped.n_bad == 3
     assert [b.place for b in corpus.skipped.first] == [f"{path}:{n}" for n in (2, 4, 5)]
     assert corpus.skipped.listed is not None
@@ -201,11 +201,11 @@ def test_bad_json_lines(tmp_path: Path) -> None:
     ]
     corpus = opened(put(tmp_path / "a.jsonl", "\n".join(lines)))
     assert [text for _, text in rows(corpus)] == ["rain", "wind"]
-    found = bad(corpus)
-    assert list(found) == ["2", "3", "4", "5", "6", "8"]
-    assert "not JSON" in found["2"]
-    assert found["4"] == "'5' is not text"
-    assert "not JSON" in found["8"]
+    problems = bad(corpus)
+    assert list(problems) == ["2", "3", "4", "5", "6", "8"]
+    assert "not JSON" in problems["2"]
+    assert problems["4"] == "'5' is not text"
+    assert "not JSON" in problems["8"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl", "b.csv", "c.txt"])
@@ -324,16 +324,16 @@ def test_a_file_just_written_is_not_trusted(tmp_path: Path) -> None:
 
 def test_progress_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captions, "_PROGRESS_ROWS", 2)
-    seen: list[tuple[str, int, int]] = []
+    reports: list[tuple[str, int, int]] = []
     path = put(tmp_path / "a.txt", "a\nb\nc\nd\ne\n")
     texts_part(
         "a",
         find(str(path)),
         Source(),
         tables=TableCache(),
-        on_progress=lambda *report: seen.append(report),
+        on_progress=lambda *report: reports.append(report),
     )
-    assert seen == [("a", 2, 0), ("a", 4, 0), ("a", 5, 5)]
+    assert reports == [("a", 2, 0), ("a", 4, 0), ("a", 5, 5)]
 
 
 def test_a_list_of_files_is_no_list_of_captions(tmp_path: Path) -> None:
@@ -342,8 +342,8 @@ def test_a_list_of_files_is_no_list_of_captions(tmp_path: Path) -> None:
     assert "most of its first 3 lines look like paths, such as 'dogs/1.wav'" in caught.value.why
     assert "[corpora.audio]" in caught.value.fix
     # Who says that they are texts has them, and is told of them.
-    said = opened(put(tmp_path / "b.jsonl", '{"caption": "dogs/1.wav"}\n{"caption": "a dog"}\n'))
-    finding = like_paths(said)
+    corpus = opened(put(tmp_path / "b.jsonl", '{"caption": "dogs/1.wav"}\n{"caption": "a dog"}\n'))
+    finding = like_paths(corpus)
     assert finding is not None
     assert (finding.kind, finding.count, finding.total) == ("paths", 1, 2)
     few = opened(put(tmp_path / "c.txt", "dogs/1.wav\na dog.\nand/or\n"))

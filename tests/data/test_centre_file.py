@@ -85,7 +85,7 @@ def test_rows_that_are_no_directions_are_refused(tmp_path, value):
     assert "row 3 has length" in caught.value.why
 
 
-def written():
+def centre_file_bytes():
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.safetensors"
         write_centre_file(path, ROWS, CATEGORIES, space="ImageBind", source="x.pkl")
@@ -93,7 +93,7 @@ def written():
 
 
 @fuzz
-@given(mutated(written()))
+@given(mutated(centre_file_bytes()))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("fuzz") / "x.safetensors"
     path.write_bytes(data)

@@ -123,10 +123,10 @@ def test_what_a_writer_quotes_comes_back_or_is_counted(table: list[list[str]]) -
 
 @given(st.text(st.sampled_from('ab",\n\r\x00\u2028\x0c'), max_size=60))
 def test_every_line_is_in_a_row_or_counted(text: str) -> None:
-    wanted = sum(bool(line.strip()) for line in text.encode().splitlines())
+    n_expected = sum(bool(line.strip()) for line in text.encode().splitlines())
     for dialect in (CSV, TSV, Dialect(",", quoted=True, trusted=True)):
         rows = read(text, dialect)
         numbers = [number for row in rows for number in row.line_numbers]
-        assert len(numbers) == wanted
+        assert len(numbers) == n_expected
         assert numbers == sorted(set(numbers))
         assert all(row.why or len(row.fields) == 2 for row in rows)

@@ -41,31 +41,31 @@ def opened(path: object) -> SourceCorpus:
 def test_a_pass_takes_a_request_a_block(folder: Path) -> None:
     near = opened(folder / "s.tar")
     with far_files(folder) as server:
-        far = opened(f"{server.url}/s.tar")
+        remote = opened(f"{server.url}/s.tar")
         n_blocks = -(-(folder / "s.tar").stat().st_size // BLOCKS.block_bytes)
         assert (
             server.counts["requests"] == n_blocks + 2
         )  # found, and looked at once more at the end
-        assert (far.digest, far.ids()) == (near.digest, near.ids())
+        assert (remote.digest, remote.ids()) == (near.digest, near.ids())
         BLOCKS.forget()
         server.counts.clear()
-        read = [item.value.read() for item in far.items(0, N)]
-        assert read == [item.value.read() for item in near.items(0, N)]
+        contents = [item.value.read() for item in remote.items(0, N)]
+        assert contents == [item.value.read() for item in near.items(0, N)]
         assert server.counts["requests"] == n_blocks + 1
 
 
 def test_threads_that_prepare_read_close_to_one_another(folder: Path) -> None:
     with far_files(folder) as server:
-        far = opened(f"{server.url}/s.tar")
+        remote = opened(f"{server.url}/s.tar")
         pieces: list[int] = []
-        items = far.items
+        items = remote.items
 
         def watched(start: int, stop: int):
             pieces.append(stop - start)
             return items(start, stop)
 
-        far.items = watched
-        batches = list(encode(Staged(), CorpusRange(far, 0, N), workers=3))
+        remote.items = watched
+        batches = list(encode(Staged(), CorpusRange(remote, 0, N), workers=3))
         assert sum(len(batch.ids) for batch in batches) == N
         assert max(pieces) <= PIECE_ITEMS
 
@@ -74,13 +74,14 @@ def test_work_goes_on_in_the_middle(folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(read_ahead, "_NEAR_BYTES", 2000)
     near = opened(folder / "s.tar")
     with far_files(folder) as server:
-        far = opened(f"{server.url}/s.tar")
+        remote = opened(f"{server.url}/s.tar")
         BLOCKS.forget()
         server.counts.clear()
         server.ranges.clear()
         for row in (90, 91, 92, 5):
             assert (
-                far.items(row, row + 1)[0].value.read() == near.items(row, row + 1)[0].value.read()
+                remote.items(row, row + 1)[0].value.read()
+                == near.items(row, row + 1)[0].value.read()
             )
         first = near.items(90, 91)[0].value
         assert server.ranges[0] == (first.offset, first.offset + first.size_bytes)

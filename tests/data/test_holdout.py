@@ -25,16 +25,16 @@ def test_an_id_is_held_back_or_not_whatever_else_is_there():
     images = IdCorpus("a", "image", IDS)
     texts = TextCorpus("b", [f"text {k}" for k in range(500)], [*reversed(IDS[:499]), "more"])
     for seed in (0, 7):
-        held = {id for id in IDS if is_held(id, seed, 0.05)}
+        held_ids = {id for id in IDS if is_held(id, seed, 0.05)}
         for corpus in (images, texts):
-            found = split(corpus, 0.05, seed)
-            own = ids_of(corpus)
-            assert ids_of(found.training) == [id for id in own if id not in held | {"more"}] + [
-                id for id in own if id == "more" and not is_held(id, seed, 0.05)
-            ]
-            assert set(ids_of(found.measured)) == {id for id in own if is_held(id, seed, 0.05)}
-            assert found.n_held == len(found.measured)
-            assert len(found.training) + found.n_held == len(corpus)
+            parts = split(corpus, 0.05, seed)
+            all_ids = ids_of(corpus)
+            assert ids_of(parts.training) == [
+                id for id in all_ids if id not in held_ids | {"more"}
+            ] + [id for id in all_ids if id == "more" and not is_held(id, seed, 0.05)]
+            assert set(ids_of(parts.measured)) == {id for id in all_ids if is_held(id, seed, 0.05)}
+            assert parts.n_held == len(parts.measured)
+            assert len(parts.training) + parts.n_held == len(corpus)
     assert {is_held(id, 0, 0.05) for id in IDS} == {True, False}
     assert 30 < split(images, 0.05, 0).n_held < 70
 
@@ -47,8 +47,8 @@ def test_nothing_is_held_back_of_nothing():
 
 
 def test_two_rows_are_left_to_train_on():
-    held = [id for id in IDS if is_held(id, 0, 0.05)]
-    corpus = IdCorpus("mine", "image", [*held[:3], "another"])
+    held_ids = [id for id in IDS if is_held(id, 0, 0.05)]
+    corpus = IdCorpus("mine", "image", [*held_ids[:3], "another"])
     with pytest.raises(DataError, match="leaves 1 of 4 image items") as error:
         split(corpus, 0.05, 0)
     assert "holdout = 0" in error.value.fix
@@ -75,11 +75,11 @@ def test_items_of_a_subset():
 def test_rows_of_a_scanned_corpus_say_what_they_hold(tmp_path):
     (tmp_path / "a.txt").write_text("".join(f"text {k}\n" for k in range(200)))
     source = Source(paths=(str(tmp_path / "a.txt"),))
-    whole = open_corpus("t", "text", [source], tables=TableCache(tmp_path / "tables"))
-    assert ids_of(whole) == [item.id for item in whole.items(0, 200)]
-    part = subset(whole, np.arange(0, 100, 3), "x")
+    full_corpus = open_corpus("t", "text", [source], tables=TableCache(tmp_path / "tables"))
+    assert ids_of(full_corpus) == [item.id for item in full_corpus.items(0, 200)]
+    part = subset(full_corpus, np.arange(0, 100, 3), "x")
     assert isinstance(part, ScannedSubset)
-    assert list(part.tags()) == list(whole.tags())[:100:3]
+    assert list(part.tags()) == list(full_corpus.tags())[:100:3]
     assert [id for id, _ in part.tags()] == part.ids() == [item.id for item in part.items(0, 34)]
 
 
@@ -96,5 +96,5 @@ def test_row_numbers_are_not_ids():
     assert not has_own_ids(IdCorpus("a", "image", numbers, positional=True))
     assert not has_own_ids(TextCorpus("t", ["x"] * 5))
     assert has_own_ids(TextCorpus("t", ["x"] * 5, [f"n{k}" for k in range(5)]))
-    whole = IdCorpus("a", "image", numbers, positional=True)
-    assert not has_own_ids(subset(whole, np.array([1, 3]), "some"))
+    full_corpus = IdCorpus("a", "image", numbers, positional=True)
+    assert not has_own_ids(subset(full_corpus, np.array([1, 3]), "some"))

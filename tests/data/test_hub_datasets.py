@@ -132,35 +132,35 @@ def test_a_part_that_another_program_brought_is_not_the_whole(
     huggingface_hub = pytest.importorskip("huggingface_hub")
     huggingface_hub.snapshot_download("org/photos", allow_patterns=patterns, **repo)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    named = {} if has_card else {"config": "default"}
+    options = {} if has_card else {"config": "default"}
     with pytest.raises(MissingError, match="cannot be told from the files here") as caught:
-        opened(commit, splits=(), **named)
+        opened(commit, splits=(), **options)
     assert 'split = "NAME"' in caught.value.fix
-    assert len(opened(commit, **named)) == 7
+    assert len(opened(commit, **options)) == 7
     if not has_card:
         with pytest.raises(MissingError) as caught:
             opened(commit)
         assert 'config = "default"' in caught.value.fix
     with pytest.raises((DataError, UsageError), match=r"no files|no split"):
-        opened(commit, splits=("test",), **named)
+        opened(commit, splits=("test",), **options)
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with pytest.raises(UsageError, match="has 2 splits"):
         opened(commit, splits=())
 
 
-@pytest.mark.parametrize(("revision", "said"), [("", "no revision"), ("main", "'main'")])
+@pytest.mark.parametrize(("revision", "message"), [("", "no revision"), ("main", "'main'")])
 def test_a_revision_that_may_move_is_refused_with_its_commit(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch, revision: str, said: str
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, revision: str, message: str
 ) -> None:
     commit = hub.push("org/photos", files())
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         opened(revision)
     assert f'revision = "{commit}"' in caught.value.fix
     refs = hub_cache() / "datasets--org--photos/refs"
     refs.mkdir(parents=True)
     (refs / "main").write_text("c" * 40)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         opened(revision)
     assert f'revision = "{"c" * 40}"' in caught.value.fix
 

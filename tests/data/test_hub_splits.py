@@ -22,7 +22,7 @@ NAMES = ["data/train-0.parquet", "data/test-0.parquet", "data/a/b/x.parquet", "x
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "expected"),
     [
         ("data/train-*", NAMES[:1]),
         ("./data/*.parquet", [NAMES[1], NAMES[0]]),
@@ -37,8 +37,8 @@ NAMES = ["data/train-0.parquet", "data/test-0.parquet", "data/a/b/x.parquet", "x
         ("data/train-0.parquet/**", []),
     ],
 )
-def test_patterns(pattern: str, found: list[str]) -> None:
-    assert matching(NAMES, pattern) == found
+def test_patterns(pattern: str, expected: list[str]) -> None:
+    assert matching(NAMES, pattern) == expected
 
 
 def card(tmp_path: Path, head: str) -> list[CardConfig]:
@@ -93,15 +93,15 @@ def test_without_a_card(tmp_path: Path) -> None:
 
 def chosen(names: list[str], config: CardConfig, **place: object) -> tuple[str, ...]:
     dataset = DatasetPlace("o/n", **place)
-    found = candidates(data_names(names), config)
-    return choose_split(split_files(found, config, dataset), dataset)[1]
+    files = candidates(data_names(names), config)
+    return choose_split(split_files(files, config, dataset), dataset)[1]
 
 
 PLAIN = CardConfig("", {})
 
 
 @pytest.mark.parametrize(
-    ("names", "split", "found"),
+    ("names", "split", "expected"),
     [
         (["data/train-00000-of-00001.parquet"], (), ["data/train-00000-of-00001.parquet"]),
         (
@@ -120,12 +120,12 @@ PLAIN = CardConfig("", {})
         ),
     ],
 )
-def test_splits_by_names(names: list[str], split: tuple[str, ...], found: list[str]) -> None:
-    assert list(chosen(names, PLAIN, splits=split)) == found
+def test_splits_by_names(names: list[str], split: tuple[str, ...], expected: list[str]) -> None:
+    assert list(chosen(names, PLAIN, splits=split)) == expected
 
 
 @pytest.mark.parametrize(
-    ("names", "config", "said"),
+    ("names", "config", "message"),
     [
         (["a.parquet", "b.parquet"], PLAIN, ""),
         (["a.csv", "b.JPG"], PLAIN, ""),
@@ -150,10 +150,10 @@ def test_splits_by_names(names: list[str], split: tuple[str, ...], found: list[s
     ],
 )
 def test_files_beside_parquet_and_tars_are_counted(
-    names: list[str], config: CardConfig, said: str
+    names: list[str], config: CardConfig, message: str
 ) -> None:
-    there = data_names(names)
-    assert left_out(there, candidates(there, config), config) == said
+    files = data_names(names)
+    assert left_out(files, candidates(files, config), config) == message
 
 
 def test_splits_that_are_not_clear() -> None:
@@ -179,12 +179,12 @@ def test_a_numbered_file_that_is_missing() -> None:
 
 
 def test_configurations() -> None:
-    one, two = CardConfig("one", {}), CardConfig("two", {}, is_default=True)
-    assert choose_config([one, two], DatasetPlace("o/n")) is two
-    assert choose_config([one, two], DatasetPlace("o/n", config="one")) is one
-    assert choose_config([one], DatasetPlace("o/n")) is one
+    first, two = CardConfig("one", {}), CardConfig("two", {}, is_default=True)
+    assert choose_config([first, two], DatasetPlace("o/n")) is two
+    assert choose_config([first, two], DatasetPlace("o/n", config="one")) is first
+    assert choose_config([first], DatasetPlace("o/n")) is first
     with pytest.raises(UsageError, match="has 2 configurations"):
-        choose_config([one, CardConfig("three", {})], DatasetPlace("o/n"))
+        choose_config([first, CardConfig("three", {})], DatasetPlace("o/n"))
     with pytest.raises(UsageError, match="no configuration 'tow'") as caught:
-        choose_config([one, two], DatasetPlace("o/n", config="tow"))
+        choose_config([first, two], DatasetPlace("o/n", config="tow"))
     assert "two" in caught.value.fix

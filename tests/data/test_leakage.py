@@ -51,12 +51,12 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
 
 def test_repeated_texts_are_counted() -> None:
     corpus = texts("rain", "wind", "rain", "hail", "rain", "wind")
-    found = duplicates(corpus)
-    assert found is not None
-    assert (found.kind, found.corpus) == ("duplicates", "own text")
-    assert (found.count, found.total) == (3, 6)
-    assert found.message == "3 of 6 text items repeat an earlier one (50 %)"
-    assert list(found.examples) == [
+    finding = duplicates(corpus)
+    assert finding is not None
+    assert (finding.kind, finding.corpus) == ("duplicates", "own text")
+    assert (finding.count, finding.total) == (3, 6)
+    assert finding.message == "3 of 6 text items repeat an earlier one (50 %)"
+    assert list(finding.examples) == [
         {"ids": ["0", "2"], "times": 3, "text": "rain"},
         {"ids": ["1", "5"], "times": 2, "text": "wind"},
     ]
@@ -64,25 +64,25 @@ def test_repeated_texts_are_counted() -> None:
 
 
 def test_only_some_examples_are_given() -> None:
-    found = duplicates(texts(*[str(n // 2) for n in range(40)]))
-    assert found is not None
-    assert (found.count, len(found.examples)) == (20, EXAMPLES)
-    assert found.examples[0]["ids"] == ["0", "1"]
+    finding = duplicates(texts(*[str(n // 2) for n in range(40)]))
+    assert finding is not None
+    assert (finding.count, len(finding.examples)) == (20, EXAMPLES)
+    assert finding.examples[0]["ids"] == ["0", "1"]
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=1))
 def test_duplicates_are_all_but_the_first_of_each(values: list[str]) -> None:
-    found = duplicates(texts(*values))
-    assert (found.count if found else 0) == len(values) - len(set(values))
+    finding = duplicates(texts(*values))
+    assert (finding.count if finding else 0) == len(values) - len(set(values))
 
 
 def test_repeated_files_are_found_by_their_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 2), ("c", 1), ("d", 2), ("e", 3)):
         put(tmp_path / f"set/{name}.png", image_bytes(seed))
-    found = duplicates(scanned(tmp_path / "set"))
-    assert found is not None
-    assert (found.count, found.total) == (2, 5)
-    assert [example["ids"] for example in found.examples] == [
+    finding = duplicates(scanned(tmp_path / "set"))
+    assert finding is not None
+    assert (finding.count, finding.total) == (2, 5)
+    assert [example["ids"] for example in finding.examples] == [
         ["a.png", "c.png"],
         ["b.png", "d.png"],
     ]
@@ -101,23 +101,23 @@ def test_captions_of_an_evaluation_set_are_found() -> None:
         "clotho": [("cl/0", "Wind"), ("cl/1", "A dog barks"), ("cl/2", "!!!")],
         "coco": [("co/0", "snow")],
     }
-    found = {finding.task: finding for finding in leakage(corpus, evaluated)}
-    assert list(found) == ["audiocaps", "clotho"]
-    assert (found["audiocaps"].count, found["clotho"].count) == (2, 3)
-    assert found["audiocaps"].total == 5
-    assert found["audiocaps"].examples[0] == {
+    findings = {finding.task: finding for finding in leakage(corpus, evaluated)}
+    assert list(findings) == ["audiocaps", "clotho"]
+    assert (findings["audiocaps"].count, findings["clotho"].count) == (2, 3)
+    assert findings["audiocaps"].total == 5
+    assert findings["audiocaps"].examples[0] == {
         "id": "0",
         "caption": "ac/0",
         "text": "A dog barks.",
     }
-    assert "2 of 5 texts are captions of audiocaps" in found["audiocaps"].message
+    assert "2 of 5 texts are captions of audiocaps" in findings["audiocaps"].message
     assert leakage(texts("something else"), evaluated) == []
 
 
 def test_progress_of_comparing_is_reported() -> None:
-    seen: list[tuple[str, int, int]] = []
-    leakage(texts("rain", "wind"), {}, on_progress=lambda *report: seen.append(report))
-    assert seen == [("texts for leaks", 0, 2), ("texts for leaks", 2, 2)]
+    reports: list[tuple[str, int, int]] = []
+    leakage(texts("rain", "wind"), {}, on_progress=lambda *report: reports.append(report))
+    assert reports == [("texts for leaks", 0, 2), ("texts for leaks", 2, 2)]
 
 
 def test_items_without_text_do_not_leak() -> None:
@@ -139,7 +139,7 @@ def test_what_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_findings_are_json() -> None:
-    (found,) = leakage(texts("rain"), {"coco": [("0", "rain")]})
-    record = json.loads(json.dumps(found.to_json()))
+    (finding,) = leakage(texts("rain"), {"coco": [("0", "rain")]})
+    record = json.loads(json.dumps(finding.to_json()))
     assert record["kind"] == "leakage"
     assert record["examples"] == [{"id": "0", "caption": "0", "text": "rain"}]

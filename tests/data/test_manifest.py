@@ -25,8 +25,8 @@ def base(tmp_path: Path) -> Path:
 
 
 def read(line: str | bytes, base: Path, **options: object) -> Item | Problem:
-    (found,) = read_items([line], base=base, **options)
-    return found
+    (entry,) = read_items([line], base=base, **options)
+    return entry
 
 
 def test_json_lines(base: Path) -> None:
@@ -52,14 +52,14 @@ def test_lines_that_name_their_modality(base: Path) -> None:
     depth = json.dumps({"modality": "depth", "path": "cat.JPG"})
     assert read(depth, base) == Item("1", "depth", base / "cat.JPG")
     assert read('{"modality": "text", "text": "a"}', base) == Item("1", "text", "a")
-    known = ("audio", "text")
-    problem = read(depth, base, modalities=known)
+    modalities = ("audio", "text")
+    problem = read(depth, base, modalities=modalities)
     assert isinstance(problem, Problem)
     assert problem.message == "the space does not embed depth; it embeds audio, text"
-    problem = read('{"image": "cat.JPG"}', base, modalities=known)
+    problem = read('{"image": "cat.JPG"}', base, modalities=modalities)
     assert isinstance(problem, Problem)
     assert problem.message == "the space does not embed image; it embeds audio, text"
-    assert read('{"id": "r", "path": "sounds/rain.wav"}', base, modalities=known) == rain
+    assert read('{"id": "r", "path": "sounds/rain.wav"}', base, modalities=modalities) == rain
 
 
 def test_digests_are_held_against_files_and_texts(base: Path) -> None:
@@ -145,32 +145,32 @@ def test_bad_lines_are_problems(base: Path, line: str | bytes, id: str, words: s
 
 
 def test_known_modalities_make_other_keys_unknown(base: Path) -> None:
-    known = ("audio", "text")
-    problem = read('{"id": "x", "texts": "rain"}', base, modalities=known)
+    modalities = ("audio", "text")
+    problem = read('{"id": "x", "texts": "rain"}', base, modalities=modalities)
     assert isinstance(problem, Problem)
     assert problem.message == "unknown key 'texts'; did you mean 'text'?"
-    problem = read('{"text": "a", "split": "train"}', base, modalities=known)
+    problem = read('{"text": "a", "split": "train"}', base, modalities=modalities)
     assert isinstance(problem, Problem)
     assert "known: audio, text" in problem.message
-    problem = read("cat.JPG", base, modalities=known)
+    problem = read("cat.JPG", base, modalities=modalities)
     assert isinstance(problem, Problem)
     assert "does not embed image" in problem.message
-    assert isinstance(read("rain", base, modalities=known), Item)
+    assert isinstance(read("rain", base, modalities=modalities), Item)
 
 
 def test_numbers_count_blank_lines_and_nothing_stops_the_rest(base: Path) -> None:
     lines = ["rain", "", "{", "  \n", "wind"]
-    found = list(read_items(lines, base=base))
-    assert [entry.id for entry in found] == ["1", "3", "5"]
-    assert isinstance(found[1], Problem)
-    assert found[1].line_number == 3
+    entries = list(read_items(lines, base=base))
+    assert [entry.id for entry in entries] == ["1", "3", "5"]
+    assert isinstance(entries[1], Problem)
+    assert entries[1].line_number == 3
 
 
 @given(st.lists(st.text() | st.binary()))
 def test_any_line_gives_an_item_or_a_problem(lines: list[str | bytes]) -> None:
-    found = list(read_items(lines, base=Path("/nowhere")))
-    assert len(found) <= len(lines)
-    for entry in found:
+    entries = list(read_items(lines, base=Path("/nowhere")))
+    assert len(entries) <= len(lines)
+    for entry in entries:
         entry.id.encode()
         if isinstance(entry, Item):
             assert entry.modality

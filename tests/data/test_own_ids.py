@@ -13,7 +13,7 @@ from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
 
 
-def own(corpus) -> dict[str, bool]:
+def own_ids(corpus) -> dict[str, bool]:
     return {item.id: item.own_id for item in corpus.items(0, len(corpus))}
 
 
@@ -22,9 +22,9 @@ def opened(modality: str, cache: Path, **options):
 
 
 def test_positions_in_memory_are_not_ids():
-    assert own(TextCorpus("t", ["a", "b"])) == {"0": False, "1": False}
-    assert own(TextCorpus("t", ["a", "b"], ["0", "1"])) == {"0": True, "1": True}
-    assert own(IdCorpus("t", "text", ["0"])) == {"0": True}
+    assert own_ids(TextCorpus("t", ["a", "b"])) == {"0": False, "1": False}
+    assert own_ids(TextCorpus("t", ["a", "b"], ["0", "1"])) == {"0": True, "1": True}
+    assert own_ids(IdCorpus("t", "text", ["0"])) == {"0": True}
 
 
 @pytest.mark.parametrize(
@@ -55,25 +55,25 @@ def test_tables_and_lines_of_captions(tmp_path):
     path = put(tmp_path / "a.csv", "key,caption\n1,rain\n2,wind\n")
     for _ in range(2):  # scanned, and remembered
         numbered = opened("text", cache, paths=(str(path),))
-        assert own(numbered) == {"1": False, "2": False}
-        assert own(opened("text", cache, paths=(str(path),), id_column="key")) == dict.fromkeys(
+        assert own_ids(numbered) == {"1": False, "2": False}
+        assert own_ids(opened("text", cache, paths=(str(path),), id_column="key")) == dict.fromkeys(
             ("1", "2"), True
         )
     lines = put(tmp_path / "a.txt", "rain\nwind\n")
-    assert own(opened("text", cache, paths=(str(lines),))) == {"1": False, "2": False}
+    assert own_ids(opened("text", cache, paths=(str(lines),))) == {"1": False, "2": False}
 
 
 def test_manifests_and_folders(tmp_path):
     put(tmp_path / "pictures/a.png", image_bytes())
     cache = tmp_path / "cache"
-    assert own(opened("image", cache, paths=(str(tmp_path / "pictures"),))) == {"a.png": True}
+    assert own_ids(opened("image", cache, paths=(str(tmp_path / "pictures"),))) == {"a.png": True}
     records = [
         {"id": "x", "image": "pictures/a.png"},
         {"image": "pictures/a.png"},
         {"id": "t", "text": "rain"},
         {"text": "wind"},
     ]
-    manifest = put(tmp_path / "m.jsonl", "".join(f"{json.dumps(one)}\n" for one in records))
+    manifest = put(tmp_path / "m.jsonl", "".join(f"{json.dumps(record)}\n" for record in records))
     for _ in range(2):
-        assert own(opened("image", cache, manifest=manifest)) == {"x": True, "2": False}
-        assert own(opened("text", cache, manifest=manifest)) == {"t": True, "4": False}
+        assert own_ids(opened("image", cache, manifest=manifest)) == {"x": True, "2": False}
+        assert own_ids(opened("text", cache, manifest=manifest)) == {"t": True, "4": False}

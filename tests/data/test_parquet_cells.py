@@ -40,8 +40,8 @@ def test_any_order_by_several_threads(
     )
     order = random.Random(0).sample(list(enumerate(cells(path))), len(VALUES))
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(lambda entry: (entry[0], entry[1].read()), order))
-    assert dict(read) == dict(enumerate(VALUES))
+        values = list(pool.map(lambda entry: (entry[0], entry[1].read()), order))
+    assert dict(values) == dict(enumerate(VALUES))
     assert len(parquet_cells._KEPT._groups) <= 4
 
 

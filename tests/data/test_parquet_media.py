@@ -182,16 +182,18 @@ def test_a_file_that_did_not_change_is_not_scanned_again(
     cache = tmp_path / "cache"
     before = opened(shards, cache=cache)
     key = before.digest
-    read: list[str] = []
+    names_scanned: list[str] = []
     real = module.ParquetTable
     monkeypatch.setattr(
-        module, "ParquetTable", lambda file, *a: (read.append(file.name), real(file, *a))[1]
+        module,
+        "ParquetTable",
+        lambda file, *a: (names_scanned.append(file.name), real(file, *a))[1],
     )
     again = opened(shards, cache=cache)
-    assert (again.digest, read) == (key, [])
+    assert (again.digest, names_scanned) == (key, [])
     put_media(tmp_path / "train-1.parquet", {"photo": [struct(PICTURES[0])]}, row_group_size=1)
     changed = opened(shards, cache=cache)
-    assert read == ["train-1.parquet"]
+    assert names_scanned == ["train-1.parquet"]
     assert changed.digest != key
     assert len(changed) == 5
 

@@ -48,11 +48,11 @@ def test_pages_add_up_to_what_the_footer_says(
 
 def varint(value: int) -> bytes:
     value = value << 1  # zigzag
-    found = b""
+    encoded = b""
     while value > 127:
-        found += bytes([value & 127 | 128])
+        encoded += bytes([value & 127 | 128])
         value >>= 7
-    return found + bytes([value])
+    return encoded + bytes([value])
 
 
 def test_a_page_that_says_more_than_the_footer(tmp_path: Path) -> None:

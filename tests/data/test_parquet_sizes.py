@@ -52,10 +52,10 @@ def test_sizes_are_those_that_arrow_reads(version, compression, use_dictionary, 
             for c in range(metadata.num_columns)
             if metadata.row_group(g).column(c).path_in_schema.split(".")[0] == column
         ]
-        found = declared_sizes(path, column)
-        assert found.n_rows == N
-        assert found.values == sum(chunk.num_values for chunk in chunks)
-        assert found.unpacked_bytes == sum(chunk.total_uncompressed_size for chunk in chunks)
+        sizes = declared_sizes(path, column)
+        assert sizes.n_rows == N
+        assert sizes.values == sum(chunk.num_values for chunk in chunks)
+        assert sizes.unpacked_bytes == sum(chunk.total_uncompressed_size for chunk in chunks)
     assert declared_sizes(path, "gone").values == 0
 
 

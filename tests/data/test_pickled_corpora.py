@@ -61,8 +61,8 @@ def test_tables_pickle_by_path_where_they_are_mapped(tmp_path):
         "size": np.arange(N),
         "odd": np.arange(N)[::-1],
     }
-    kept = TableCache(tmp_path).put("t", "s", ScanTable(columns, {"fact": 1}))
-    data = pickle.dumps(kept)
+    table = TableCache(tmp_path).put("t", "s", ScanTable(columns, {"fact": 1}))
+    data = pickle.dumps(table)
     assert len(data) < 2048
     again = pickle.loads(data)
     assert again.facts == {"fact": 1}
@@ -70,7 +70,7 @@ def test_tables_pickle_by_path_where_they_are_mapped(tmp_path):
     assert isinstance(again.numbers("size"), np.memmap)
     np.testing.assert_array_equal(again.numbers("odd"), columns["odd"])
     # What is not mapped whole has no file of its own.
-    part = ScanTable({"size": kept.numbers("size")[5:9]})
+    part = ScanTable({"size": table.numbers("size")[5:9]})
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).numbers("size"), [5, 6, 7, 8])
 
 

@@ -167,9 +167,9 @@ def test_bad_members_are_counted(tmp_path: Path) -> None:
     }
     corpus = opened(put_tar(tmp_path / "x.tar", members))
     assert ids(corpus) == ["a", "e"]
-    found = bad(corpus)
-    assert list(found) == ["b", "c", "d"]
-    assert found["d"] == "no image file, but txt"
+    problems = bad(corpus)
+    assert list(problems) == ["b", "c", "d"]
+    assert problems["d"] == "no image file, but txt"
     assert corpus.skipped.first[0].place == f"{tmp_path}/x.tar/b.png"
     texts = opened(tmp_path / "x.tar", "text")
     assert ids(texts) == ["d"]
@@ -273,11 +273,11 @@ def test_a_shard_that_shrank_after_the_scan(shards: Path) -> None:
 def test_tars_are_read_once_and_only_those_that_changed_again(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[str] = []
+    names_scanned: list[str] = []
     real = tar_index._index
 
     def index(shard, modality, depth):
-        read.append(shard.name)
+        names_scanned.append(shard.name)
         return real(shard, modality, depth)
 
     monkeypatch.setattr(tar_index, "_index", index)
@@ -285,16 +285,16 @@ def test_tars_are_read_once_and_only_those_that_changed_again(
     first = opened(shards, cache=cache)
     digest = first.digest
     opened(shards, "text", cache=cache)
-    assert read == ["s-0000.tar", "s-0001.tar"]
+    assert names_scanned == ["s-0000.tar", "s-0001.tar"]
     again = opened(shards, cache=cache)
     assert again.digest == digest
     assert again.items(0, 3) == first.items(0, 3)
-    assert len(read) == 2
+    assert len(names_scanned) == 2
     members = sample("002", 5, "snow")
     path = put_tar(shards.parent / "s-0001.tar", members)
     put(path, path.read_bytes(), when_s=1_600_000_001)
     assert opened(shards, cache=cache).digest != digest
-    assert read[2:] == ["s-0001.tar"]
+    assert names_scanned[2:] == ["s-0001.tar"]
     assert [i.value for i in opened(shards, "text", cache=cache).items(0, 3)][2] == "snow"
 
 
@@ -302,20 +302,20 @@ def test_an_index_that_was_killed_goes_on_at_the_shard(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = tar_index._index
-    read: list[str] = []
+    names_scanned: list[str] = []
 
     def index(shard, modality, depth):
-        if shard.name == "s-0001.tar" and not read.count("s-0001.tar"):
-            read.append(shard.name)
+        if shard.name == "s-0001.tar" and not names_scanned.count("s-0001.tar"):
+            names_scanned.append(shard.name)
             raise KeyboardInterrupt
-        read.append(shard.name)
+        names_scanned.append(shard.name)
         return real(shard, modality, depth)
 
     monkeypatch.setattr(tar_index, "_index", index)
     with pytest.raises(KeyboardInterrupt):
         opened(shards, cache=tmp_path / "cache")
     assert len(opened(shards, cache=tmp_path / "cache")) == 3
-    assert read == ["s-0000.tar", "s-0001.tar", "s-0001.tar"]
+    assert names_scanned == ["s-0000.tar", "s-0001.tar", "s-0001.tar"]
 
 
 def test_what_a_full_check_found_is_left_out_ever_after(tmp_path: Path) -> None:

@@ -111,11 +111,11 @@ def test_a_file_of_a_sample_is_named_where_two_may_be_meant(tmp_path):
 
 
 def test_each_modality_has_its_own_index_of_tars(tmp_path, monkeypatch):
-    read = []
+    modalities_indexed = []
     real = tar_index._index
 
     def index(shard, modality, depth):
-        read.append(modality)
+        modalities_indexed.append(modality)
         return real(shard, modality, depth)
 
     monkeypatch.setattr(tar_index, "_index", index)
@@ -124,7 +124,7 @@ def test_each_modality_has_its_own_index_of_tars(tmp_path, monkeypatch):
     for modality in ("image", "text", "depth", "point", "depth", "image"):
         options = {"member": "png"} if modality == "depth" else {}
         opened(path, modality, tmp_path / "cache", **options)
-    assert read == ["image", "depth", "point"]
+    assert modalities_indexed == ["image", "depth", "point"]
 
 
 def test_lists_are_no_clouds_beside_other_clouds(tmp_path):
@@ -158,7 +158,7 @@ def test_what_is_not_decoded_is_counted(tmp_path):
 
 def test_evaluation_sets_find_them_by_name(tmp_path):
     put(tmp_path / "clouds/chair/chair_0001.txt", "0 0 0\n1 1 1\n")
-    found = MediaIndex(tmp_path, "point", ["clouds"])
-    entry = found.get(["chair_0001"])
+    index = MediaIndex(tmp_path, "point", ["clouds"])
+    entry = index.get(["chair_0001"])
     assert entry is not None
-    assert entry == found.get(["chair/chair_0001.txt"])
+    assert entry == index.get(["chair/chair_0001.txt"])

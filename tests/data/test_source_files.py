@@ -43,10 +43,10 @@ def test_a_folder_is_walked_in_order(folder: Path) -> None:
 
 def test_any_slice_of_rows(folder: Path) -> None:
     corpus = opened(folder)
-    whole = corpus.items(0, 3)
+    all_items = corpus.items(0, 3)
     for start in range(4):
         for stop in range(start, 6):
-            assert corpus.items(start, stop) == whole[start:stop]
+            assert corpus.items(start, stop) == all_items[start:stop]
 
 
 def test_a_folder_and_its_files_in_memory_are_one_corpus(folder: Path) -> None:
@@ -165,11 +165,11 @@ def test_a_file_copied_over_with_its_times_is_another(folder: Path, tmp_path: Pa
     for seed, name in ((5, "x.png"), (6, "y.png")):
         path = put(tmp_path / "same" / name, image_bytes(seed).ljust(2000, b"\0"))
         os.utime(path, (1.6e9, 1.6e9))
-    one, other = tmp_path / "same/x.png", tmp_path / "same/y.png"
+    first, other = tmp_path / "same/x.png", tmp_path / "same/y.png"
     before = opened(tmp_path / "same", cache=cache).digest
-    kept = one.stat().st_mtime_ns
-    one.write_bytes(other.read_bytes())
-    os.utime(one, ns=(kept, kept))
+    modified_ns = first.stat().st_mtime_ns
+    first.write_bytes(other.read_bytes())
+    os.utime(first, ns=(modified_ns, modified_ns))
     assert opened(tmp_path / "same", cache=cache).digest != before
 
 
@@ -199,9 +199,9 @@ def test_what_is_left_out_counts_in_a_digest_that_is_remembered(
     folder: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    whole = opened(folder, cache=cache).digest
-    assert opened(folder, cache=cache, skip=frozenset({"b.png"})).digest != whole
-    assert opened(folder, cache=cache).digest == whole
+    full_digest = opened(folder, cache=cache).digest
+    assert opened(folder, cache=cache, skip=frozenset({"b.png"})).digest != full_digest
+    assert opened(folder, cache=cache).digest == full_digest
 
 
 def test_a_full_check_finds_what_a_glance_does_not(
@@ -215,8 +215,8 @@ def test_a_full_check_finds_what_a_glance_does_not(
         load(corpus.items(1, 2)[0])
     assert "molspace data check --full" in caught.value.fix
     assert 'skip = ["deep/t.flac"] under [corpora.audio]' in caught.value.fix
-    found = opened(folder, modality="audio", cache=cache, check="full")
-    assert [bad.id for bad in found.skipped.first] == ["deep/t.flac"]
+    checked = opened(folder, modality="audio", cache=cache, check="full")
+    assert [bad.id for bad in checked.skipped.first] == ["deep/t.flac"]
 
 
 def test_what_a_full_check_found_is_left_out_ever_after(
@@ -374,16 +374,16 @@ def test_a_file_that_cannot_be_read_is_a_bad_item(
 
 def test_progress_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_BLOCK_ROWS", 2)
-    seen: list[tuple[str, int, int]] = []
+    reports: list[tuple[str, int, int]] = []
     source = Source(paths=(str(folder),))
     open_corpus(
         "x",
         "image",
         [source],
         tables=TableCache(),
-        on_progress=lambda *report: seen.append(report),
+        on_progress=lambda *report: reports.append(report),
     )
-    assert seen == [("set", 0, 3), ("set", 2, 3), ("set", 3, 3)]
+    assert reports == [("set", 0, 3), ("set", 2, 3), ("set", 3, 3)]
 
 
 def test_links_to_files_are_files(folder: Path, tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ def test_odd_file_names_survive() -> None:
 def test_a_table_is_found_by_name_and_signature(tmp_path: Path) -> None:
     cache = TableCache(tmp_path / "new")
     cache.put("texts", "a" * 64, table("x", "y"))
-    found = TableCache(tmp_path / "new").get("texts", "a" * 64)
-    assert found is not None
-    assert list(found.strings("id")) == ["x", "y"]
-    assert found.numbers("n").tolist() == [0, 1]
-    assert found.facts == {"made": "now"}
-    assert len(found) == 2
+    stored = TableCache(tmp_path / "new").get("texts", "a" * 64)
+    assert stored is not None
+    assert list(stored.strings("id")) == ["x", "y"]
+    assert stored.numbers("n").tolist() == [0, 1]
+    assert stored.facts == {"made": "now"}
+    assert len(stored) == 2
     assert cache.get("texts", "b" * 64) is None
     # Only the start of a signature is in the folder's name; all of it counts.
     assert cache.get("texts", "a" * 32 + "b" * 32) is None
@@ -75,18 +75,18 @@ def test_without_a_signature_or_a_folder_nothing_is_kept(tmp_path: Path) -> None
 def test_large_columns_are_mapped(tmp_path: Path) -> None:
     cache = TableCache(tmp_path)
     cache.put("big", "a", ScanTable({"n": np.arange(100_000)}))
-    found = cache.get("big", "a")
-    assert found is not None
-    assert isinstance(found.numbers("n"), np.memmap)
-    assert int(found.numbers("n")[99_999]) == 99_999
+    stored = cache.get("big", "a")
+    assert stored is not None
+    assert isinstance(stored.numbers("n"), np.memmap)
+    assert int(stored.numbers("n")[99_999]) == 99_999
 
 
 def test_no_rows_are_rows_too(tmp_path: Path) -> None:
     cache = TableCache(tmp_path)
     cache.put("none", "a", table())
-    found = cache.get("none", "a")
-    assert found is not None
-    assert list(found.strings("id")) == []
+    stored = cache.get("none", "a")
+    assert stored is not None
+    assert list(stored.strings("id")) == []
 
 
 @pytest.mark.parametrize("name", ["table.json", "id.npy", "id.ends.npy", "n.npy"])
@@ -102,9 +102,9 @@ def test_a_damaged_table_is_made_again(tmp_path: Path, name: str, damage: str) -
     assert cache.get("texts", "a") is None
     assert cache.latest("texts") is None
     cache.put("texts", "a", table("z"))
-    found = cache.get("texts", "a")
-    assert found is not None
-    assert list(found.strings("id")) == ["z"]
+    stored = cache.get("texts", "a")
+    assert stored is not None
+    assert list(stored.strings("id")) == ["z"]
 
 
 def test_columns_of_different_tables_do_not_mix(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def test_a_long_struct_is_read_in_larger_pieces():
 def test_entries_of_maps_take_bytes():
     """A list of maps that each claim as many truth values as the data have bytes."""
     n = 2000
-    one = b"\xd0\x0f\x11"  # a map of 2,000 entries of two truth values, which do not follow
-    data = b"\x19\xfb\xd0\x0f" + one * n
+    map_bytes = b"\xd0\x0f\x11"  # a map of 2,000 entries of two truth values, which do not follow
+    data = b"\x19\xfb\xd0\x0f" + map_bytes * n
     tracemalloc.start()
     with pytest.raises(ValueError, match="metadata"):
         Compact(data).struct()
