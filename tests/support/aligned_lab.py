@@ -69,8 +69,8 @@ def session(folder, **changes):
     return Session(load_lab(write_lab(folder, **changes)), Store(folder / "store"), "cpu")
 
 
-def plan(own, reaction):
-    return own.plan(own.check(reaction))
+def plan(lab_session, reaction):
+    return lab_session.plan(lab_session.check(reaction))
 
 
 def aligning(planned):

@@ -12,18 +12,18 @@ class ReadBoard:
     """One run: its name, curves as (position, value) pairs, texts, and facts."""
 
     def __init__(self, folder, root):
-        read = EventAccumulator(str(folder), size_guidance=EVERYTHING)
-        read.Reload()
+        reader = EventAccumulator(str(folder), size_guidance=EVERYTHING)
+        reader.Reload()
         self.name = str(folder.relative_to(root))
         self.curves = {
-            tag: [(event.step, event.value) for event in read.Scalars(tag)]
-            for tag in read.Tags()["scalars"]
+            tag: [(event.step, event.value) for event in reader.Scalars(tag)]
+            for tag in reader.Tags()["scalars"]
         }
         self.texts, self.facts, self.status = {}, {}, None
-        for tag in read.Tags()["tensors"]:
-            metadata = read.SummaryMetadata(tag).plugin_data
+        for tag in reader.Tags()["tensors"]:
+            metadata = reader.SummaryMetadata(tag).plugin_data
             if metadata.plugin_name == "text":
-                (event,) = read.Tensors(tag)
+                (event,) = reader.Tensors(tag)
                 self.texts[tag] = event.tensor_proto.string_val[0].decode()
             else:
                 self._session(HParamsPluginData.FromString(metadata.content))

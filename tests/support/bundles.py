@@ -18,14 +18,14 @@ SUBSETS = ["T", "TVA"]
 
 def heads_of(space, subsets=SUBSETS):
     """Projectors of the right widths for every mixture, one a subset."""
-    found = {}
+    heads = {}
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
-        found[fusion, i] = ProjectorMixture(
+        heads[fusion, i] = ProjectorMixture(
             Projector(d_in, d_out, 4, seed=10 * index + k).eval() for k in range(len(subsets))
         )
-    return found
+    return heads
 
 
 def tensors_of(space, subsets=SUBSETS):

@@ -57,8 +57,8 @@ class Slow(Step):
         self._note(start, "done")
         return Artifact({"x": np.arange(start, stop, dtype=np.float32)[:, None]})
 
-    def _note(self, start, what):
-        (self.log / f"{self.seed}-{start}.{what}.{os.getpid()}-{time.monotonic_ns()}").touch()
+    def _note(self, start, event):
+        (self.log / f"{self.seed}-{start}.{event}.{os.getpid()}-{time.monotonic_ns()}").touch()
 
     def begun(self, start):
         """Return how often a shard was begun."""

@@ -207,8 +207,8 @@ def _be_the_command(order):
     )
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     sys.argv = ["molspace", *order["arguments"]]
-    own = filter(None, order["env"].get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:1] = ["", *(folder for folder in own if folder not in sys.path)]
+    import_paths = filter(None, order["env"].get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = ["", *(folder for folder in import_paths if folder not in sys.path)]
     code = 1
     try:
         runpy.run_module("molspace_cli", run_name="__main__", alter_sys=True)

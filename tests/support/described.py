@@ -18,6 +18,6 @@ def knowledge(classes, n=8, names=None, name="pets", few=None):
         for i in range((few or {}).get(category, n)):
             text = f"{category}, seen for the {i}th time"
             rows.append(Description(f"{category}/{i}", category, text, LLM))
-        for i, own in enumerate((names or {}).get(category, ())):
-            rows.append(Description(f"{category}/name/{i}", category, own, LABEL))
+        for i, class_name in enumerate((names or {}).get(category, ())):
+            rows.append(Description(f"{category}/name/{i}", category, class_name, LABEL))
     return KnowledgeTable(name, rows)

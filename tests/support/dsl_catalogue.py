@@ -6,8 +6,8 @@ from reactions.core.types import SpaceSpec
 
 
 def spec(name, dim, *modalities, **more):
-    known = {"adapter": "mini", "source": "/nowhere", **more}
-    return SpaceSpec(name, dim, tuple(sorted(modalities)), **known)
+    fields = {"adapter": "mini", "source": "/nowhere", **more}
+    return SpaceSpec(name, dim, tuple(sorted(modalities)), **fields)
 
 
 def _resolve(uri):

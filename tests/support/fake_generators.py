@@ -42,15 +42,15 @@ class FakeGenerator:
         self.most_working = max(self.most_working, self.working)
         try:
             await asyncio.sleep(self.delay(len(self.asked)))
-            said = self.say(question, self._before[key])
+            reply = self.say(question, self._before[key])
             self._before[key] += 1
         finally:
             self.working -= 1
-        if isinstance(said, Exception):
-            raise said
-        if isinstance(said, str):
-            said = Answer(said, "fake-1", tokens_in=10, tokens_out=5 * question.count)
-        return said
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reply, str):
+            reply = Answer(reply, "fake-1", tokens_in=10, tokens_out=5 * question.count)
+        return reply
 
 
 def sentences(question, before):

@@ -73,13 +73,13 @@ class FakeLab(Lab):
     def benchmark(self, task):
         if task in self.absent:
             raise self.absent[task]
-        known, n = get_task(task), 10
-        queries = corpus(task, known.query, n)
-        if known.kind == "classification":
+        task_known, n = get_task(task), 10
+        queries = corpus(task, task_known.query, n)
+        if task_known.kind == "classification":
             return ClassificationData(queries, np.arange(n) % 3, ("a", "b", "c"), expected=12)
-        if known.kind == "multilabel":
+        if task_known.kind == "multilabel":
             return MultilabelData(queries, np.eye(n, 3, dtype=bool), ("a", "b", "c"), expected=12)
-        right = corpus(f"{task} right", known.other, n)
+        right = corpus(f"{task} right", task_known.other, n)
         return RetrievalData(queries, right, np.arange(n), expected=n)
 
 

@@ -39,12 +39,14 @@ def fusion(op, base, *experts, factors=None, weights=None, **options):
     """A stage with default factors, or the same factors for every expert."""
     defaults = FactorDefaults()
     weights = weights or [1 / len(experts)] * len(experts)
-    made = []
+    experts_made = []
     for expert, weight in zip(experts, weights, strict=True):
         shared = sorted(set(base.modalities) & set(expert.modalities))
         chosen = factors or {m: defaults.of(op, m) for m in shared}
-        made.append(Expert(expert, weight, tuple((m, chosen[m]) for m in shared), **options))
-    return Fusion(op, base, tuple(made))
+        experts_made.append(
+            Expert(expert, weight, tuple((m, chosen[m]) for m in shared), **options)
+        )
+    return Fusion(op, base, tuple(experts_made))
 
 
 def dr(base, expert, **options):
@@ -112,8 +114,8 @@ class Context:
         self.checkpoint = None
         self.dropped.append(why)
 
-    def progress(self, done, total, unit):
-        self.reports.append((done, total, unit))
+    def progress(self, n_done, total, unit):
+        self.reports.append((n_done, total, unit))
 
     def measure(self, name, value, position):
         self.measured.append((name, value, position))
@@ -135,12 +137,12 @@ def ready(name, rows):
     )
 
 
-def run(step, context=None, done=None):
+def run(step, context=None, artifacts=None):
     """Run a step and all it needs, in memory, each whole."""
     context = context or Context()
-    done = {} if done is None else done
-    if step.key not in done:
-        inputs = {name: run(child, context, done) for name, child in step.inputs}
+    artifacts = {} if artifacts is None else artifacts
+    if step.key not in artifacts:
+        inputs = {name: run(child, context, artifacts) for name, child in step.inputs}
         stop = 1 if step.n_rows is None else step.n_rows
-        done[step.key] = step.run(context, inputs, 0, stop)
-    return done[step.key]
+        artifacts[step.key] = step.run(context, inputs, 0, stop)
+    return artifacts[step.key]

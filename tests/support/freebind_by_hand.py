@@ -32,7 +32,7 @@ def tuned(state, x):
     """The unit-norm outputs of the seven projectors in the tuned encoder's file."""
     prefixes = [f"ib_head.projectors.{number}." for number in range(len(SUBSETS))]
     heads = [{k: v for k, v in state.items() if k.startswith(prefix)} for prefix in prefixes]
-    return np.stack([head(own, x) for own in heads])
+    return np.stack([head(branch_rows, x) for branch_rows in heads])
 
 
 def fused(factor, x, *mixtures):

@@ -61,7 +61,7 @@ def randomise(model):
     return model.eval()
 
 
-def save_clip(folder, **given):
+def save_clip(folder, **options):
     """Save a CLIP with a vocabulary in two files, as published ones have; return the model."""
     from transformers import CLIPConfig, CLIPModel
 
@@ -80,7 +80,7 @@ def save_clip(folder, **given):
     torch.manual_seed(0)
     config = CLIPConfig(text_config=text, vision_config=_VISION, projection_dim=24)
     model = randomise(CLIPModel(config))
-    model.save_pretrained(folder, **given)
+    model.save_pretrained(folder, **options)
     settings = {
         "crop_size": SIDE,
         "do_center_crop": True,
@@ -121,7 +121,7 @@ def save_words(folder):
     return len(vocabulary)
 
 
-def save_siglip(folder, *, words=True, **given):
+def save_siglip(folder, *, words=True, **options):
     """Save a SigLIP; return the model."""
     from transformers import SiglipConfig, SiglipModel
 
@@ -131,7 +131,7 @@ def save_siglip(folder, *, words=True, **given):
     torch.manual_seed(0)
     config = SiglipConfig(text_config=text, vision_config=_VISION)
     model = randomise(SiglipModel(config))
-    model.save_pretrained(folder, **given)
+    model.save_pretrained(folder, **options)
     settings = {
         "do_normalize": True,
         "do_rescale": True,
@@ -148,7 +148,7 @@ def save_siglip(folder, *, words=True, **given):
     return model
 
 
-def save_siglip2(folder, **given):
+def save_siglip2(folder, **options):
     """Save a SigLIP 2 that takes pictures of native shape; return the model."""
     from tokenizers import Tokenizer, models, normalizers
     from transformers import Siglip2Config, Siglip2Model
@@ -180,7 +180,7 @@ def save_siglip2(folder, **given):
     vision = {k: v for k, v in _VISION.items() if k != "image_size"} | {"num_patches": 16}
     torch.manual_seed(0)
     model = randomise(Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)))
-    model.save_pretrained(folder, **given)
+    model.save_pretrained(folder, **options)
     settings = {  # as version 5 of transformers nests them
         "image_processor": {
             "image_mean": [0.5, 0.5, 0.5],

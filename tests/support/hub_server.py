@@ -62,8 +62,8 @@ class HubServer:
             below = "/".join(rest[2:])
             answer: object = [self._entry(n, d) for n, d in files.items() if n.startswith(below)]
         elif kind == "paths-info":
-            asked = json.loads(body)["paths"]
-            answer = [self._entry(name, files[name]) for name in asked if name in files]
+            paths_asked = json.loads(body)["paths"]
+            answer = [self._entry(name, files[name]) for name in paths_asked if name in files]
         else:
             siblings = [{"rfilename": name} for name in files]
             answer = {"id": repo, "sha": commit, "siblings": siblings}

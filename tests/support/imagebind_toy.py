@@ -26,12 +26,12 @@ HEADS = {modality: size.heads for modality, size in SIZES.towers.items()}
 def state(seed: int = 0) -> dict[str, torch.Tensor]:
     """Return a checkpoint's contents."""
     drawn = torch.Generator().manual_seed(seed)
-    found = {}
+    arrays = {}
     for key, value in ImageBind(SIZES).state_dict().items():
         noise = 0.3 * torch.randn(value.shape, generator=drawn)
-        found[key] = noise + 1 if key.endswith("weight") and value.ndim == 1 else noise
-    found["modality_preprocessors.text.mask"] = torch.full((77, 77), -torch.inf).triu(1)
-    return found
+        arrays[key] = noise + 1 if key.endswith("weight") and value.ndim == 1 else noise
+    arrays["modality_preprocessors.text.mask"] = torch.full((77, 77), -torch.inf).triu(1)
+    return arrays
 
 
 def write(path: Path, contents: dict[str, torch.Tensor] | None = None) -> Path:

@@ -25,8 +25,8 @@ def runner(monkeypatch, capsys, *before, stdin=None):
         monkeypatch.setattr(sys, "argv", ["molspace", *before, *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, shown.err
+        streams = capsys.readouterr()
+        return int(ended.value.code or 0), streams.out, streams.err
 
     return run
 

@@ -19,7 +19,7 @@ def sentence(subject: str, seed: int, number: int) -> str:
     """Return a sentence of which there are 8,000 a subject."""
     text = f"{subject} {seed} {number}".encode()
     a, b, c = hashlib.sha256(text).digest()[:3]
-    words = (WORDS[each % len(WORDS)] for each in (a, b, c))
+    words = (WORDS[letter_value % len(WORDS)] for letter_value in (a, b, c))
     return f"A photo of the {subject} in a {' and '.join(words)} place."
 
 

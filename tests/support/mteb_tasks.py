@@ -25,7 +25,7 @@ def plain(modality, value):
 
 def table(**columns):
     """A data set; media as molspace decodes them."""
-    data = {name: [plain(name, value) for value in own] for name, own in columns.items()}
+    data = {name: [plain(name, value) for value in column] for name, column in columns.items()}
     return Dataset.from_dict(data, features=Features({name: FEATURES[name] for name in columns}))
 
 
@@ -57,7 +57,9 @@ def retrieval(name, queries, corpus, relevant, modalities, category, kind="Any2A
     data = {
         "queries": queries.add_column("id", [f"q{i}" for i in range(len(queries))]),
         "corpus": corpus.add_column("id", [f"d{i}" for i in range(len(corpus))]),
-        "relevant_docs": {f"q{i}": {f"d{j}": 1 for j in own} for i, own in relevant.items()},
+        "relevant_docs": {
+            f"q{i}": {f"d{j}": 1 for j in documents} for i, documents in relevant.items()
+        },
         "top_ranked": None,
     }
     about = metadata(name, kind, "hit_rate_at_1", modalities, category)

@@ -19,8 +19,8 @@ def assert_same_on(
         items: of each modality.
         apart: how much elements of unit rows may differ: single precision, and other kernels.
     """
-    there = registry.load(encoder.spec, device=device)
-    for modality, some in items.items():
-        found = there.embed(modality, some)
-        assert isinstance(found, np.ndarray)
-        np.testing.assert_allclose(found, encoder.embed(modality, some), atol=apart)
+    encoder_there = registry.load(encoder.spec, device=device)
+    for modality, modality_items in items.items():
+        embedded = encoder_there.embed(modality, modality_items)
+        assert isinstance(embedded, np.ndarray)
+        np.testing.assert_allclose(embedded, encoder.embed(modality, modality_items), atol=apart)

@@ -153,8 +153,8 @@ class Machine:
 
     def agree(self) -> None:
         """Agree to the folder's lab file, as a user does once."""
-        done = self("lab", "allow")
-        assert done.returncode == 0, done.stderr
+        result = self("lab", "allow")
+        assert result.returncode == 0, result.stderr
 
     def __call__(self, *arguments: str, stdin: str = "", **env: str):
         return command_line.molspace(

@@ -34,8 +34,8 @@ def media_table(
     }
     table = pa.table(arrays)
     if features:
-        written = json.dumps({"info": {"features": features}})
-        table = table.replace_schema_metadata({"huggingface": written})
+        hub_metadata = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": hub_metadata})
     return table
 
 

@@ -45,17 +45,17 @@ def corpora(n=12, **others):
 
 
 def lab(held=None, settings=SETTINGS, **changes):
-    given = {"name": "tests", "label": "tests", "path": Path("molspace.toml"), "seed": 0}
+    defaults = {"name": "tests", "label": "tests", "path": Path("molspace.toml"), "seed": 0}
     held = corpora() if held is None else held
-    return FakeLab(**{**given, **changes}, catalogue=Catalogue({}), settings=settings, held=held)
+    return FakeLab(**{**defaults, **changes}, catalogue=Catalogue({}), settings=settings, held=held)
 
 
 def plan(space=None, laboratory=None, expression=TEXT):
     return Planner(laboratory or lab()).react(expression, space or headline())
 
 
-def keys(made):
+def keys(planned):
     """Label to key; labels are unique in the plans of these tests."""
-    by_label = {step.label: step.key for step in made.steps()}
-    assert len(by_label) == len(list(made.steps()))
+    by_label = {step.label: step.key for step in planned.steps()}
+    assert len(by_label) == len(list(planned.steps()))
     return by_label

@@ -38,7 +38,7 @@ def state(kind: str, *, imagebind: bool = True) -> dict[str, torch.Tensor]:
     """
     encoder = {"i2pmae": I2PMAE, "pointbert": PointBERT}[kind]()
     network = filled(PointNetwork(encoder, DIM))
-    own = {
+    weights = {
         key.replace("head.", "bind.modality_head_point.") if key.startswith("head.") else key: v
         for key, v in network.state_dict().items()
     }
@@ -47,7 +47,7 @@ def state(kind: str, *, imagebind: bool = True) -> dict[str, torch.Tensor]:
         "logit_scale": torch.tensor(2.6),
         "bind.modality_postprocessor_point.1.log_logit_scale": torch.tensor(0.0),
     }
-    return {**own, **beside, **scales}
+    return {**weights, **beside, **scales}
 
 
 def write(path: Path, kind: str = "i2pmae", **options: bool) -> Path:
@@ -141,14 +141,14 @@ def i2p_mae(network, cloud):
             xyz[r] - centre if tokens is None else tokens[r]
             for r, centre in zip(rows, centres, strict=True)
         ]
-        made = np.stack([mini_pointnet(w, f"h_encoder.token_embed.{i}", m) for m in members])
+        tokens_made = np.stack([mini_pointnet(w, f"h_encoder.token_embed.{i}", m) for m in members])
         apart = np.sqrt(((centres[:, None] - centres[None]) ** 2).sum(axis=-1))
         penalty = np.where(apart >= scale.radius, -100000.0, 0.0)
         where = position(w, f"h_encoder.encoder_pos_embeds.{i}", centres)
         for j in range(scale.depth):
             name = f"h_encoder.encoder_blocks.{i}.blocks.{j}"
-            made = block(w, name, made + where, penalty)
-        xyz, tokens = centres, made
+            tokens_made = block(w, name, tokens_made + where, penalty)
+        xyz, tokens = centres, tokens_made
     tokens = layer_norm(w, "norm", tokens)
     return tokens.mean(axis=0) + tokens.max(axis=0)
 

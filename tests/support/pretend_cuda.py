@@ -128,7 +128,7 @@ class PretendCuda(TorchDispatchMode):
         try:
             with FakeTensorMode():
                 args, options = mapped(fake, (args, options))
-                found = list(leaves_of(func(*args, **options)))
+                outputs = list(leaves_of(func(*args, **options)))
         except _VALUES_DECIDE:
             pass
         except RuntimeError as error:
@@ -138,7 +138,7 @@ class PretendCuda(TorchDispatchMode):
         else:
             return [
                 (x.device.type == "cuda", x.dtype, tuple(x.shape)) if isinstance(x, Tensor) else x
-                for x in found
+                for x in outputs
             ]
         tensors = [x for x in leaves_of((args, options)) if isinstance(x, Tensor) and x.dim()]
         if any(x.device != CUDA for x in tensors):
@@ -161,32 +161,32 @@ class PretendCuda(TorchDispatchMode):
             place = next(places)
             if not isinstance(x, Tensor):
                 return x
-            there = expected is None or expected[place][0]
+            is_on_device = expected is None or expected[place][0]
             comparable = expected is not None and (place == 0 or func not in OWN_NOTES)
             if comparable and expected[place][1:] != (x.dtype, tuple(x.shape)):
                 raise AssertionError(f"{func}: {expected[place]}, here {x.dtype} {x.shape}")
-            if not there:
+            if not is_on_device:
                 self._to_host(func, x, args, kwargs)
                 return args[0] if func is _aten.copy_.default else x
-            if (own := same.get(id(x))) is not None:
+            if (same_input := same.get(id(x))) is not None:
                 if func in TURN_IN_PLACE:
                     with torch._C._DisableTorchDispatch():
                         func(*args)  # the wrapper's own sizes
                 else:
-                    stream.writes(own.memory)
-                return own
+                    stream.writes(same_input.memory)
+                return same_input
             memory = views.get(storage(x))
             if memory is None:
                 memory = self.streams.allocate(x.untyped_storage().nbytes())
                 stream.writes(memory)
             return CudaTensor(x, self, memory)
 
-        made = mapped(wrapped, out)
+        wrapped_out = mapped(wrapped, out)
         # Operations on lists return nothing: their first list is what they write.
         if func.name().startswith(("aten::_foreach", "aten::_fused")):
             for x in args[0]:
                 stream.writes(x.memory)
-        return made
+        return wrapped_out
 
     def _to_host(self, func: Any, x: Tensor, args: Any, kwargs: dict[str, Any]) -> None:
         """Note a copy to the host: it has ended, unless it goes into pinned memory by itself."""

@@ -153,8 +153,8 @@ class Streams:
 
     def check_host(self, x: Tensor) -> None:
         """Refuse to read what is still being copied to the host."""
-        if self.unfinished and (found := self.unfinished.get(x.untyped_storage()._cdata)):
-            stream, clock, _ = found
+        if self.unfinished and (pending := self.unfinished.get(x.untyped_storage()._cdata)):
+            stream, clock, _ = pending
             if self.done[stream] < clock:
                 raise StreamError("the host reads a copy that has not ended")
 

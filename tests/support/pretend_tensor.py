@@ -34,15 +34,15 @@ class CudaTensor(Tensor):
 
     @staticmethod
     def __new__(cls, values: Tensor, machine: PretendCuda, memory: Memory) -> CudaTensor:
-        made = Tensor._make_wrapper_subclass(
+        tensor = Tensor._make_wrapper_subclass(
             cls,
             values.size(),
             strides=values.stride(),
             storage_offset=values.storage_offset(),
             dtype=values.dtype,
         )
-        made.values, made.memory, made._machine = values, memory, machine
-        return made
+        tensor.values, tensor.memory, tensor._machine = values, memory, machine
+        return tensor
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -150,10 +150,10 @@ def storage(x: Tensor) -> int:
 
 def on_cpu(options: dict[str, Any]) -> dict[str, Any]:
     """Return keywords with which the CPU computes."""
-    kept = {k: v for k, v in options.items() if k != "pin_memory"}
-    if kept.get("device") is not None:
-        kept["device"] = torch.device("cpu")
-    return kept
+    cpu_options = {k: v for k, v in options.items() if k != "pin_memory"}
+    if cpu_options.get("device") is not None:
+        cpu_options["device"] = torch.device("cpu")
+    return cpu_options
 
 
 def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -54,13 +54,13 @@ class TinyLab(Lab):
     def benchmark(self, task):
         if task in self.absent:
             raise self.absent[task]
-        known, n = get_task(task), 12
-        queries = Numbers(task, known.query, n)
-        if known.kind == "classification":
+        task_known, n = get_task(task), 12
+        queries = Numbers(task, task_known.query, n)
+        if task_known.kind == "classification":
             return ClassificationData(queries, np.arange(n) % 3, self.classes, expected=n)
-        if known.kind == "multilabel":
+        if task_known.kind == "multilabel":
             return MultilabelData(queries, np.eye(n, 3, dtype=bool), self.classes, expected=n)
-        right = Numbers(f"{task} right", known.other, 2 * n)
+        right = Numbers(f"{task} right", task_known.other, 2 * n)
         return RetrievalData(queries, right, np.arange(2 * n) // 2, expected=n)
 
 

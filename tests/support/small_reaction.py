@@ -24,7 +24,7 @@ def react(folder, executor="local", device="cpu", site=""):
         The digest of the bundle, what the store holds, and the lines of stderr.
     """
     put(folder / "molspace.toml", LAB)
-    done = molspace(
+    result = molspace(
         *("react", "ImageBind + Cr(CLAP_m, data=TVA)", "--executor", executor),
         *("--device", device, "--yes", "--quiet", "--json"),
         cwd=folder,
@@ -38,6 +38,6 @@ def react(folder, executor="local", device="cpu", site=""):
         },
         timeout_s=300,
     )
-    assert done.returncode == 0, done.stderr
-    digest = json.loads(done.stdout)["digest"]
-    return digest, contents(folder / "store"), done.stderr.splitlines()
+    assert result.returncode == 0, result.stderr
+    digest = json.loads(result.stdout)["digest"]
+    return digest, contents(folder / "store"), result.stderr.splitlines()

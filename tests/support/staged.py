@@ -33,9 +33,9 @@ class Staged:
     def forward(self, modality, inputs):
         self.forward_thread = threading.current_thread()
         self.sizes.append(len(inputs))
-        widest = max(one.size for one in inputs)
-        self.padded += sum(widest - one.size for one in inputs)
-        return np.stack([self.row(one) for one in inputs])
+        widest = max(item.size for item in inputs)
+        self.padded += sum(widest - item.size for item in inputs)
+        return np.stack([self.row(item) for item in inputs])
 
     def embed(self, modality, items):
         return self.forward(modality, [self.preprocess(modality, item) for item in items])

@@ -32,15 +32,15 @@ def twins(n, *, noise, means=0.0, dims=(48, 64), latent=24, seed=0):
         seed: of everything.
     """
     rng = np.random.default_rng(seed)
-    seen = rng.normal(size=(n, latent))
+    latents = rng.normal(size=(n, latent))
     spaces = []
     for dim, spread in zip(dims, noise, strict=True):
         view = rng.normal(size=(latent, dim)) / np.sqrt(latent)
-        found = {}
+        space = {}
         for modality in ("image", "text"):
-            rows = unit(seen @ view + spread * rng.normal(size=(n, dim)))
-            found[modality] = unit(rows + means * unit(rng.normal(size=dim)))
-        spaces.append(found)
+            rows = unit(latents @ view + spread * rng.normal(size=(n, dim)))
+            space[modality] = unit(rows + means * unit(rng.normal(size=dim)))
+        spaces.append(space)
     return spaces
 
 

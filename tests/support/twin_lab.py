@@ -52,11 +52,11 @@ def twin_session(where, *, extra="", seed=None, **world):
             write_space(where / name, embeddings, ids(N))
         (where / "molspace.toml").write_text(TEXT.format(extra=extra), encoding="utf-8")
     lab = load_lab(str(where / "molspace.toml"), seed=seed)
-    held = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
+    held_ids = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     data = RetrievalData(
-        IdCorpus("held images", "image", held),
-        IdCorpus("held texts", "text", held),
-        np.arange(len(held)),
+        IdCorpus("held images", "image", held_ids),
+        IdCorpus("held texts", "text", held_ids),
+        np.arange(len(held_ids)),
     )
-    own = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
-    return Session(TwinLab(**own, scored=data), device="cpu"), spaces
+    lab_fields = {entry.name: getattr(lab, entry.name) for entry in fields(Lab) if entry.init}
+    return Session(TwinLab(**lab_fields, scored=data), device="cpu"), spaces

@@ -22,9 +22,9 @@ def head(d_in, d_out, seed):
 
 def make_heads(space, count=3):
     """A mixture of untrained projectors for every expert of a product."""
-    found = {}
+    heads = {}
     for index, (fusion, i) in enumerate(mixtures(space)):
         ends = (fusion.base.dim, fusion.experts[i].space.dim)
         d_in, d_out = ends if fusion.op == "dr" else ends[::-1]
-        found[fusion, i] = ProjectorMixture(head(d_in, d_out, 10 * index + k) for k in range(count))
-    return found
+        heads[fusion, i] = ProjectorMixture(head(d_in, d_out, 10 * index + k) for k in range(count))
+    return heads
