@@ -163,12 +163,12 @@ def test_files_blobs_and_bytes_are_alike(tmp_path: Path) -> None:
         blob = Blob(str(inside), 512, len(data), "x")
         for source in (path, blob, data):
             assert check(modality, source) == ""
-            found = load(Item("i", modality, source)).value
+            decoded = load(Item("i", modality, source)).value
             expected = load(Item("i", modality, data)).value
             if modality == "image":
-                np.testing.assert_array_equal(found, expected)
+                np.testing.assert_array_equal(decoded, expected)
             else:
-                np.testing.assert_array_equal(found.samples, expected.samples)
+                np.testing.assert_array_equal(decoded.samples, expected.samples)
 
 
 def test_one_channel_of_an_item() -> None:

@@ -118,11 +118,11 @@ def test_the_picture_is_that_of_its_time(encoded, name):
 def test_pieces_fit_together(encoded):
     # Of PCM: exact. Each piece is found by a jump of its own into the file.
     data = encoded["pcm"]
-    whole = sound(data, Clip(0, 3_000_000, 0)).samples
+    full_track = sound(data, Clip(0, 3_000_000, 0)).samples
     for start in (0, 500_000, 1_250_000, 2_400_000):
         part = sound(data, Clip(start, 500_000, 0)).samples
         first = start * RATE_HZ // 1_000_000
-        assert np.array_equal(part, whole[first : first + len(part)])
+        assert np.array_equal(part, full_track[first : first + len(part)])
         assert len(part) == RATE_HZ // 2
 
 
@@ -149,9 +149,9 @@ def test_pictures_are_upright_as_phones_show_them(encoded, quarters, shape):
 
 def test_the_same_bytes_give_the_same_halves(encoded):
     clip = clip_of(encoded["h264"], seconds=1)
-    for read in (sound, picture):
-        one, again = (read(encoded["h264"], clip) for _ in range(2))
-        assert np.array_equal(getattr(one, "samples", one), getattr(again, "samples", again))
+    for decode in (sound, picture):
+        first, again = (decode(encoded["h264"], clip) for _ in range(2))
+        assert np.array_equal(getattr(first, "samples", first), getattr(again, "samples", again))
 
 
 # --- halves as items ---

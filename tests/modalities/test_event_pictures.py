@@ -89,10 +89,10 @@ def slow_eventclip(value):
     mean = Fraction(sum(flat), len(flat))
     variance = sum((n - mean) ** 2 for n in flat) / len(flat)
     is_hot = lambda n: n > mean and (n - mean) ** 2 > 100 * variance  # noqa: E731
-    kept = [[[0 if is_hot(n) else n for n in row] for row in plane] for plane in counted]
-    most = max(1, max(n for plane in kept for row in plane for n in row))
+    cooled = [[[0 if is_hot(n) else n for n in row] for row in plane] for plane in counted]
+    most = max(1, max(n for plane in cooled for row in plane for n in row))
     picture = []
-    for dark_row, bright_row in zip(*kept, strict=True):
+    for dark_row, bright_row in zip(*cooled, strict=True):
         row = []
         for d, b in zip(dark_row, bright_row, strict=True):
             total = Fraction(d, most) + Fraction(b, most)

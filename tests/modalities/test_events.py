@@ -248,12 +248,12 @@ def test_recordings_that_cannot_be_embedded(change):
 
 
 def test_digests_tell_recordings_apart():
-    one, other = events(), events(seed=1)
-    assert digest(one) == digest(events())
-    assert digest(one).startswith("event:")
-    assert len({digest(one), digest(other), digest(events(size=(200, 240)))}) == 3
+    first, other = events(), events(seed=1)
+    assert digest(first) == digest(events())
+    assert digest(first).startswith("event:")
+    assert len({digest(first), digest(other), digest(events(size=(200, 240)))}) == 3
     assert digest(3) == ""
-    assert EVENT.size_bytes(one) == 600 * (2 + 2 + 8 + 1)
+    assert EVENT.size_bytes(first) == 600 * (2 + 2 + 8 + 1)
 
 
 def test_values_in_memory_pass_through():

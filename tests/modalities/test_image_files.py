@@ -115,9 +115,9 @@ def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     for mode, pixels in modes.items():
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG")
-        whole = load_image(stream.getvalue())
+        at_once = load_image(stream.getvalue())
         monkeypatch.setattr(files, "_BAND_PIXELS", 10)
-        np.testing.assert_array_equal(load_image(stream.getvalue()), whole, mode)
+        np.testing.assert_array_equal(load_image(stream.getvalue()), at_once, mode)
         monkeypatch.undo()
 
 
@@ -191,14 +191,14 @@ def test_a_small_file_of_many_pixels_takes_less_than_a_gigabyte(tmp_path: Path, 
     # 24 million pixels, a quarter of the limit: a quarter of a gigabyte. Transparent ones used
     # to take 16 bytes a pixel and more, those of 16 bits over 20.
     Image.new(mode, (6000, 4000)).save(tmp_path / "x.png", compress_level=1)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _LARGE, str(tmp_path / "x.png"), str(1 << 28)],
         capture_output=True,
         text=True,
         timeout=60,
         cwd=ROOT,
     )
-    assert done.stdout == "(4000, 6000, 3)\n", done.stderr
+    assert process.stdout == "(4000, 6000, 3)\n", process.stderr
 
 
 # --- headers that keep a parser busy ---

@@ -34,14 +34,14 @@ def by_pillow(data: bytes, monkeypatch) -> np.ndarray:
 @pytest.fixture
 def decoded(monkeypatch):
     """Which files simplejpeg decoded."""
-    found = []
+    calls = []
     decode = simplejpeg.decode_jpeg
     monkeypatch.setattr(
-        simplejpeg, "decode_jpeg", lambda data, *a: found.append(data) or decode(data, *a)
+        simplejpeg, "decode_jpeg", lambda data, *a: calls.append(data) or decode(data, *a)
     )
     assert jpegs.agrees()
-    found.clear()
-    return found
+    calls.clear()
+    return calls
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -61,10 +61,10 @@ def test_turned_ones_are_turned(orientation, decoded, monkeypatch):
     exif[0x0112] = orientation
     Image.fromarray(picture(1, (33, 21))).save(stream, "JPEG", exif=exif, subsampling=2)
     data = stream.getvalue()
-    found = load_image(data)
+    pixels = load_image(data)
     assert decoded == [data]
-    np.testing.assert_array_equal(found, by_pillow(data, monkeypatch))
-    assert found.shape == ((21, 33, 3) if orientation < 5 else (33, 21, 3))
+    np.testing.assert_array_equal(pixels, by_pillow(data, monkeypatch))
+    assert pixels.shape == ((21, 33, 3) if orientation < 5 else (33, 21, 3))
 
 
 def saved(mode: str = "RGB", **options) -> bytes:
@@ -75,8 +75,13 @@ def saved(mode: str = "RGB", **options) -> bytes:
 
 def test_what_pillow_keeps(decoded, monkeypatch):
     """CMYK differs, progressive ones may, and RGB without a transform is rare."""
-    kept = [saved("CMYK"), saved(progressive=True), saved(keep_rgb=True), image_bytes(form="PNG")]
-    for data in kept:
+    left_to_pillow = [
+        saved("CMYK"),
+        saved(progressive=True),
+        saved(keep_rgb=True),
+        image_bytes(form="PNG"),
+    ]
+    for data in left_to_pillow:
         np.testing.assert_array_equal(load_image(data), by_pillow(data, monkeypatch))
     assert decoded == []
 
@@ -102,12 +107,12 @@ def test_damage_is_pillows_to_judge(monkeypatch):
         bad = bytearray(data)
         bad[rng.integers(2, len(bad))] = rng.integers(0, 256)
         damaged.append(bytes(bad))
-    found, wanted = ([*map(decode, damaged)] for decode in (verdict, pillows))
-    assert [*map(str, found)] == [*map(str, wanted)]
-    kinds = {type(one) for one in wanted}
+    outcomes, expected = ([*map(decode, damaged)] for decode in (verdict, pillows))
+    assert [*map(str, outcomes)] == [*map(str, expected)]
+    kinds = {type(outcome) for outcome in expected}
     assert kinds == {str, np.ndarray}
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for outcome, other in zip(outcomes, expected, strict=True):
+        np.testing.assert_array_equal(outcome, other)
 
 
 def test_another_library_is_noticed(monkeypatch):

@@ -45,10 +45,10 @@ def png_header(path: Path, width: int, height: int) -> Path:
 
 def test_rgb_is_kept_exactly(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    found = load_image(save(Image.fromarray(pixels), tmp_path / "x.png"))
-    assert found.dtype == np.uint8
-    assert found.flags.writeable
-    np.testing.assert_array_equal(found, pixels)
+    loaded = load_image(save(Image.fromarray(pixels), tmp_path / "x.png"))
+    assert loaded.dtype == np.uint8
+    assert loaded.flags.writeable
+    np.testing.assert_array_equal(loaded, pixels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -109,9 +109,9 @@ def test_palette_one_bit_and_cmyk(tmp_path: Path) -> None:
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
     values = np.array([[0, 257, 32895, 65535]], np.uint16)
-    found = load_image(save(Image.fromarray(values), tmp_path / "x.png"))
-    assert found[0, :, 0].tolist() == [0, 1, 128, 255]
-    assert found.shape == (1, 4, 3)
+    loaded = load_image(save(Image.fromarray(values), tmp_path / "x.png"))
+    assert loaded[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert loaded.shape == (1, 4, 3)
 
 
 def test_wide_integers_and_floats_have_no_defined_range(tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ def test_audio_is_mono_float_at_its_own_rate(tmp_path: Path, rate_hz: int, suffi
     stereo = np.stack([np.full(50, 0.5), np.full(50, -0.25)], axis=1)
     path = tmp_path / f"x.{suffix}"
     soundfile.write(path, stereo, rate_hz, subtype="PCM_16")
-    found = load_audio(path)
-    assert found.rate_hz == rate_hz
-    assert found.samples.dtype == np.float32
+    waveform = load_audio(path)
+    assert waveform.rate_hz == rate_hz
+    assert waveform.samples.dtype == np.float32
     # Half and a quarter are exact in 16 bits.
-    np.testing.assert_array_equal(found.samples, np.full(50, 0.125, np.float32))
+    np.testing.assert_array_equal(waveform.samples, np.full(50, 0.125, np.float32))
 
 
 def test_one_channel_can_be_kept(tmp_path: Path) -> None:
@@ -252,18 +252,18 @@ def test_absurdly_long_audio_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 @given(st.integers(1, 3000), st.sampled_from([8000, 11025, 16000, 44100, 48000]))
 def test_resampled_length_follows_the_rates(n: int, rate_hz: int) -> None:
-    found = resample(Waveform(np.zeros(n, np.float32), 22050), rate_hz)
-    assert found.rate_hz == rate_hz
-    assert len(found.samples) == max(1, round(n * rate_hz / 22050))
+    resampled = resample(Waveform(np.zeros(n, np.float32), 22050), rate_hz)
+    assert resampled.rate_hz == rate_hz
+    assert len(resampled.samples) == max(1, round(n * rate_hz / 22050))
 
 
 def test_resampling_keeps_a_tone() -> None:
     def tone(rate_hz: int) -> np.ndarray:
         return np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz).astype(np.float32) / 2
 
-    found = resample(Waveform(tone(16000), 16000), 44100).samples
+    resampled = resample(Waveform(tone(16000), 16000), 44100).samples
     # Away from the ends the band-limited filter is good to -60 dB and far beyond.
-    np.testing.assert_allclose(found[500:-500], tone(44100)[500:-500], atol=5e-4)
+    np.testing.assert_allclose(resampled[500:-500], tone(44100)[500:-500], atol=5e-4)
     same = Waveform(tone(8000), 8000)
     assert resample(same, 8000) is same
 
@@ -283,10 +283,10 @@ def test_files_large_files_and_bytes_decode_alike(
     def decoded(source: Path | bytes) -> NDArray[np.generic]:
         return load_audio(source).samples if sound else load_image(source)
 
-    whole = decoded(path)
-    np.testing.assert_array_equal(decoded(path.read_bytes()), whole)
+    from_path = decoded(path)
+    np.testing.assert_array_equal(decoded(path.read_bytes()), from_path)
     monkeypatch.setattr("reactions.modalities.image.WHOLE_BYTES", 10)  # read piece by piece
-    np.testing.assert_array_equal(decoded(path), whole)
+    np.testing.assert_array_equal(decoded(path), from_path)
 
 
 def test_load_decodes_by_modality_and_names_the_item(tmp_path: Path) -> None:

@@ -47,13 +47,13 @@ def test_a_whole_mp3_is_as_long_as_what_was_written() -> None:
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 24_000, 32_000, 48_000])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_rates_and_channels(rate_hz: int, channels: int) -> None:
-    whole = sound_bytes(form="MP3", n=20_000, rate_hz=rate_hz, channels=channels)
-    assert length(whole) == 20_000
-    parts, contiguous = read_parts(whole)
+    mp3 = sound_bytes(form="MP3", n=20_000, rate_hz=rate_hz, channels=channels)
+    assert length(mp3) == 20_000
+    parts, contiguous = read_parts(mp3)
     assert (parts[0].rate_hz, parts[0].channels, contiguous) == (rate_hz, channels, True)
     start = parts[0].frames[0][0]
     n = parts[0].frame_samples * len(parts[0].frames)
-    assert length(whole[start:]) == n  # without its header
+    assert length(mp3[start:]) == n  # without its header
 
 
 @pytest.mark.parametrize("loud_first", [True, False])
@@ -67,8 +67,8 @@ def test_the_samples_without_a_header_are_those_of_the_frames() -> None:
     several = load_audio(b"".join(frames)).samples
     np.testing.assert_array_equal(load_audio(b"".join(frames[:20])).samples[:9999], several[:9999])
     # An encoder's delay apart, they are the sound that was written.
-    written = load_audio(sound_bytes(form="MP3", n=44_100, rate_hz=44_100)).samples
-    assert abs(len(several) - len(written)) < 3 * FRAME
+    full = load_audio(sound_bytes(form="MP3", n=44_100, rate_hz=44_100)).samples
+    assert abs(len(several) - len(full)) < 3 * FRAME
 
 
 def test_tags_are_not_sound(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_tags_are_not_sound(tmp_path: Path) -> None:
     ):
         assert length(data) == n
         assert length_of(put(tmp_path / "x.mp3", data)) == n
-    whole = sound_bytes(form="MP3", n=44_100, rate_hz=44_100)
-    assert length(id3() + whole + b"TAG" + bytes(125)) == 44_100
+    mp3 = sound_bytes(form="MP3", n=44_100, rate_hz=44_100)
+    assert length(id3() + mp3 + b"TAG" + bytes(125)) == 44_100
 
 
 def length_of(path: Path) -> int:
@@ -96,16 +96,16 @@ def length_of(path: Path) -> int:
 
 
 def test_joined_files_are_read_to_the_end() -> None:
-    one, other = (sound_bytes(seed, "MP3", 44_100, rate_hz=44_100) for seed in (0, 1))
-    joined = load_audio(one + other).samples
+    first, other = (sound_bytes(seed, "MP3", 44_100, rate_hz=44_100) for seed in (0, 1))
+    joined = load_audio(first + other).samples
     assert len(joined) == 2 * 44_100
-    expected = np.concatenate([load_audio(part).samples for part in (one, other)])
+    expected = np.concatenate([load_audio(part).samples for part in (first, other)])
     np.testing.assert_array_equal(joined, expected)
-    assert length(id3() + one + b"TAG" + bytes(125) + id3() + other) == 2 * 44_100
+    assert length(id3() + first + b"TAG" + bytes(125) + id3() + other) == 2 * 44_100
     headless = b"".join(mp3_frames()[1:])
     assert length(headless + headless) == 2 * (len(mp3_frames()) - 1) * FRAME
-    assert length(headless + one) == (len(mp3_frames()) - 1) * FRAME + 44_100
-    assert length(one + headless) >= 44_100 + (len(mp3_frames()) - 2) * FRAME
+    assert length(headless + first) == (len(mp3_frames()) - 1) * FRAME + 44_100
+    assert length(first + headless) >= 44_100 + (len(mp3_frames()) - 2) * FRAME
 
 
 def test_mono_and_stereo_are_joined_and_other_rates_are_not() -> None:
@@ -148,8 +148,8 @@ def test_frames_that_are_damaged_inside() -> None:
 @pytest.mark.parametrize("rate", [0, 1, 2])
 def test_layer_two(rate: int) -> None:
     data = layer_2_frame(rate) * 50
-    found = load_audio(data)
-    assert (len(found.samples), found.rate_hz) == (50 * FRAME, (44100, 48000, 32000)[rate])
+    waveform = load_audio(data)
+    assert (len(waveform.samples), waveform.rate_hz) == (50 * FRAME, (44100, 48000, 32000)[rate])
     assert check("audio", data) == ""
     assert "lacks 5 bytes" in refused(data[:-5])
 

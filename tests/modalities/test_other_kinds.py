@@ -102,8 +102,8 @@ def test_a_lab_counts_them(mixed: Path, tmp_path: Path) -> None:
         f'[lab]\nextends = "mini"\n[corpora.image]\npath = "{mixed}"\n', encoding="utf-8"
     )
     opened_lab = load_lab(str(lab))
-    (held,) = [h for h in inventory(opened_lab) if h.kind == "corpus" and h.name == "image"]
-    assert (held.found, held.others) == (3, 9)
+    (holding,) = [h for h in inventory(opened_lab) if h.kind == "corpus" and h.name == "image"]
+    assert (holding.found, holding.others) == (3, 9)
     assert [f.count for f in audit(opened_lab) if f.kind == "others"] == [9]
 
 

@@ -94,23 +94,23 @@ def test_shards_are_looked_at_anew_once_it_is_installed(site, tmp_path):
 
 def test_it_takes_part_in_a_mixture_and_is_embedded(palettes, lab, tmp_path):
     reaction = 'ImageBind + Cr("swatches:8")'
-    done = molspace(palettes, "react", reaction, "--lab", lab, "--out", tmp_path / "bundle")
-    assert done.returncode == 0, done.stderr
+    run = molspace(palettes, "react", reaction, "--lab", lab, "--out", tmp_path / "bundle")
+    assert run.returncode == 0, run.stderr
     record = json.loads((tmp_path / "bundle/bundle.json").read_text())
     assert {"V", "palette", "TVA", "audio+image+palette+text"} <= set(
         record["mixtures"][0]["subsets"]
     )
-    assert "1 of 41 items are left out" in done.stderr
+    assert "1 of 41 items are left out" in run.stderr
 
     put(tmp_path / "sea.pal", "0000ff 0044ff")
     lines = '{"palette": "sea.pal"}\nsea.pal\na blue sea\nlost.pal\n'
-    done = molspace(
+    run = molspace(
         *(palettes, "infer", "-", "--space", tmp_path / "bundle", "--lab", lab, "--out", "-"),
         stdin=lines,
     )
-    assert done.returncode == 4
-    assert "no such file" in done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert run.returncode == 4
+    assert "no such file" in run.stderr
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
     assert [row["modality"] for row in rows if "embedding" in row] == ["palette"] * 2 + ["text"]
 
     scored = molspace(
@@ -178,10 +178,10 @@ def test_a_package_that_cannot_be_imported_is_named(site, module, words):
         registry.get("smell")
     assert caught.value.why.startswith("broken, broken:SMELL")
     assert words in caught.value.why
-    shown = molspace(site, "infer", "a smell", "--space", "ImageBind")
-    assert shown.returncode == 3
-    assert "cannot load the modality 'smell'" in shown.stderr
-    assert "broken, broken:SMELL" in shown.stderr
+    result = molspace(site, "infer", "a smell", "--space", "ImageBind")
+    assert result.returncode == 3
+    assert "cannot load the modality 'smell'" in result.stderr
+    assert "broken, broken:SMELL" in result.stderr
 
 
 @pytest.mark.parametrize(

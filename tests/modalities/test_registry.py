@@ -83,7 +83,7 @@ def test_the_language_needs_no_numbers_for_its_letters():
         "import sys; from reactions.dsl.parser import parse; parse('A + Cr(B, data=TVA)'); "
         "print('numpy' in sys.modules)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert done.stdout == "False\n", done.stderr
+    assert process.stdout == "False\n", process.stderr

@@ -50,7 +50,7 @@ def test_pages_of_16_bits():
     pages = [Image.fromarray(np.full((9, 9), n, np.uint16)) for n in (100, 30_000)]
     pages[0].putpixel((0, 0), 30_000)
     record = registry.get("thermal")
-    for kept, expected in ((pages, [FIRST_OF_SEVERAL]), (pages[:1], [])):
+    for pages_saved, expected in ((pages, [FIRST_OF_SEVERAL]), (pages[:1], [])):
         with gathered() as notes:
-            record.load(saved("TIFF", kept))
+            record.load(saved("TIFF", pages_saved))
         assert [note.clause for note in notes] == expected

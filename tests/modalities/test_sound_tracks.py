@@ -54,7 +54,7 @@ def encoded(name: str, **options) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole() -> dict[str, bytes]:
+def containers() -> dict[str, bytes]:
     return {name: encoded(name, rate_hz=rate_of(name)) for name in WHOLE}
 
 
@@ -76,8 +76,8 @@ def refused(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_tone_comes_back(whole, name):
-    waveform = load_audio(whole[name])
+def test_a_tone_comes_back(containers, name):
+    waveform = load_audio(containers[name])
     want = heard(SECONDS, waveform.rate_hz)
     assert waveform.rate_hz == rate_of(name)
     if name in EXACT:
@@ -88,23 +88,25 @@ def test_a_tone_comes_back(whole, name):
         assert -2048 <= len(waveform.samples) - len(want) <= 4096
         lags = [0, 1024, 2048]
     n = len(want) - 4096
-    found = [np.corrcoef(want[:n], waveform.samples[lag : lag + n])[0, 1] for lag in lags]
-    assert max(found) > 0.97  # WMA is noisy
+    correlations = [np.corrcoef(want[:n], waveform.samples[lag : lag + n])[0, 1] for lag in lags]
+    assert max(correlations) > 0.97  # WMA is noisy
     assert (
-        registry.check("audio", whole[name]) == registry.check("audio", whole[name], "full") == ""
+        registry.check("audio", containers[name])
+        == registry.check("audio", containers[name], "full")
+        == ""
     )
 
 
-def test_channels_are_those_of_any_sound(whole):
+def test_channels_are_those_of_any_sound(containers):
     stereo = encoded("mov", channels=2)
-    np.testing.assert_array_equal(load_audio(stereo).samples, load_audio(whole["mov"]).samples)
+    np.testing.assert_array_equal(load_audio(stereo).samples, load_audio(containers["mov"]).samples)
     assert len(load_audio(stereo, channel=1).samples) == N_16K
     with pytest.raises(MediaError) as caught:
-        load_audio(whole["mov"], channel=1)
+        load_audio(containers["mov"], channel=1)
     assert caught.value.why == "it has 1 channels; there is no channel 1"
 
 
-def test_lossless_ones_equal_what_soundfile_reads(whole):
+def test_lossless_ones_equal_what_soundfile_reads(containers):
     """16 bits become floats in the same way."""
     import soundfile
 
@@ -112,12 +114,12 @@ def test_lossless_ones_equal_what_soundfile_reads(whole):
     soundfile.write(stream, (heard(SECONDS) * 32768).round().astype("<i2"), 16_000, format="WAV")
     wav = load_audio(stream.getvalue()).samples
     for name in ("mov", "mka"):
-        assert np.abs(load_audio(whole[name]).samples - wav).max() <= 1 / 32768
+        assert np.abs(load_audio(containers[name]).samples - wav).max() <= 1 / 32768
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_is_cut_short_is_refused_at_every_place(whole, name):
-    data = whole[name]
+def test_what_is_cut_short_is_refused_at_every_place(containers, name):
+    data = containers[name]
     for size in [*range(40, len(data) - 1, max(1, len(data) // 23)), len(data) - 2]:
         cut = data[:size]
         try:
@@ -140,11 +142,11 @@ def is_between_packets(name: str, data: bytes, size: int) -> bool:
 
 
 @pytest.mark.parametrize("name", ["m4a", "webm", "mkv", "wma", "aac", "flv"])
-def test_damage_is_an_error_of_the_file(whole, name):
+def test_damage_is_an_error_of_the_file(containers, name):
     """Or it changes samples alone, as in any compressed sound; it never raises anything else."""
     rng = np.random.default_rng(3)
     for _ in range(25):
-        data = bytearray(whole[name])
+        data = bytearray(containers[name])
         for place in rng.integers(0, len(data), 3):
             data[place] = rng.integers(0, 256)
         try:
@@ -192,8 +194,8 @@ def test_a_length_that_is_guessed_or_of_longer_pictures_refuses_nothing():
         assert registry.check("audio", longer) == ""
 
 
-def test_damage_in_the_middle_is_found(whole):
-    data = bytearray(whole["m4a"])
+def test_damage_in_the_middle_is_found(containers):
+    data = bytearray(containers["m4a"])
     place = data.index(b"mdat") + 4 + 700
     data[place : place + 400] = bytes(400)
     assert "cannot be decoded" in refused(bytes(data))
@@ -251,10 +253,11 @@ def test_a_cover_and_metadata_do_not_matter():
     assert noticed.take() == []
 
 
-def test_rotation_and_uneven_frames_do_not_matter(whole):
+def test_rotation_and_uneven_frames_do_not_matter(containers):
     for quarters in (1, 2, 3):
         np.testing.assert_array_equal(
-            load_audio(turned(whole["mp4"], quarters)).samples, load_audio(whole["mp4"]).samples
+            load_audio(turned(containers["mp4"], quarters)).samples,
+            load_audio(containers["mp4"]).samples,
         )
     uneven = load_audio(muxed("mp4", frames_at=(0, 1, 2, 9, 10, 17)))
     np.testing.assert_array_equal(uneven.samples, load_audio(muxed("mp4")).samples)
@@ -283,14 +286,14 @@ def test_a_hole_is_silence(tmp_path):
     assert noticed.take()[0].startswith("1 sound has holes in its track, which became silence")
 
 
-def test_limits_hold_before_memory_is_taken(whole, monkeypatch):
+def test_limits_hold_before_memory_is_taken(containers, monkeypatch):
     from reactions.modalities import audio
 
     monkeypatch.setattr(audio, "MAX_SAMPLES", 4000)
-    assert "frames of 1 channels" in refused(whole["m4a"])
+    assert "frames of 1 channels" in refused(containers["m4a"])
     monkeypatch.undo()
     monkeypatch.setattr(audio, "MIN_RATE_HZ", 16_001)
-    assert "its rate is 16000 Hz" in refused(whole["webm"][:0] + whole["m4a"])
+    assert "its rate is 16000 Hz" in refused(containers["webm"][:0] + containers["m4a"])
     # A hole of days is refused as it is met, not filled.
     sound = tracks._Sound(samples.Limits(100, 384_000, 1 << 28, 3600), samples.Downmix())
     import av
@@ -319,9 +322,9 @@ def test_opus_in_ogg_stays_with_soundfile():
     assert media_ends.kind_of(io.BytesIO(opus)) == ""
 
 
-def test_without_the_package(whole, tmp_path, monkeypatch):
-    path = put(tmp_path / "a.m4a", whole["m4a"])
-    shard = put_tar(tmp_path / "x.tar", {"a.png": image_bytes(), "a.m4a": whole["m4a"]})
+def test_without_the_package(containers, tmp_path, monkeypatch):
+    path = put(tmp_path / "a.m4a", containers["m4a"])
+    shard = put_tar(tmp_path / "x.tar", {"a.png": image_bytes(), "a.m4a": containers["m4a"]})
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "av", raising=False)
     for call in (lambda: load_audio(path), lambda: registry.check("audio", path)):
@@ -340,43 +343,43 @@ def opened(path: Path, modality: str, **options) -> SourceCorpus:
     return open_corpus("x", modality, [source], tables=TableCache(path.parent / "cache"))
 
 
-def test_folders_take_the_sound_of_videos_where_there_is_no_other(whole, tmp_path):
+def test_folders_take_the_sound_of_videos_where_there_is_no_other(containers, tmp_path):
     folder = tmp_path / "set"
-    put(folder / "a.mp4", whole["mp4"])
-    put(folder / "b.webm", whole["webm"])
-    put(folder / "c.mov", whole["mov"][:2000])
+    put(folder / "a.mp4", containers["mp4"])
+    put(folder / "b.webm", containers["webm"])
+    put(folder / "c.mov", containers["mov"][:2000])
     corpus = opened(folder, "audio")
     assert [item.id for item in corpus.items(0, 9)] == ["a.mp4", "b.webm"]
     assert [bad.id for bad in corpus.bad()] == ["c.mov"]
     assert "cut short" in next(corpus.bad()).why
     assert opened(folder, "video", max_bad=1.0).others == {}
     assert len(list(media_files(folder, "audio"))) == 3
-    put(folder / "d.m4a", whole["m4a"])
+    put(folder / "d.m4a", containers["m4a"])
     corpus = opened(folder, "audio")
     assert [item.id for item in corpus.items(0, 9)] == ["d.m4a"]
     assert corpus.others == {".mp4": 1, ".webm": 1, ".mov": 1}
     assert [entry.name for entry in media_files(folder, "audio")] == ["d.m4a"]
 
 
-def test_shards(whole, tmp_path):
+def test_shards(containers, tmp_path):
     members = {
-        "a.m4a": whole["m4a"],
-        "b.mp4": whole["mp4"],
+        "a.m4a": containers["m4a"],
+        "b.mp4": containers["mp4"],
         "c.wav": sound_bytes(),
-        "c.mp4": whole["mp4"],
-        "d.m4a": whole["m4a"][:900],
+        "c.mp4": containers["mp4"],
+        "d.m4a": containers["m4a"][:900],
         "a.png": image_bytes(),
     }
     shard = put_tar(tmp_path / "x.tar", members)
     assert [item.id for item in opened(shard, "image").items(0, 9)] == ["a"]
     corpus = opened(shard, "audio")
-    kept = corpus.items(0, 9)
-    assert [item.id for item in kept] == ["a", "b", "c"]
-    assert [len(load_audio(item.value).samples) for item in kept] == [N_16K, N_16K, 800]
+    items = corpus.items(0, 9)
+    assert [item.id for item in items] == ["a", "b", "c"]
+    assert [len(load_audio(item.value).samples) for item in items] == [N_16K, N_16K, 800]
     assert [bad.id for bad in corpus.bad()] == ["d"]
     assert [item.id for item in opened(shard, "audio", member="mp4").items(0, 9)] == ["b", "c"]
 
 
-def test_pictures_of_videos_are_still_no_images(whole):
+def test_pictures_of_videos_are_still_no_images(containers):
     with pytest.raises(MediaError):
-        load_image(whole["mp4"])
+        load_image(containers["mp4"])

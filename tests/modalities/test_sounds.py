@@ -178,8 +178,8 @@ def test_codecs_that_cannot_seek_are_read(form: str, codec: str, tmp_path: Path)
     soundfile.write(stream, tone(8000), 8000, format=form, subtype=codec)
     data = stream.getvalue()
     assert 8000 <= length(data, tmp_path) <= 9000  # whole blocks
-    found = load_audio(data).samples[1000:7000]
-    assert np.corrcoef(found, tone(8000)[1000:7000])[0, 1] > 0.95
+    samples = load_audio(data).samples[1000:7000]
+    assert np.corrcoef(samples, tone(8000)[1000:7000])[0, 1] > 0.95
     refused(data[: len(data) // 2], tmp_path)
 
 
@@ -206,9 +206,9 @@ def test_a_chained_ogg_is_read_to_its_end(form: str, tmp_path: Path) -> None:
         for seed, n, channels in ((0, 20_000, 1), (1, 30_000, 2), (2, 10_000, 1))
     ]
     assert length(b"".join(links), tmp_path) == 60_000
-    found = load_audio(b"".join(links)).samples
+    samples = load_audio(b"".join(links)).samples
     expected = np.concatenate([load_audio(link).samples for link in links])
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(samples, expected)
     assert "cut short" in refused(b"".join(links)[:-50], tmp_path)
 
 
@@ -234,9 +234,9 @@ def test_samples_that_go_on_behind_their_chunk_are_found(form: str, tmp_path: Pa
         "CAF": (2 * N + 4, ">q"),
         "RF64": (2 * N, "<Q"),
     }[form]
-    whole, half = struct.pack(field, size), struct.pack(field, size - N // 2 * 2)
-    assert whole in data
-    mended = data.replace(whole, half)
+    full_size, half = struct.pack(field, size), struct.pack(field, size - N // 2 * 2)
+    assert full_size in data
+    mended = data.replace(full_size, half)
     if form == "AIFF":
         mended = mended.replace(struct.pack(">I", N), struct.pack(">I", N - N // 2))
     assert "its header counts" in refused(mended, tmp_path)
@@ -340,14 +340,14 @@ def test_silence_takes_four_bytes_a_frame(tmp_path: Path) -> None:
     assert (tmp_path / "x.flac").stat().st_size < 100_000
     put(tmp_path / "y.flac", sound_bytes(form="FLAC", channels=2))
     paths = [str(tmp_path / name) for name in ("x.flac", "y.flac")]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _SILENCE, *paths, str(n * 4 + (40 << 20))],
         capture_output=True,
         text=True,
         timeout=60,
         cwd=ROOT,
     )
-    assert done.stdout == f"{n}\n", done.stderr
+    assert process.stdout == f"{n}\n", process.stderr
 
 
 def test_more_than_the_limits_is_refused_by_the_header(monkeypatch: pytest.MonkeyPatch) -> None:

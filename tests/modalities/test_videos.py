@@ -54,10 +54,10 @@ def numbers(frames):
 
 def is_shown(frames):
     """Return whether each picture is the one that its time says."""
-    seen = frames.pixels[:, 10:40, 40:60].mean(axis=(1, 2, 3))
+    colour = frames.pixels[:, 10:40, 40:60].mean(axis=(1, 2, 3))
     expected = [shade(number) for number in numbers(frames)]
     # Coders are off by a few levels; neighbouring frames differ by six.
-    return np.abs(seen - expected).max() < 5
+    return np.abs(colour - expected).max() < 5
 
 
 @pytest.mark.parametrize("name", VIDEOS)
@@ -80,11 +80,11 @@ def test_clips_begin_and_end_where_imagebinds_do(encoded, name):
 
 @pytest.mark.parametrize("rule", [Evenly(1), Evenly(8), Evenly(300), Clips(), Clips(3, 99.0, 4)])
 def test_a_rule_takes_of_a_file_what_it_takes_of_all_frames(encoded, rule):
-    whole = sampled(Evenly(4 * SECONDS * FRAMES_A_SECOND)).load(encoded["mpeg4"])
-    assert len(whole.seconds) == SECONDS * FRAMES_A_SECOND
+    all_frames = sampled(Evenly(4 * SECONDS * FRAMES_A_SECOND)).load(encoded["mpeg4"])
+    assert len(all_frames.seconds) == SECONDS * FRAMES_A_SECOND
     part = sampled(rule).load(encoded["mpeg4"])
-    np.testing.assert_array_equal(sample(part, rule), sample(whole, rule))
-    assert len(part.seconds) == len(np.unique(rule.rows(whole.seconds, whole.span)))
+    np.testing.assert_array_equal(sample(part, rule), sample(all_frames, rule))
+    assert len(part.seconds) == len(np.unique(rule.rows(all_frames.seconds, all_frames.span)))
 
 
 def test_without_an_index_all_is_decoded_alike(encoded, monkeypatch):
@@ -92,9 +92,9 @@ def test_without_an_index_all_is_decoded_alike(encoded, monkeypatch):
     monkeypatch.setattr(decoding._Reader, "jump", lambda self, time_us: False)
     with pytest.raises(TypeError):  # None stands for a jump that led astray
         len(decoding._decode_at(io.BytesIO(encoded["h264"]), "x", np.array([0]), jumps=True))
-    found = sampled(Clips()).load(encoded["h264"])
-    np.testing.assert_array_equal(found.pixels, want.pixels)
-    np.testing.assert_array_equal(found.seconds, want.seconds)
+    frames = sampled(Clips()).load(encoded["h264"])
+    np.testing.assert_array_equal(frames.pixels, want.pixels)
+    np.testing.assert_array_equal(frames.seconds, want.seconds)
 
 
 def test_frames_of_uneven_times_go_by_their_times(tmp_path):
@@ -111,8 +111,8 @@ def test_frames_of_uneven_times_go_by_their_times(tmp_path):
             container.mux(track.encode(frame))
         container.mux(track.encode(None))
     frames = sampled(Evenly(4)).load(path)
-    shown = sample(frames, Evenly(4)).mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(shown, [180, 180, 180, 180], atol=5)
+    brightness = sample(frames, Evenly(4)).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(brightness, [180, 180, 180, 180], atol=5)
     assert frames.seconds.tolist() == [0.9]
     assert sampled(Evenly(100)).load(path).seconds[:3].tolist() == [0.0, 0.1, 0.2]
 
@@ -130,10 +130,10 @@ def test_phones_videos_stand_upright(encoded, quarters):
 def test_files_members_and_bytes_are_alike(encoded, tmp_path):
     rule = sampled(Evenly(3))
     path = put(tmp_path / "x.mp4", encoded["h264"])
-    one, other = rule.load(path), rule.load(encoded["h264"])
-    assert VIDEO.digest(one) == VIDEO.digest(other)
-    assert VIDEO.digest(one).startswith("video:")
-    assert VIDEO.size_bytes(one) == 3 * 48 * 64 * 3 + 3 * 8
+    first, other = rule.load(path), rule.load(encoded["h264"])
+    assert VIDEO.digest(first) == VIDEO.digest(other)
+    assert VIDEO.digest(first).startswith("video:")
+    assert VIDEO.size_bytes(first) == 3 * 48 * 64 * 3 + 3 * 8
     usual = registry.load(Item("x", "video", path)).value
     assert len(usual.seconds) == decoding.USUAL.n
 
@@ -161,8 +161,8 @@ def test_rules_take_again_what_they_took(gaps, rule):
     rows = rule.rows(seconds, span)
     assert rows.min() >= 0
     assert rows.max() < len(seconds)
-    kept = np.unique(rows)
-    np.testing.assert_array_equal(kept[rule.rows(seconds[kept], span)], rows)
+    rows_taken = np.unique(rows)
+    np.testing.assert_array_equal(rows_taken[rule.rows(seconds[rows_taken], span)], rows)
 
 
 @settings(max_examples=60, deadline=None)
@@ -200,8 +200,8 @@ def test_frames_in_memory_say_how_long_they_last():
     assert Frames(pixels[:1], np.array([3.0])).span == (3.0, 3.0)
     assert Frames(pixels, np.arange(4.0), (0.0, 9.0)).span == (0.0, 9.0)
     pixels[:] = np.arange(4)[:, None, None, None]
-    taken = sample(Frames(pixels, np.arange(4.0)), Evenly(8))
-    assert taken[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    frames = sample(Frames(pixels, np.arange(4.0)), Evenly(8))
+    assert frames[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 PIXELS, TIMES = np.zeros((2, 4, 5, 3), np.uint8), np.array([0.0, 1.0])
@@ -233,9 +233,9 @@ def test_a_frame_is_shown_from_its_own_time_on():
 
 
 def packet(pts, *, is_discard=False):
-    known = {"dts": pts, "duration": 1, "time_base": Fraction(1), "size": 9}
+    fields = {"dts": pts, "duration": 1, "time_base": Fraction(1), "size": 9}
     return SimpleNamespace(
-        pts=pts, is_corrupt=False, is_discard=is_discard, stream_index=0, **known
+        pts=pts, is_corrupt=False, is_discard=is_discard, stream_index=0, **fields
     )
 
 
