@@ -110,15 +110,15 @@ def test_embedding_decodes_on_while_a_window_is_embedded():
 
 
 def test_a_stream_reads_ahead_only_where_it_may():
-    read = []
+    items_read = []
 
     def source():
         for item in pictures(300):
-            read.append(item)
+            items_read.append(item)
             yield item
 
     for read_ahead, most in ((False, 8), (True, 300)):
-        read.clear()
+        items_read.clear()
         batches = embed_stream(
             of_leaf(Staged(HEAVY)),
             source(),
@@ -127,8 +127,8 @@ def test_a_stream_reads_ahead_only_where_it_may():
             read_ahead=read_ahead,
         )
         next(batches)
-        assert 8 <= len(read) <= most
-        assert read_ahead == (len(read) > 8)
+        assert 8 <= len(items_read) <= most
+        assert read_ahead == (len(items_read) > 8)
         assert len(list(batches)) == 37
         assert helpers() == []
 
@@ -159,8 +159,8 @@ def test_reading_ahead_changes_neither_rows_nor_problems(tmp_path):
                 read_ahead=read_ahead,
             )
         )
-        given = [item.id for batch, _ in batches for item in batch]
-        assert given == [str(i) for i in range(200) if i % 7 and i % 11]
+        ids_embedded = [item.id for batch, _ in batches for item in batch]
+        assert ids_embedded == [str(i) for i in range(200) if i % 7 and i % 11]
         assert [p.id for p in problems] == [str(i) for i in range(200) if not (i % 7 and i % 11)]
         outcomes.append((np.concatenate([rows for _, rows in batches]).tobytes(), problems))
     assert outcomes[0] == outcomes[1]

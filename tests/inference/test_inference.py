@@ -105,16 +105,16 @@ def test_an_empty_stream_gives_nothing():
 
 def test_windows_are_embedded_as_they_fill_and_no_further_is_read():
     machine, _ = embedder()
-    read = []
+    numbers_read = []
 
     def source():
         for i in range(1000):
-            read.append(i)
+            numbers_read.append(i)
             yield text(str(i))
 
     batches = embed_stream(machine, source(), batch_items=8, on_problem=pytest.fail)
     next(batches)
-    assert len(read) == 8
+    assert len(numbers_read) == 8
 
 
 def test_a_batch_is_one_call_a_modality():
@@ -146,8 +146,8 @@ def test_media_are_decoded_once_and_given_back_as_paths(tmp_path):
     Image.new("RGB", (5, 3), (1, 2, 3)).save(good)
     cut.write_bytes(good.read_bytes()[:-30])
     items = [Item("g", "image", good), Item("c", "image", cut)]
-    [(found, _)], problems, toy = run(items)
-    assert found == [items[0]]
+    [(batch, _)], problems, toy = run(items)
+    assert batch == [items[0]]
     assert toy.calls[0][0].value.shape == (3, 5, 3)
     assert [p.id for p in problems] == ["c"]
     assert "cannot decode the image" in problems[0].message
@@ -185,8 +185,8 @@ def lines(data: bytes, tmp_path: Path = Path()):
 
 def test_lines_too_long_or_with_nul_keep_their_numbers(monkeypatch):
     monkeypatch.setattr(inputs, "MAX_LINE_BYTES", 10)
-    found = lines(b"one\n" + b"x" * 35 + b"\n0123456789\n\na\0b\nfive\xff\nend")
-    assert [(type(e).__name__, e.id) for e in found] == [
+    entries = lines(b"one\n" + b"x" * 35 + b"\n0123456789\n\na\0b\nfive\xff\nend")
+    assert [(type(e).__name__, e.id) for e in entries] == [
         ("Item", "1"),
         ("Problem", "2"),
         ("Item", "3"),
@@ -194,7 +194,7 @@ def test_lines_too_long_or_with_nul_keep_their_numbers(monkeypatch):
         ("Problem", "6"),
         ("Item", "7"),
     ]
-    assert [e.message for e in found if isinstance(e, Problem)] == [
+    assert [e.message for e in entries if isinstance(e, Problem)] == [
         "the line is longer than 10 bytes",
         "the line holds a NUL byte; is this UTF-16, or not text at all?",
         "not UTF-8",
@@ -250,7 +250,7 @@ def test_arguments_of_every_kind(tmp_path):
         '{"txt": "rain"}',
         "n" * 5000,
     ]
-    found = list(
+    entries = list(
         read_inputs(
             arguments,
             modalities=MODALITIES,
@@ -258,7 +258,7 @@ def test_arguments_of_every_kind(tmp_path):
             base=tmp_path,
         )
     )
-    assert [(e.id, e.modality, e.value) for e in found if isinstance(e, Item)] == [
+    assert [(e.id, e.modality, e.value) for e in entries if isinstance(e, Item)] == [
         ("a dog", "text", "a dog"),
         ("dog.png", "image", tmp_path / "dog.png"),
         ("1", "text", "from stdin"),
@@ -268,7 +268,7 @@ def test_arguments_of_every_kind(tmp_path):
         ("naïve 東京", "text", "naïve 東京"),
         ("n" * 5000, "text", "n" * 5000),
     ]
-    problems = {e.id: e.message for e in found if isinstance(e, Problem)}
+    problems = {e.id: e.message for e in entries if isinstance(e, Problem)}
     assert list(problems) == ["sub", "clip.mp4", "none.png", "none.jsonl", "11", "12"]
     assert "folder" in problems["sub"]
     assert problems["clip.mp4"].startswith("the space does not embed video; it embeds ")
@@ -301,16 +301,16 @@ SAMPLES = [Item("s1", "text", "rain"), Item("s2", "smell", "roses")]
 
 @pytest.mark.parametrize("stdin", [None, io.BytesIO(), io.BytesIO(b"\n \n"), Terminal()])
 def test_without_input_the_samples_that_fit(stdin):
-    found, n = choose_items([], stdin, modalities=MODALITIES, samples=lambda: SAMPLES)
-    assert (list(found), n) == (SAMPLES[:1], 1)
+    items, n = choose_items([], stdin, modalities=MODALITIES, samples=lambda: SAMPLES)
+    assert (list(items), n) == (SAMPLES[:1], 1)
     with pytest.raises(UsageError, match="no input"):
         choose_items([], None, modalities=MODALITIES, samples=list)
 
 
 def test_stdin_before_samples_and_arguments_before_stdin():
-    found, n = choose_items(
+    items, n = choose_items(
         [], io.BytesIO(b"\nrain\nsun\n"), modalities=MODALITIES, samples=lambda: SAMPLES
     )
-    assert ([item.id for item in found], n) == (["2", "3"], 0)
-    found, n = choose_items(["sun"], Terminal(), modalities=MODALITIES, samples=lambda: SAMPLES)
-    assert ([item.value for item in found], n) == (["sun"], 0)
+    assert ([item.id for item in items], n) == (["2", "3"], 0)
+    items, n = choose_items(["sun"], Terminal(), modalities=MODALITIES, samples=lambda: SAMPLES)
+    assert ([item.value for item in items], n) == (["sun"], 0)

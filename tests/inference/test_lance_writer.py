@@ -33,21 +33,21 @@ def test_a_row_an_item(lance, tmp_path, monkeypatch, fragment_rows):
     write(tmp_path / "emb.lance")
     table = lance.dataset(str(tmp_path / "emb.lance"))
     assert len(table.versions()) == 1
-    read = table.to_table()
-    assert read.column("id").to_pylist() == [item.id for item in ITEMS]
-    assert read.column("modality").to_pylist() == ["text", "image", "text", "text"]
-    assert read.column("numbered").to_pylist() == [False, False, True, False]
-    assert read.schema.field("embedding").type.list_size == 4
-    np.testing.assert_array_equal(np.array(read.column("embedding").to_pylist()), ROWS)
+    stored = table.to_table()
+    assert stored.column("id").to_pylist() == [item.id for item in ITEMS]
+    assert stored.column("modality").to_pylist() == ["text", "image", "text", "text"]
+    assert stored.column("numbered").to_pylist() == [False, False, True, False]
+    assert stored.schema.field("embedding").type.list_size == 4
+    np.testing.assert_array_equal(np.array(stored.column("embedding").to_pylist()), ROWS)
     assert json.loads(table.schema.metadata[b"molspace"]) == ABOUT
     assert [path.name for path in tmp_path.iterdir()] == ["emb.lance"]
 
 
-@pytest.mark.parametrize("given", ["the folder around it", "the table itself"])
-def test_it_is_a_space_again(lance, tmp_path, given):
+@pytest.mark.parametrize("place", ["the folder around it", "the table itself"])
+def test_it_is_a_space_again(lance, tmp_path, place):
     items = [item for item in ITEMS if item.own_id]
     write(tmp_path / "emb.lance", items, ROWS[:3])
-    folder = tmp_path if given == "the folder around it" else tmp_path / "emb.lance"
+    folder = tmp_path if place == "the folder around it" else tmp_path / "emb.lance"
     sets = find_sets(folder)
     assert sorted(sets) == ["image", "text"]
     assert made_with(sets["text"]) == "A + Cr(B)"
@@ -74,7 +74,7 @@ def test_another_run_takes_the_place_of_a_table_if_it_may(lance, tmp_path):
     assert lance.dataset(str(path)).count_rows() == 4
     write(path, ITEMS[:2], ROWS[:2])
     assert lance.dataset(str(path)).count_rows() == 2
-    assert [each.name for each in tmp_path.iterdir()] == ["emb.lance"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["emb.lance"]
 
 
 def test_what_is_no_table_is_not_replaced(lance, tmp_path):

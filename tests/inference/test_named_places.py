@@ -61,14 +61,14 @@ def test_links_are_followed_but_not_in_circles(folder: Path, place: str) -> None
     (folder / "photos/deep/up").symlink_to("..")
     (folder / "photos/more").symlink_to("../my photos")
     (folder / "photos/gone.png").symlink_to("nowhere.png")
-    arguments, (held,) = named_places([place], base=folder)
+    arguments, (contents,) = named_places([place], base=folder)
     assert sorted(arguments) == [
         "photos/a.png",
         "photos/deep/b.PNG",
         "photos/more/c d.png",
         "photos/rain.wav",
     ]
-    assert held.left_out == {".md": 1, ".txt": 1, ".png (a link to nothing)": 1}
+    assert contents.left_out == {".md": 1, ".txt": 1, ".png (a link to nothing)": 1}
 
 
 def test_what_a_pattern_leaves_out_is_counted(folder: Path) -> None:
@@ -127,22 +127,22 @@ def test_addresses_by_http(folder: Path) -> None:
     pytest.importorskip("aiohttp")
     with far_files(folder) as server:
         url = server.url
-        given = [f"{url}/photos/a.png", f"{url}/s-{{0..1}}.tar", f"{url}/photos/rain.wav?sig=a.b"]
-        arguments, notices = named_places(given)
-        assert arguments == [given[0], f"{url}/s-0.tar", f"{url}/s-1.tar", given[2]]
-        assert list(map(str, notices)) == [f"{given[1]} matches 2 files"]
+        places = [f"{url}/photos/a.png", f"{url}/s-{{0..1}}.tar", f"{url}/photos/rain.wav?sig=a.b"]
+        arguments, notices = named_places(places)
+        assert arguments == [places[0], f"{url}/s-0.tar", f"{url}/s-1.tar", places[2]]
+        assert list(map(str, notices)) == [f"{places[1]} matches 2 files"]
         items = list(read_inputs(arguments, modalities=BOTH))
         assert [(item.id, item.modality, item.own_id) for item in items] == [
-            (given[0], "image", False),
+            (places[0], "image", False),
             ("a", "image", True),
             ("b", "image", True),
-            (given[2], "audio", False),
+            (places[2], "audio", False),
         ]
-        assert items[0].value == Blob(given[0])
+        assert items[0].value == Blob(places[0])
         assert items[0].value.read() == image_bytes(1)
-        (taken,) = read_inputs([f"{url}/photos/notes.md"], modalities=BOTH, taken_as="image")
-        assert (taken.modality, taken.value.read()) == ("image", b"x")
-        (problem,) = read_inputs([given[2]], modalities=("image",))
+        (entry,) = read_inputs([f"{url}/photos/notes.md"], modalities=BOTH, taken_as="image")
+        assert (entry.modality, entry.value.read()) == ("image", b"x")
+        (problem,) = read_inputs([places[2]], modalities=("image",))
         assert "does not embed audio" in problem.message
         with pytest.raises(MissingError, match="there is nothing at"):
             named_places([f"{url}/nothing.png"])

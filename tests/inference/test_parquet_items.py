@@ -19,8 +19,8 @@ ALL = ("audio", "image", "text")
 
 def items_of(path: Path, modalities=ALL, only=None) -> tuple[list, str]:
     (file,) = find(str(path))
-    found = ParquetItems(file, path.name, modalities, only, tables=TableCache())
-    return list(found), str(found.contents)
+    entries = ParquetItems(file, path.name, modalities, only, tables=TableCache())
+    return list(entries), str(entries.contents)
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_media_and_captions_by_the_ids_of_their_rows(table: Path) -> None:
     )
     (image,) = [e for e in items_of(table, ALL, "image")[0] if isinstance(e, Item)]
     assert image.modality == "image"
-    held: list[PlaceContents] = []
-    list(read_inputs([str(table)], modalities=("text",), on_held=held.append))
-    assert "left out: image, score" in str(held[0])
-    assert held[0].columns_left_out == ("image", "score")
+    contents: list[PlaceContents] = []
+    list(read_inputs([str(table)], modalities=("text",), on_held=contents.append))
+    assert "left out: image, score" in str(contents[0])
+    assert contents[0].columns_left_out == ("image", "score")
 
 
 def test_without_ids_rows_are_called_by_file_and_number(tmp_path: Path) -> None:

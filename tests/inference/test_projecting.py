@@ -49,23 +49,23 @@ def test_rows_of_the_encoders_give_what_the_encoders_give(target, modality):
     embedder = Embedder(target, load_encoder=load_fake, device="cpu")
     expected = embedder.embed(modality, items_of(modality, N))
     rows = rows_of(target.space, modality)
-    made = project_rows(target, modality, rows, target.parts("cpu"))
-    assert made.dtype == np.float32
-    np.testing.assert_allclose(made, expected, atol=1e-6)
+    projected = project_rows(target, modality, rows, target.parts("cpu"))
+    assert projected.dtype == np.float32
+    np.testing.assert_allclose(projected, expected, atol=1e-6)
 
 
-@given(sigma=st.floats(0, 1), lam=st.floats(0, 1), one=st.booleans())
-def test_at_any_factors(tmp_path_factory, sigma, lam, one):
+@given(sigma=st.floats(0, 1), lam=st.floats(0, 1), only_some=st.booleans())
+def test_at_any_factors(tmp_path_factory, sigma, lam, only_some):
     target = target_at(tmp_path_factory.mktemp("b") / "bundle")
     adjustment = Adjustment(
         sigma={"": sigma},
         lambda_={"": lam},
-        experts=frozenset({"CLAP_m", "InternVL"}) if one else None,
+        experts=frozenset({"CLAP_m", "InternVL"}) if only_some else None,
     )
     embedder = Embedder(target, load_encoder=load_fake, device="cpu", adjustment=adjustment)
     rows = rows_of(target.space, "text")
-    made = project_rows(target, "text", rows, target.parts("cpu"), adjustment)
-    np.testing.assert_allclose(made, embedder.embed("text", items_of("text", N)), atol=1e-6)
+    projected = project_rows(target, "text", rows, target.parts("cpu"), adjustment)
+    np.testing.assert_allclose(projected, embedder.embed("text", items_of("text", N)), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_arrays_of_any_kind(tmp_path, form):
     target = target_at(tmp_path / "bundle")
     rows = rows_of(target.space, "audio")
     expected = project_rows(target, "audio", rows, target.parts("cpu"))
-    given = {label: form(own) for label, own in rows.items()}
-    made = project_rows(target, "audio", given, target.parts("cpu"))
-    np.testing.assert_allclose(made, expected, atol=1e-6)
+    arrays = {label: form(array) for label, array in rows.items()}
+    projected = project_rows(target, "audio", arrays, target.parts("cpu"))
+    np.testing.assert_allclose(projected, expected, atol=1e-6)
 
 
 def test_half_precision_is_as_good_as_it_is(tmp_path):
@@ -93,9 +93,9 @@ def test_half_precision_is_as_good_as_it_is(tmp_path):
     rows = rows_of(target.space, "audio")
     expected = project_rows(target, "audio", rows, target.parts("cpu"))
     for form in (lambda r: r.astype(np.float16), lambda r: torch.from_numpy(r).bfloat16()):
-        given = {label: form(own) for label, own in rows.items()}
-        made = project_rows(target, "audio", given, target.parts("cpu"))
-        np.testing.assert_allclose(made, expected, atol=0.1)
+        arrays = {label: form(array) for label, array in rows.items()}
+        projected = project_rows(target, "audio", arrays, target.parts("cpu"))
+        np.testing.assert_allclose(projected, expected, atol=0.1)
 
 
 def test_a_memory_map_is_read_in_pieces(tmp_path, monkeypatch):
@@ -105,11 +105,11 @@ def test_a_memory_map_is_read_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr("reactions.products.fuse.CHUNK_ROWS", 7)
     monkeypatch.setattr("reactions.inference.projecting._CHECKED_ROWS", 7)
     maps = {}
-    for label, own in rows.items():
-        np.save(tmp_path / f"{label}.npy", own)
+    for label, array in rows.items():
+        np.save(tmp_path / f"{label}.npy", array)
         maps[label] = np.load(tmp_path / f"{label}.npy", mmap_mode="r")
-    made = project_rows(target, "text", maps, target.parts("cpu"))
-    np.testing.assert_allclose(made, expected, atol=1e-6)
+    projected = project_rows(target, "text", maps, target.parts("cpu"))
+    np.testing.assert_allclose(projected, expected, atol=1e-6)
 
 
 def changed(rows, label, value):
@@ -117,19 +117,19 @@ def changed(rows, label, value):
 
 
 def zeroed(rows, row):
-    own = rows.copy()
-    own[row] = 0
-    return own
+    spoilt = rows.copy()
+    spoilt[row] = 0
+    return spoilt
 
 
 def spoiled(rows, row):
-    own = rows.copy()
-    own[row, 0] = np.nan
-    return own
+    spoilt = rows.copy()
+    spoilt[row, 0] = np.nan
+    return spoilt
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "said"),
+    ("change", "kind", "message"),
     [
         (lambda r: {k: v for k, v in r.items() if k != "CLAP_m"}, UsageError, "of CLAP_m, too"),
         (lambda r: {**r, "CLAPm": r["CLAP_m"]}, UsageError, "has no space 'CLAPm'"),
@@ -150,20 +150,22 @@ def spoiled(rows, row):
         (lambda r: changed(r, "CLAP_m", ["a", "b"]), UsageError, "of shape (2,)"),
     ],
 )
-def test_rows_that_cannot_be_are_refused(tmp_path, change, kind, said):
+def test_rows_that_cannot_be_are_refused(tmp_path, change, kind, message):
     target = target_at(tmp_path / "bundle")
     rows = change(rows_of(target.space, "text"))
     with pytest.raises(kind) as refused:
         project_rows(target, "text", rows, target.parts("cpu"))
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_only_what_has_a_share_is_needed(tmp_path):
     target = target_at(tmp_path / "bundle")
     rows = rows_of(target.space, "text")
     alone = Adjustment(experts=frozenset({"InternVL"}), lambda_={"": 1.0})
-    made = project_rows(target, "text", {"InternVL": rows["InternVL"]}, target.parts("cpu"), alone)
-    np.testing.assert_allclose(made, rows["InternVL"], atol=1e-6)
+    projected = project_rows(
+        target, "text", {"InternVL": rows["InternVL"]}, target.parts("cpu"), alone
+    )
+    np.testing.assert_allclose(projected, rows["InternVL"], atol=1e-6)
     with pytest.raises(UsageError, match="does not embed smell"):
         project_rows(target, "smell", rows, target.parts("cpu"))
 
@@ -172,8 +174,8 @@ def test_from_python(tmp_path, monkeypatch):
     loads = []
     monkeypatch.setattr(session, "load_encoder", lambda *a: loads.append(a) or load_fake(*a))
     space = headline()
-    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
-    fused = reactions.load(made, lab="mini", device="cpu")
+    bundle_path = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    fused = reactions.load(bundle_path, lab="mini", device="cpu")
     rows = fused.project(text=rows_of(space, "text"), audio=rows_of(space, "audio"), sigma=0.3)
     assert not loads  # no encoder is needed
     items = {m: [Item(i.id, m, i.value) for i in items_of(m, N)] for m in ("text", "audio")}
@@ -188,11 +190,11 @@ def test_from_python(tmp_path, monkeypatch):
 
 def write_folders(root, space, modality="text", n=N, ids=True, skip=()):
     rows = rows_of(space, modality, n)
-    for label, own in rows.items():
+    for label, array in rows.items():
         if label in skip:
             continue
         (root / label).mkdir(parents=True, exist_ok=True)
-        np.save(root / label / f"{modality}.npy", own)
+        np.save(root / label / f"{modality}.npy", array)
         if ids:
             lines = "\n".join(item.id for item in items_of(modality, n))
             (root / label / f"{modality}.ids.txt").write_text(lines + "\n")
@@ -205,9 +207,9 @@ def folders(tmp_path):
     return target, tmp_path / "new", DigestCache(tmp_path / "cache")
 
 
-def embedded(target, given):
-    embedder = Embedder(target, load_encoder=real_lookup, device="cpu", given=given.specs)
-    items = list(given.items())
+def embedded(target, folders_given):
+    embedder = Embedder(target, load_encoder=real_lookup, device="cpu", given=folders_given.specs)
+    items = list(folders_given.items())
     return items, embedder.embed("text", items)
 
 
@@ -219,28 +221,30 @@ def real_lookup(spec, device):
 
 def test_folders_stand_in_for_encoders(folders):
     target, root, digests = folders
-    given = given_folders([str(root)], target, digests=digests)
-    items, rows = embedded(target, given)
+    folders_given = given_folders([str(root)], target, digests=digests)
+    items, rows = embedded(target, folders_given)
     assert [item.id for item in items] == [item.id for item in items_of("text", N)]
-    assert given.modalities == ("text",)
-    assert len(given) == N
+    assert folders_given.modalities == ("text",)
+    assert len(folders_given) == N
     expected = Embedder(target, load_encoder=load_fake, device="cpu").embed(
         "text", items_of("text", N)
     )
     np.testing.assert_allclose(rows, expected, atol=1e-6)
-    named = [f"{label}={root / label}" for label in ("CLAP_m", "CLAP_g", "ImageBind", "InternVL")]
-    again = embedded(target, given_folders(named, target, digests=digests))
+    named_folders = [
+        f"{label}={root / label}" for label in ("CLAP_m", "CLAP_g", "ImageBind", "InternVL")
+    ]
+    again = embedded(target, given_folders(named_folders, target, digests=digests))
     np.testing.assert_array_equal(again[1], rows)
 
 
 def test_rows_are_matched_by_ids_whatever_their_order(folders):
     target, root, digests = folders
-    own = np.load(root / "CLAP_m" / "text.npy")
-    np.save(root / "CLAP_m" / "text.npy", own[::-1])
+    array = np.load(root / "CLAP_m" / "text.npy")
+    np.save(root / "CLAP_m" / "text.npy", array[::-1])
     ids = (root / "CLAP_m" / "text.ids.txt").read_text().split()
     (root / "CLAP_m" / "text.ids.txt").write_text("\n".join(reversed(ids)))
-    given = given_folders([str(root)], target, digests=digests)
-    _, rows = embedded(target, given)
+    folders_given = given_folders([str(root)], target, digests=digests)
+    _, rows = embedded(target, folders_given)
     expected = Embedder(target, load_encoder=load_fake, device="cpu").embed(
         "text", items_of("text", N)
     )
@@ -250,17 +254,21 @@ def test_rows_are_matched_by_ids_whatever_their_order(folders):
 def test_rows_without_ids_are_paired_by_number_and_that_is_said(tmp_path):
     target = target_at(tmp_path / "bundle")
     write_folders(tmp_path / "new", target.space, ids=False)
-    given = given_folders([str(tmp_path / "new")], target, digests=DigestCache(tmp_path / "c"))
-    assert any("paired by their numbers" in notice for notice in given.notices)
-    assert not next(iter(given.items())).own_id
+    folders_given = given_folders(
+        [str(tmp_path / "new")], target, digests=DigestCache(tmp_path / "c")
+    )
+    assert any("paired by their numbers" in notice for notice in folders_given.notices)
+    assert not next(iter(folders_given.items())).own_id
 
 
 def test_a_modality_without_all_its_rows_is_left_out_and_named(folders, tmp_path):
     target, root, digests = folders
     write_folders(root, target.space, "audio", skip=("CLAP_g",))
-    given = given_folders([str(root)], target, digests=digests)
-    assert given.modalities == ("text",)
-    assert any("audio is left out: there are no audio rows of CLAP_g" in n for n in given.notices)
+    folders_given = given_folders([str(root)], target, digests=digests)
+    assert folders_given.modalities == ("text",)
+    assert any(
+        "audio is left out: there are no audio rows of CLAP_g" in n for n in folders_given.notices
+    )
 
 
 def test_other_items_are_refused(folders):
@@ -271,7 +279,7 @@ def test_other_items_are_refused(folders):
 
 
 @pytest.mark.parametrize(
-    ("values", "kind", "said"),
+    ("values", "kind", "message"),
     [
         (["CLAP_m={root}/CLAP_m"], UsageError, "no modality can be embedded"),
         (["CLAPm={root}/CLAP_m"], UsageError, "no space 'CLAPm'"),
@@ -281,11 +289,11 @@ def test_other_items_are_refused(folders):
         (["CLAP_m={root}/nothing"], MissingError, "no folder of embeddings"),
     ],
 )
-def test_mistaken_folders(folders, values, kind, said):
+def test_mistaken_folders(folders, values, kind, message):
     target, root, digests = folders
     with pytest.raises(kind) as refused:
         given_folders([v.format(root=root) for v in values], target, digests=digests)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_embeddings_that_another_space_made_are_refused(tmp_path):
@@ -298,8 +306,8 @@ def test_embeddings_that_another_space_made_are_refused(tmp_path):
         if "text" not in leaf.modalities:
             continue
         (root / leaf.label).mkdir(parents=True)
-        made = leaf.label if leaf.label != "CLAP_m" else "CLAP_g"
-        about = describe(Target(made, leaf, ""))
+        space_name = leaf.label if leaf.label != "CLAP_m" else "CLAP_g"
+        about = describe(Target(space_name, leaf, ""))
         for ending in ("safetensors", "npy", "parquet"):
             folder = tmp_path / ending / leaf.label
             folder.mkdir(parents=True)

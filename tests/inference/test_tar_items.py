@@ -43,10 +43,10 @@ def tar(tmp_path: Path) -> Path:
 
 def items_of(path: Path, modalities=ALL, only=None) -> tuple[list[Item], list[Problem], str]:
     (file,) = find(str(path))
-    found = TarItems(file, modalities, only)
-    entries = list(found)
+    reader = TarItems(file, modalities, only)
+    entries = list(reader)
     items = [entry for entry in entries if isinstance(entry, Item)]
-    return items, [entry for entry in entries if isinstance(entry, Problem)], str(found.contents)
+    return items, [entry for entry in entries if isinstance(entry, Problem)], str(reader.contents)
 
 
 def test_every_file_of_a_sample_is_an_item_by_its_key(tar: Path) -> None:
@@ -119,19 +119,19 @@ def test_a_remote_tar_is_read_once(tar: Path, monkeypatch: pytest.MonkeyPatch) -
     with far_files(tar.parent) as server:
         (file,) = find(f"{server.url}/s.tar")
         server.counts.clear()
-        found = TarItems(file, ALL)
-        far, read = [], []
-        for entry in found:
+        reader = TarItems(file, ALL)
+        items, contents = [], []
+        for entry in reader:
             if isinstance(entry, Item):
-                far.append(entry)
-                read.append(entry.value if entry.modality == "text" else entry.value.read())
-        assert (len(far), str(found.contents)) == (len(near), summary)
+                items.append(entry)
+                contents.append(entry.value if entry.modality == "text" else entry.value.read())
+        assert (len(items), str(reader.contents)) == (len(near), summary)
         assert server.counts["bytes"] <= tar.stat().st_size
-        here = [i.value if i.modality == "text" else i.value.read() for i in near]
-        assert read == here
+        expected = [i.value if i.modality == "text" else i.value.read() for i in near]
+        assert contents == expected
         # Once more, by a request: what was read is not kept.
-        assert far[0].value.read() == here[0]
-        assert content_digest(far[0], None) == content_digest(near[0], None)
+        assert items[0].value.read() == expected[0]
+        assert content_digest(items[0], None) == content_digest(near[0], None)
 
 
 def test_only_so_many_bytes_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,8 +53,8 @@ def load(path: Path, format: str) -> np.ndarray:
     if format == "parquet":
         table = pytest.importorskip("pyarrow.parquet").read_table(path)
         return np.array(table.column("embedding").to_pylist(), np.float32)
-    found = [json.loads(line)["embedding"] for line in path.read_text("utf-8").splitlines()]
-    return np.array(found, np.float32)
+    embeddings = [json.loads(line)["embedding"] for line in path.read_text("utf-8").splitlines()]
+    return np.array(embeddings, np.float32)
 
 
 def names(folder: Path) -> list[str]:
@@ -65,9 +65,9 @@ def names(folder: Path) -> list[str]:
 def test_rows_come_back_exactly(tmp_path, format):
     path = tmp_path / f"emb.{format}"
     write(path, format)
-    found = load(path, format)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, ROWS)
+    rows = load(path, format)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, ROWS)
     assert names(tmp_path) == sorted(file.name for file in files_of(path, format))
 
 
