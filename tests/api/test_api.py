@@ -39,8 +39,8 @@ def loaded(monkeypatch):
 @pytest.fixture
 def fused(tmp_path, loaded):
     space = headline()
-    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
-    return reactions.load(made, lab="mini", device="cpu")
+    bundle_path = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    return reactions.load(bundle_path, lab="mini", device="cpu")
 
 
 def test_three_calls_load_each_encoder_once(fused, loaded):
@@ -196,7 +196,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("stream", "progress", "shown"),
+    ("stream", "progress", "is_shown"),
     [
         (io.StringIO, None, False),
         (io.StringIO, False, False),
@@ -207,17 +207,17 @@ class Terminal(io.StringIO):
     ],
 )
 def test_progress_shows_on_a_terminal_or_where_it_is_asked_for(
-    stream, progress, shown, monkeypatch, caplog
+    stream, progress, is_shown, monkeypatch, caplog
 ):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", stream())
     caplog.set_level(logging.INFO, "reactions")
-    seen = []
-    sink = watch(progress, seen.append)
+    events = []
+    sink = watch(progress, events.append)
     for event in EVENTS:
         sink(event)
-    assert bool(sys.stderr.getvalue()) == shown
-    assert tuple(seen) == EVENTS
+    assert bool(sys.stderr.getvalue()) == is_shown
+    assert tuple(events) == EVENTS
     assert [r.message for r in caplog.records][:2] == LINES
     assert ("WARNING", "damaged") in [(r.levelname, r.message) for r in caplog.records]
 
@@ -250,14 +250,14 @@ def test_a_product_worse_than_a_part_is_a_warning(caplog):
 
 def test_react_passes_events_on_and_logs_notices(tmp_path, monkeypatch, caplog):
     space = headline()
-    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    bundle_path = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
     reported = []
 
     def train(self, checked, *, out, current):
         assert current is False  # a program's product is nobody's default
         for event in EVENTS:
             self.events(event)
-        return load_bundle(made)
+        return load_bundle(bundle_path)
 
     def plan(self, checked):
         return Plan((), notices=("few rows",))
@@ -272,7 +272,7 @@ def test_react_passes_events_on_and_logs_notices(tmp_path, monkeypatch, caplog):
         progress=False,
         events=reported.append,
     )
-    assert fused.path == made
+    assert fused.path == bundle_path
     assert fused.quality is None
     assert tuple(reported) == EVENTS
     assert [r.message for r in caplog.records][:3] == ["few rows", *LINES]

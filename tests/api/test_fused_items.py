@@ -19,45 +19,49 @@ IMAGE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 def test_similarities_are_cosines_of_embeddings(fused):
     texts, images = ["a", "b", "c"], [IMAGE, IMAGE + 1]
     rows = fused.embed(text=texts, image=images, sigma=0.2)
-    got = fused.similarity(text=texts, image=images, sigma=0.2)
-    np.testing.assert_allclose(got.cosines, rows["text"] @ rows["image"].T, atol=1e-6)
-    np.testing.assert_array_equal(np.asarray(got), got.cosines)
-    assert np.asarray(got, np.float64).dtype == np.float64
-    assert (got.left, got.right, got.shape) == ("text", "image", (3, 2))
-    assert got.row_labels == ("a", "b", "c")
+    similarity = fused.similarity(text=texts, image=images, sigma=0.2)
+    np.testing.assert_allclose(similarity.cosines, rows["text"] @ rows["image"].T, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(similarity), similarity.cosines)
+    assert np.asarray(similarity, np.float64).dtype == np.float64
+    assert (similarity.left, similarity.right, similarity.shape) == ("text", "image", (3, 2))
+    assert similarity.row_labels == ("a", "b", "c")
     turned = fused.similarity(image=images, text=texts, sigma=0.2)
-    np.testing.assert_allclose(turned.cosines, got.cosines.T, atol=1e-6)
-    for given in (
+    np.testing.assert_allclose(turned.cosines, similarity.cosines.T, atol=1e-6)
+    for alternative in (
         fused.similarity(rows["text"], rows["image"]),
         fused.similarity(rows["text"] * 7, rows["image"].tolist()),
     ):
-        np.testing.assert_allclose(given.cosines, got.cosines, atol=1e-6)
+        np.testing.assert_allclose(alternative.cosines, similarity.cosines, atol=1e-6)
     mixed = fused.similarity(rows["text"], image=images, sigma=0.2)
-    np.testing.assert_allclose(mixed.cosines, got.cosines, atol=1e-6)
+    np.testing.assert_allclose(mixed.cosines, similarity.cosines, atol=1e-6)
     assert (mixed.left, mixed.right) == ("rows", "image")
 
 
 def test_within_one_modality(fused):
-    got = fused.similarity(text=["a", "b"])
-    np.testing.assert_allclose(np.diag(got.cosines), 1, atol=1e-6)
-    assert (got.left, got.right) == ("text", "text")
+    similarity = fused.similarity(text=["a", "b"])
+    np.testing.assert_allclose(np.diag(similarity.cosines), 1, atol=1e-6)
+    assert (similarity.left, similarity.right) == ("text", "text")
     np.testing.assert_allclose(
-        fused.similarity(fused.embed(text=["a", "b"])["text"]).cosines, got.cosines, atol=1e-6
+        fused.similarity(fused.embed(text=["a", "b"])["text"]).cosines,
+        similarity.cosines,
+        atol=1e-6,
     )
-    assert [own[0][0] for own in got.best()] == ["a", "b"]
-    assert len(got.best(9)[0]) == 2
+    assert [row_best[0][0] for row_best in similarity.best()] == ["a", "b"]
+    assert len(similarity.best(9)[0]) == 2
     with pytest.raises(UsageError, match="k is 0"):
-        got.best(0)
+        similarity.best(0)
 
 
 def test_a_similarity_as_a_table(fused):
-    got = fused.similarity(text=["a", "<b>"], image=[IMAGE])
-    frame = got.to_dataframe()
+    similarity = fused.similarity(text=["a", "<b>"], image=[IMAGE])
+    frame = similarity.to_dataframe()
     assert list(frame.index) == ["a", "<b>"]
-    assert frame.loc["a", "0"] == pytest.approx(got.cosines[0, 0])
+    assert frame.loc["a", "0"] == pytest.approx(similarity.cosines[0, 0])
     assert frame.attrs["lab"] == "mini (tiny)"
-    assert json.loads(json.dumps(got.to_json()))["cosines"][0][0] == pytest.approx(frame.iat[0, 0])
-    page = got._repr_html_()
+    assert json.loads(json.dumps(similarity.to_json()))["cosines"][0][0] == pytest.approx(
+        frame.iat[0, 0]
+    )
+    page = similarity._repr_html_()
     assert "lab: mini (tiny)" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
@@ -99,33 +103,33 @@ def test_a_matrix_that_would_not_fit(fused, monkeypatch):
 
 def test_hits_are_the_nearest(fused, tmp_path):
     texts = [f"text {i}" for i in range(20)]
-    made = fused.index(tmp_path / "idx", text=texts, image=[IMAGE, IMAGE + 1])
-    assert made.counts == {"image": 2, "text": 20}
-    assert made.lab == "mini (tiny)"
+    index = fused.index(tmp_path / "idx", text=texts, image=[IMAGE, IMAGE + 1])
+    assert index.counts == {"image": 2, "text": 20}
+    assert index.lab == "mini (tiny)"
     for factors in ({}, {"sigma": 0.1}, {"experts": ["CLAP_m"]}):
-        found = fused.search(made, text=["text 3", "new"], into="text", k=4, **factors)
+        results = fused.search(index, text=["text 3", "new"], into="text", k=4, **factors)
         rows = fused.embed(text=["text 3", "new"], **factors)["text"]
         all_rows = fused.embed(text=texts, **factors)["text"]
         cosines = rows @ all_rows.T
         order = np.argsort(-cosines, axis=1)[:, :4]
-        assert [[h.item.source for h in own.hits] for own in found] == [
+        assert [[h.item.source for h in query.hits] for query in results] == [
             [texts[j] for j in places] for places in order
         ]
         np.testing.assert_allclose(
-            [[h.score for h in own.hits] for own in found],
+            [[h.score for h in query.hits] for query in results],
             np.take_along_axis(cosines, order, 1),
             atol=1e-5,
         )
-    assert found[0].query == "text 3"
+    assert results[0].query == "text 3"
     mixed = fused.search(str(tmp_path / "idx"), image=[IMAGE], text=["text 1"], k=1)
-    assert [own.modality for own in mixed] == ["image", "text"]
+    assert [query.modality for query in mixed] == ["image", "text"]
     assert mixed[0].hits[0].item.modality == "image"
     with pytest.raises(UsageError, match="k is '3'"):
-        fused.search(made, text=["text 1"], k="3")
-    frame = found.to_dataframe()
+        fused.search(index, text=["text 1"], k="3")
+    frame = results.to_dataframe()
     assert list(frame["rank"]) == [1, 2, 3, 4, 1, 2, 3, 4]
-    assert json.loads(json.dumps(found.to_json()))["queries"][1]["query"] == "new"
-    assert "lab: mini (tiny)" in found._repr_html_()
+    assert json.loads(json.dumps(results.to_json()))["queries"][1]["query"] == "new"
+    assert "lab: mini (tiny)" in results._repr_html_()
 
 
 def test_what_is_there_is_not_indexed_again(fused, tmp_path):
@@ -133,8 +137,8 @@ def test_what_is_there_is_not_indexed_again(fused, tmp_path):
     fused.index(place, text=["a"], image=[IMAGE])
     again = fused.index(place, text=["a", "b"], image=[IMAGE + 9, IMAGE])
     assert (again.added, again.replaced, again.kept) == ({"text": 1, "image": 1}, {}, 2)
-    named = fused.index(place, image=[Item("mine", "image", IMAGE + 30)])
-    assert named.added == {"image": 1}
+    further = fused.index(place, image=[Item("mine", "image", IMAGE + 30)])
+    assert further.added == {"image": 1}
     assert "mine" in {item.id for _, item in SearchIndex(place, fused._target).items("image")}
 
 
@@ -160,19 +164,19 @@ def test_items_that_cannot_be_embedded_are_counted(fused, tmp_path, caplog):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
 
-    made = fused.index(tmp_path / "idx", image=[bad, IMAGE], text=["a"])
-    assert (made.skipped, made.counts) == (1, {"image": 1, "text": 1})
-    assert "bad.png is left out" in made.notices[0]
+    index = fused.index(tmp_path / "idx", image=[bad, IMAGE], text=["a"])
+    assert (index.skipped, index.counts) == (1, {"image": 1, "text": 1})
+    assert "bad.png is left out" in index.notices[0]
     assert "bad.png is left out" in caplog.text
-    assert "note: " in made._repr_html_()
+    assert "note: " in index._repr_html_()
 
 
 def test_a_corpus_is_indexed(fused, tmp_path, monkeypatch):
     from reactions.labs.lab import Lab
 
     monkeypatch.setattr(Lab, "named_corpus", lambda self, name: self.corpus(name), raising=False)
-    made = fused.index(tmp_path / "idx", corpora=["image"])
-    assert made.counts == {"image": 40}
+    index = fused.index(tmp_path / "idx", corpora=["image"])
+    assert index.counts == {"image": 40}
 
 
 # --- classify ---
@@ -187,13 +191,13 @@ def test_classes_of_items(tmp_path, loaded):
     from reactions.products.bundles.bundle import write_bundle
 
     space = headline()
-    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
-    with reactions.load(made, lab="mini", device="cpu") as fused:
-        got = fused.classify("kb", classes=["dog", "cat"], top=1, text=["x"], image=[IMAGE])
-        assert [own.modality for own in got] == ["text", "image"]
-        assert {own.classes[0][0] for own in got} <= {"dog", "cat"}
-        assert list(got.to_dataframe()["rank"]) == [1, 1]
-        assert got.to_json()["centres"]["k"] == 50
+    bundle_path = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    with reactions.load(bundle_path, lab="mini", device="cpu") as fused:
+        classified = fused.classify("kb", classes=["dog", "cat"], top=1, text=["x"], image=[IMAGE])
+        assert [item.modality for item in classified] == ["text", "image"]
+        assert {item.classes[0][0] for item in classified} <= {"dog", "cat"}
+        assert list(classified.to_dataframe()["rank"]) == [1, 1]
+        assert classified.to_json()["centres"]["k"] == 50
         assert len(loaded) == len(set(loaded))
 
 
@@ -207,7 +211,7 @@ def test_all_that_is_described_is_a_choice_that_is_said(fused, monkeypatch):
 
     monkeypatch.setattr("reactions.api.operations.classifier", lambda *given: Naming())
     monkeypatch.setattr("reactions.api.operations.open_source", lambda lab, name: name)
-    got = fused.classify("kb", top=2, text=["x"])
-    assert got[0].classes == (("a", 0.5), ("b", 0.25))
-    assert "among all 3 classes that are described" in got.notices[0]
+    classified = fused.classify("kb", top=2, text=["x"])
+    assert classified[0].classes == (("a", 0.5), ("b", 0.25))
+    assert "among all 3 classes that are described" in classified.notices[0]
     assert fused.classify("kb", classes=["a"], text=["x"]).notices == ()

@@ -78,17 +78,17 @@ def test_lending_changes_no_result_and_no_key(fused, trained, tmp_path):
 
 
 def test_other_executors_get_what_can_be_sent(fused, monkeypatch):
-    given = []
+    loaders = []
 
     class Elsewhere(LocalExecutor):
         def __init__(self, store, **options):
-            given.append(options["load_encoder"])
+            loaders.append(options["load_encoder"])
             super().__init__(store, **options)
 
     monkeypatch.setitem(executor._FACTORIES, "elsewhere", Elsewhere)
     fused._session = replace(fused._session, executor="elsewhere")
     fused.evaluate("esc50")
-    assert given == [session.load_encoder]
+    assert loaders == [session.load_encoder]
 
 
 def test_searching_and_classifying_load_nothing_twice(fused, loaded, tmp_path):
@@ -224,7 +224,7 @@ def test_arguments_that_are_refused(fused, loaded, call, message):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda s: s.embed(text=["a"], sigma={"CLAP_x": 0.5}), "sigma: 'CLAP_x' is not a shared"),
         (lambda s: s.embed(text=["a"], sigma=[0.5] * 9), "sigma: 9 factors for"),
@@ -245,10 +245,10 @@ def test_arguments_that_are_refused(fused, loaded, call, message):
         (lambda s: reactions.plan("ImageBind + Cr(CLAP_m)", precision="exat"), "precision"),
     ],
 )
-def test_errors_name_arguments_not_options(fused, call, said):
+def test_errors_name_arguments_not_options(fused, call, message):
     with pytest.raises(reactions.MolspaceError) as caught:
         call(fused)
-    assert said in caught.value.what
+    assert message in caught.value.what
     assert not any(f"--{name}" in str(caught.value) for name in OPTIONS), str(caught.value)
 
 
@@ -266,18 +266,18 @@ OPTIONS = ("sigma", "lambda", "experts", "metrics", "rule", "selection", "k", "i
 
 def test_centres_stand_for_classes(fused, monkeypatch):
     """Which descriptions and how they score is passed on; the rest is the library's own."""
-    seen = []
+    calls = []
 
     def stand_in(session, target, tasks, centres, adjustment, *, ties, further):
         assert not further
-        seen.append((tasks, centres, adjustment, ties))
+        calls.append((tasks, centres, adjustment, ties))
         return session.evaluate(target, tasks, adjustment, ties=ties)
 
     monkeypatch.setattr("reactions.api.operations.evaluate_centres", stand_in)
     monkeypatch.setattr("reactions.api.operations.open_source", lambda lab, name: f"opened {name}")
     scores = fused.evaluate("esc50", centres="kb", k=7, rule="top-3", sigma=0.5)
     assert len(scores) == 1
-    [(tasks, centres, _, ties)] = seen
+    [(tasks, centres, _, ties)] = calls
     assert isinstance(centres, ClassCentres)
     assert (centres.source, centres.options.k, centres.options.m) == ("opened kb", 7, 3)
     assert ([task.name for task in tasks], ties) == (["esc50"], "strict")
@@ -301,8 +301,8 @@ def on_disk(tmp_path, loaded, monkeypatch):
         "file,shade\nblack.png,dark\ngrey.png,dark\nwhite.png,light\n"
     )
     space = headline()
-    made = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
-    return reactions.load(made, lab="mini", device="cpu")
+    bundle_path = write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+    return reactions.load(bundle_path, lab="mini", device="cpu")
 
 
 def test_pairs_of_ones_own(on_disk):
@@ -310,12 +310,12 @@ def test_pairs_of_ones_own(on_disk):
     [score] = scores
     assert (score.task, score.n) == ("pairs", 3)
     assert "mean MRR" in score.further
-    shown = set(scores.to_dataframe()["metric"])
-    assert {"mean R@1", "mean MRR", "text->image median rank"} <= shown
-    assert "mean nDCG@10" not in shown
+    metrics = set(scores.to_dataframe()["metric"])
+    assert {"mean R@1", "mean MRR", "text->image median rank"} <= metrics
+    assert "mean nDCG@10" not in metrics
     assert any("picture" in notice for notice in scores.notices)  # the column that was guessed
     both = on_disk.evaluate("esc50", pairs="pairs.csv", metrics="all")
-    assert [own.task for own in both] == ["esc50", "pairs"]
+    assert [task_scores.task for task_scores in both] == ["esc50", "pairs"]
     with pytest.raises(UsageError, match="no metric 'MRX'"):
         on_disk.evaluate(pairs="pairs.csv", metrics="MRX")
 

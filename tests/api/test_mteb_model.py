@@ -52,41 +52,45 @@ def test_retrieval_scores_as_eval_does(fused, scored, name, modality):
     _, data = data_of(fused, name)
     media = table(**{modality: values_of(data.left)})
     texts = table(text=values_of(data.right))
-    own = fused.evaluate(name)[name].metrics
+    metrics = fused.evaluate(name)[name].metrics
     letter = modality[0]
     both = ["text", modality]
     to_media = {i: [int(left)] for i, left in enumerate(data.owner)}
     to_text = {left: np.flatnonzero(data.owner == left).tolist() for left in range(len(data.left))}
     model = fused.mteb_model()
-    found = scored(model, retrieval("Found", texts, media, to_media, both, f"t2{letter}"))
-    said = scored(model, retrieval("Said", media, texts, to_text, both, f"{letter}2t"))
+    from_text = scored(model, retrieval("Found", texts, media, to_media, both, f"t2{letter}"))
+    to_text_scores = scored(model, retrieval("Said", media, texts, to_text, both, f"{letter}2t"))
     for k in (1, 5, 10):
         hit = f"hit_rate_at_{k}"
         # mteb rounds to five places.
-        assert 100 * found[hit] == pytest.approx(own[f"text->{modality} R@{k}"], abs=2e-3)
-        assert 100 * said[hit] == pytest.approx(own[f"{modality}->text R@{k}"], abs=2e-3)
-    assert 0 < own[f"text->{modality} R@1"] < 100
+        assert 100 * from_text[hit] == pytest.approx(metrics[f"text->{modality} R@{k}"], abs=2e-3)
+        assert 100 * to_text_scores[hit] == pytest.approx(
+            metrics[f"{modality}->text R@{k}"], abs=2e-3
+        )
+    assert 0 < metrics[f"text->{modality} R@1"] < 100
 
 
 def test_zero_shot_scores_as_eval_does(fused, scored):
     task, data = data_of(fused, "esc50")
     prompts = values_of(class_prompts(task.name, data.classes, task.templates))
-    made = zero_shot("Clips", "audio", values_of(data.queries), data.labels.tolist(), prompts)
-    own = fused.evaluate("esc50")["esc50"].value
-    assert 100 * scored(fused.mteb_model(), made)["accuracy"] == pytest.approx(own, abs=2e-3)
+    made_task = zero_shot("Clips", "audio", values_of(data.queries), data.labels.tolist(), prompts)
+    accuracy = fused.evaluate("esc50")["esc50"].value
+    assert 100 * scored(fused.mteb_model(), made_task)["accuracy"] == pytest.approx(
+        accuracy, abs=2e-3
+    )
     other = fused.evaluate("esc50", sigma=0.9)["esc50"].value
-    moved = scored(fused.mteb_model(sigma=0.9), made)["accuracy"]
+    moved = scored(fused.mteb_model(sigma=0.9), made_task)["accuracy"]
     assert 100 * moved == pytest.approx(other, abs=2e-3)
-    assert other != own
+    assert other != accuracy
 
 
 def test_a_linear_probe_runs_and_prompts_are_reported(fused, scored):
     _, data = data_of(fused, "esc50")
     model = fused.mteb_model()
-    made = classification(
+    task = classification(
         "Probe", "audio", values_of(data.queries), data.labels.tolist(), "Name it"
     )
-    assert 0 < scored(model, made)["accuracy"] <= 1
+    assert 0 < scored(model, task)["accuracy"] <= 1
     assert [note for note in model.notices if "prompts" in note]
 
 
@@ -99,18 +103,20 @@ def test_rows_are_those_of_embed(fused):
     picture = np.full((32, 32, 3), 90, np.uint8)
     sound = Waveform(np.linspace(-0.5, 0.5, 16_000, dtype=np.float32), 16_000)
     model = fused.mteb_model(experts=["CLAP_m"])
-    own = fused.embed(text=["rain"], image=[picture], audio=[sound], experts=["CLAP_m"])
+    embedded = fused.embed(text=["rain"], image=[picture], audio=[sound], experts=["CLAP_m"])
     stereo = np.stack([sound.samples + 0.1, sound.samples - 0.1])
-    given = {
+    values_by_modality = {
         "text": ["rain"],
         "image": [picture],
         "audio": [{"array": stereo, "sampling_rate": 16_000}],
     }
-    for modality, values in given.items():
-        np.testing.assert_allclose(encode(model, {modality: values}), own[modality], atol=1e-5)
-    total = sum(own[modality] for modality in given)
+    for modality, values in values_by_modality.items():
+        np.testing.assert_allclose(encode(model, {modality: values}), embedded[modality], atol=1e-5)
+    total = sum(embedded[modality] for modality in values_by_modality)
     np.testing.assert_allclose(
-        encode(model, given), total / np.linalg.norm(total, axis=1, keepdims=True), atol=1e-5
+        encode(model, values_by_modality),
+        total / np.linalg.norm(total, axis=1, keepdims=True),
+        atol=1e-5,
     )
 
 
@@ -154,8 +160,8 @@ def test_results_of_other_factors_lie_apart(fused, tmp_path):
     cache = mteb.ResultCache(tmp_path)
     settings = [{}, {"sigma": 0.3}, {"sigma": 0.30000001}, {"experts": ["CLAP_m"]}]
     paths = {
-        cache.get_task_result_path("T", fused.mteb_model(**given).mteb_model_meta)
-        for given in [*settings, {"sigma": 0.3}]
+        cache.get_task_result_path("T", fused.mteb_model(**factors).mteb_model_meta)
+        for factors in [*settings, {"sigma": 0.3}]
     }
     assert len(paths) == len(settings)
     assert max(len(part) for path in paths for part in path.parts) < 255

@@ -72,8 +72,8 @@ def both(name, make, fused, sounds, tmp_path):
     """The scores of a task with sounds that torchcodec decodes, and with sounds in memory."""
     model = fused.mteb_model()
     decoded = scores(with_data(name, make(files_of(sounds))), model, tmp_path / "decoded")
-    held = scores(with_data(name, make(table(audio=sounds))), model, tmp_path / "held")
-    return decoded, held
+    as_arrays = scores(with_data(name, make(table(audio=sounds))), model, tmp_path / "held")
+    return decoded, as_arrays
 
 
 def test_sounds_arrive_whole(fused, sounds):
@@ -94,8 +94,8 @@ def test_classes_are_found(fused, sounds, tmp_path, name):
     def make(rows):
         return DatasetDict({"train": rows.add_column("target", labels)})
 
-    decoded, held = both(name, make, fused, sounds, tmp_path)
-    assert decoded["accuracy"] == pytest.approx(held["accuracy"], abs=1e-9)
+    decoded, as_arrays = both(name, make, fused, sounds, tmp_path)
+    assert decoded["accuracy"] == pytest.approx(as_arrays["accuracy"], abs=1e-9)
 
 
 def test_texts_are_found_by_sounds(fused, sounds, tmp_path):
@@ -110,6 +110,6 @@ def test_texts_are_found_by_sounds(fused, sounds, tmp_path):
         }
         return {"default": {"test": data}}
 
-    decoded, held = both("AudioCapsA2TRetrieval", make, fused, sounds, tmp_path)
-    assert decoded["hit_rate_at_10"] == pytest.approx(held["hit_rate_at_10"], abs=1e-9)
+    decoded, as_arrays = both("AudioCapsA2TRetrieval", make, fused, sounds, tmp_path)
+    assert decoded["hit_rate_at_10"] == pytest.approx(as_arrays["hit_rate_at_10"], abs=1e-9)
     assert decoded["hit_rate_at_10"] > 0

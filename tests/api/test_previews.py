@@ -10,25 +10,25 @@ from reactions.core.errors import LanguageError, MissingError, UsageError
 
 
 def test_a_plan_says_what_is_to_do():
-    made = reactions.plan("ImageBind + Cr(CLAP_m)", lab="mini")
-    assert made.to_do["steps"] == len(made) > 3
-    assert made.lab == "mini"
-    frame = made.to_dataframe()
-    assert len(frame) == len(made)
+    plan = reactions.plan("ImageBind + Cr(CLAP_m)", lab="mini")
+    assert plan.to_do["steps"] == len(plan) > 3
+    assert plan.lab == "mini"
+    frame = plan.to_dataframe()
+    assert len(frame) == len(plan)
     assert frame["state"].str.startswith("no earlier").all()
     assert frame["flops"].sum() > 0
-    body = json.loads(json.dumps(made.to_json()))
+    body = json.loads(json.dumps(plan.to_json()))
     assert body["expression"] == "ImageBind + Cr(CLAP_m)"
     assert {step["label"] for step in body["steps"]} == set(frame["step"])
-    assert "lab: mini" in made._repr_html_()
-    assert made.mermaid().startswith("flowchart")
+    assert "lab: mini" in plan._repr_html_()
+    assert plan.mermaid().startswith("flowchart")
 
 
 def test_plans_of_expressions_are_those_of_texts():
     space = reactions.Space("ImageBind") + reactions.Dr("InternVL")
-    whole = space | reactions.Cr("CLAP_m") & reactions.Cr("CLAP_g")
-    made = [reactions.plan(given, lab="mini").steps for given in (whole, HEADLINE)]
-    assert made[0] == made[1]
+    expression = space | reactions.Cr("CLAP_m") & reactions.Cr("CLAP_g")
+    step_lists = [reactions.plan(reaction, lab="mini").steps for reaction in (expression, HEADLINE)]
+    assert step_lists[0] == step_lists[1]
 
 
 def test_plans_that_cannot_be():

@@ -39,10 +39,10 @@ def test_at_a_prompt():
 
 def test_long_tables_are_cut_and_say_so():
     many = Names(*map(str, range(100, 130)))
-    for shown in (repr(many), many._repr_html_()):
-        assert "119" in shown
-        assert "120" not in shown
-        assert "and 10 more rows: to_dataframe() has all" in shown
+    for text in (repr(many), many._repr_html_()):
+        assert "119" in text
+        assert "120" not in text
+        assert "and 10 more rows: to_dataframe() has all" in text
     assert len(many.to_dataframe()) == 30
 
 
@@ -81,8 +81,8 @@ def test_json():
 
 def test_cells():
     cells = [None, True, 1.0, 0.0, 0.123456, 12.3456, 4.9e8, 7, "a\nb", "x" * 99]
-    shown = ["-", "yes", "1", "0", "0.1235", "12.35", "4.9e+08", "7", "a b", "x" * 43 + "…"]
-    assert [cell_text(cell) for cell in cells] == shown
+    expected = ["-", "yes", "1", "0", "0.1235", "12.35", "4.9e+08", "7", "a b", "x" * 43 + "…"]
+    assert [cell_text(cell) for cell in cells] == expected
 
 
 def test_embeddings_are_a_dict_and_a_frame():
