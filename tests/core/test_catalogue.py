@@ -35,16 +35,16 @@ def test_an_unknown_name_gets_a_suggestion():
 
 
 def test_a_uri_is_resolved_once():
-    asked = []
+    uris = []
 
     def resolve(uri):
-        asked.append(uri)
+        uris.append(uri)
         return B
 
     catalogue = Catalogue({}, resolve)
     assert catalogue.by_uri("dir/x") is catalogue.by_uri("dir/x") is B
     catalogue.by_uri("dir/y")
-    assert asked == ["dir/x", "dir/y"]
+    assert uris == ["dir/x", "dir/y"]
 
 
 def test_a_failure_is_not_remembered():

@@ -19,15 +19,15 @@ def settled(path: Path, data: bytes, when_s: int = HOUR_AGO) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    seen: list[Path] = []
+    paths_read: list[Path] = []
     real = file_digests.file_digest
 
     def counted(path: Path) -> str:
-        seen.append(path)
+        paths_read.append(path)
         return real(path)
 
     monkeypatch.setattr(file_digests, "file_digest", counted)
-    return seen
+    return paths_read
 
 
 def test_unchanged_files_are_hashed_once(tmp_path: Path, reads: list[Path]) -> None:

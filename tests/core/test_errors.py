@@ -62,7 +62,7 @@ def test_every_kind_of_error_has_a_tested_exit_code():
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "width", "shown"),
+    ("text", "column", "width", "lines_shown"),
     [
         ("A + Cr(B)", 7, 1, ["  A + Cr(B)", "         ^"]),
         ("A + Cr(BCD)", 7, 3, ["  A + Cr(BCD)", "         ^^^"]),
@@ -75,9 +75,9 @@ def test_every_kind_of_error_has_a_tested_exit_code():
         ("A", 0, 0, ["  A", "  ^"]),
     ],
 )
-def test_the_caret_stands_under_the_mistake(text, column, width, shown):
+def test_the_caret_stands_under_the_mistake(text, column, width, lines_shown):
     error = LanguageError("bad", text=text, column=column, width=width, why="w", fix="f")
-    assert error.lines() == ["bad", *shown, "  why: w", "  fix: f"]
+    assert error.lines() == ["bad", *lines_shown, "  why: w", "  fix: f"]
 
 
 @given(st.text(alphabet="ab \n", max_size=30), st.data())
@@ -97,10 +97,10 @@ def test_any_place_in_any_text_can_be_shown(text, data):
 def test_origin_and_json_of_a_language_error():
     error = LanguageError("bad", text="A + b", column=4, width=1, origin="x.rxn, line 3", name="b")
     assert error.lines()[0] == "bad (x.rxn, line 3)"
-    found = error.to_json()
-    assert (found["text"], found["column"], found["width"]) == ("A + b", 4, 1)
-    assert (found["origin"], found["name"]) == ("x.rxn, line 3", "b")
-    assert json.loads(json.dumps(found)) == found
+    record = error.to_json()
+    assert (record["text"], record["column"], record["width"]) == ("A + b", 4, 1)
+    assert (record["origin"], record["name"]) == ("x.rxn, line 3", "b")
+    assert json.loads(json.dumps(record)) == record
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_origin_and_json_of_a_language_error():
     ],
 )
 def test_near_names_ignore_case_and_punctuation(name, best):
-    known = ["ImageBind", "InternVL", "CLAP_g", "CLAP_m"]
-    assert did_you_mean(name, known)[0] == best
+    names = ["ImageBind", "InternVL", "CLAP_g", "CLAP_m"]
+    assert did_you_mean(name, names)[0] == best
 
 
 def test_names_that_are_near_nothing():
@@ -124,15 +124,15 @@ def test_names_that_are_near_nothing():
 
 
 def test_no_more_names_than_asked_for():
-    known = [f"clap_{i}" for i in range(9)] + ["CLAP-1", "Clap1"]
-    assert len(did_you_mean("clap_1", known)) == 3
-    assert len(did_you_mean("clap_1", known, limit=2)) == 2
-    assert set(did_you_mean("clap1", known)) == {"clap_1", "CLAP-1", "Clap1"}
+    names = [f"clap_{i}" for i in range(9)] + ["CLAP-1", "Clap1"]
+    assert len(did_you_mean("clap_1", names)) == 3
+    assert len(did_you_mean("clap_1", names, limit=2)) == 2
+    assert set(did_you_mean("clap1", names)) == {"clap_1", "CLAP-1", "Clap1"}
 
 
 def test_suggestion_names_near_ones_or_all():
-    known = (name for name in ["audio", "text"])  # any iterable, read once
-    assert suggestion("audoi", known) == "did you mean 'audio'?"
+    names = (name for name in ["audio", "text"])  # any iterable, read once
+    assert suggestion("audoi", names) == "did you mean 'audio'?"
     assert suggestion("zzz", ["text", "audio"]) == "one of: audio, text"
     assert suggestion("zzz", []) == ""
     assert suggestion("colum", ["column", "id", "column"]) == "did you mean 'column'?"

@@ -30,20 +30,20 @@ def spelt(form: str, text: str = "dossier/été à Zürich 한글.png") -> str:
 
 @pytest.fixture(params=FORMS, ids="stored {0[0]}, written {0[1]}".format)
 def forms(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    stored, written = request.param
+    stored, form_written = request.param
     put(tmp_path / spelt(stored, "ä.txt"), "")
-    if (tmp_path / spelt(written, "ä.txt")).exists():
+    if (tmp_path / spelt(form_written, "ä.txt")).exists():
         pytest.skip("this file system takes both forms for one")
-    return stored, written
+    return stored, form_written
 
 
 def test_a_path_is_found_in_the_other_form(tmp_path: Path, forms: tuple[str, str]) -> None:
-    stored, written = forms
+    stored, form_written = forms
     path = put(tmp_path / spelt(stored, "Ä/é.png"), b"x")
     for _ in range(2):  # the folder is listed once
-        assert as_stored(tmp_path / spelt(written, "Ä/é.png")) == path
+        assert as_stored(tmp_path / spelt(form_written, "Ä/é.png")) == path
     assert as_stored(path) == path
-    absent = tmp_path / spelt(written, "Ä/ö.png")
+    absent = tmp_path / spelt(form_written, "Ä/ö.png")
     assert as_stored(absent) == absent
     assert as_stored(Path("plain.png")) == Path("plain.png")
 
@@ -54,29 +54,29 @@ def test_a_path_that_exists_as_written_wins(tmp_path: Path, forms: tuple[str, st
 
 
 def test_a_file_added_later_is_found(tmp_path: Path, forms: tuple[str, str]) -> None:
-    stored, written = forms
-    asked = tmp_path / spelt(written, "é.png")
-    assert as_stored(asked) == asked
+    stored, form_written = forms
+    path_asked = tmp_path / spelt(form_written, "é.png")
+    assert as_stored(path_asked) == path_asked
     path = put(tmp_path / spelt(stored, "é.png"), b"x")
-    assert as_stored(asked) == path
+    assert as_stored(path_asked) == path
 
 
 def test_relative_paths_too(
     tmp_path: Path, forms: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored, written = forms
+    stored, form_written = forms
     put(tmp_path / spelt(stored, "Ä/é.png"), b"x")
     monkeypatch.chdir(tmp_path)
-    assert as_stored(Path(spelt(written, "Ä/é.png"))) == Path(spelt(stored, "Ä/é.png"))
+    assert as_stored(Path(spelt(form_written, "Ä/é.png"))) == Path(spelt(stored, "Ä/é.png"))
 
 
 def test_manifests_find_files_in_the_other_form(tmp_path: Path, forms: tuple[str, str]) -> None:
-    stored, written = forms
+    stored, form_written = forms
     path = put(tmp_path / spelt(stored), image_bytes())
     lines = [
-        spelt(written),
-        json.dumps({"image": spelt(written)}),
-        json.dumps({"path": spelt(written)}),
+        spelt(form_written),
+        json.dumps({"image": spelt(form_written)}),
+        json.dumps({"path": spelt(form_written)}),
     ]
     items = list(read_items(lines, base=tmp_path))
     assert [item.value for item in items if isinstance(item, Item)] == [path] * 3
@@ -85,24 +85,24 @@ def test_manifests_find_files_in_the_other_form(tmp_path: Path, forms: tuple[str
 
 
 def test_corpora_find_places_in_the_other_form(tmp_path: Path, forms: tuple[str, str]) -> None:
-    stored, written = forms
+    stored, form_written = forms
     put(tmp_path / spelt(stored, "Ä/é.png"), image_bytes())
     put(tmp_path / spelt(stored, "Ä/b.png"), image_bytes(1))
     for pattern, n in (("Ä", 2), ("Ä/*.png", 2), ("Ä/é.png", 1)):
-        source = Source(paths=(str(tmp_path / spelt(written, pattern)),))
+        source = Source(paths=(str(tmp_path / spelt(form_written, pattern)),))
         corpus = open_corpus("x", "image", [source], tables=TableCache())
         assert len(corpus) == n, pattern
 
 
 def test_ids_to_skip_and_members_too(tmp_path: Path, forms: tuple[str, str]) -> None:
-    stored, written = forms
+    stored, form_written = forms
     put(tmp_path / "a" / spelt(stored, "é.png"), image_bytes())
     put(tmp_path / "a/b.png", image_bytes(1))
-    source = Source(paths=(str(tmp_path / "a"),), skip=frozenset({spelt(written, "é.png")}))
+    source = Source(paths=(str(tmp_path / "a"),), skip=frozenset({spelt(form_written, "é.png")}))
     corpus = open_corpus("x", "image", [source], tables=TableCache())
     assert [item.id for item in corpus.items(0, 2)] == ["b.png"]
     path = put_tar(tmp_path / "x.tar", {spelt(stored, "a.é.png"): image_bytes()})
-    source = Source(paths=(str(path),), member=spelt(written, "é.png"))
+    source = Source(paths=(str(path),), member=spelt(form_written, "é.png"))
     assert len(open_corpus("x", "image", [source], tables=TableCache())) == 1
 
 
@@ -146,10 +146,10 @@ def test_no_ending_means_two_things() -> None:
     assert len(decoded) == len(set(decoded))
     kinds = set()
     for modality in BUILT_IN.values():
-        own = {suffix for kind in modality.undecoded for suffix in kind.suffixes}
-        assert not own & {*modality.suffixes, *modality.shared}
+        suffixes = {suffix for kind in modality.undecoded for suffix in kind.suffixes}
+        assert not suffixes & {*modality.suffixes, *modality.shared}
         assert len(modality.shared) == len({*modality.shared} - {*modality.suffixes})
-        kinds |= own
+        kinds |= suffixes
     # Videos hold sounds and images without being either, and animations are not videos.
     assert set(decoded) & kinds <= {*BUILT_IN["video"].suffixes, ".apng", ".gif", ".webp"}
     assert not COMPANIONS & {*decoded, *kinds}
@@ -178,10 +178,10 @@ def test_what_decodes_is_read_by_its_ending(tmp_path: Path) -> None:
 def test_arguments_that_are_manifests(tmp_path: Path, forms: tuple[str, str]) -> None:
     from reactions.inference.inputs import read_inputs
 
-    stored, written = forms
+    stored, form_written = forms
     path = put(tmp_path / spelt(stored, "é.png"), image_bytes())
-    put(tmp_path / spelt(stored, "ü.jsonl"), json.dumps({"image": spelt(written, "é.png")}))
+    put(tmp_path / spelt(stored, "ü.jsonl"), json.dumps({"image": spelt(form_written, "é.png")}))
     for argument in ("ü.jsonl", "é.png"):
-        (item,) = read_inputs([spelt(written, argument)], modalities=["image"], base=tmp_path)
+        (item,) = read_inputs([spelt(form_written, argument)], modalities=["image"], base=tmp_path)
         assert isinstance(item, Item)
         assert item.value == path

@@ -48,12 +48,12 @@ def test_links_are_not_followed_in_circles(tree):
     (tree / "x" / "up").symlink_to("..")
     (tree / "x" / "y" / "top").symlink_to(tree)
     (tree / "itself").symlink_to("itself")
-    found = [str(path.relative_to(tree)) for path in matching(f"{tree}/**/a.png")]
-    assert found == ["a.png", "far/a.png", "x/a.png", "x/y/a.png"]
+    paths = [str(path.relative_to(tree)) for path in matching(f"{tree}/**/a.png")]
+    assert paths == ["a.png", "far/a.png", "x/a.png", "x/y/a.png"]
 
 
 def test_files_of_a_pattern_and_links_to_nothing(tree):
-    assert [(each.name, each.size_bytes) for each in find(f"{tree}/*.png")] == [
+    assert [(entry.name, entry.size_bytes) for entry in find(f"{tree}/*.png")] == [
         ("a.png", 5),
         ("gone.png", 0),
     ]

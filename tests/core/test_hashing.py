@@ -91,9 +91,9 @@ def test_golden_digests():
     # Every key in every store depends on these: they may never change.
     assert canonical({"b": [1, 2.5, None, True], "a": "ü"}) == '{"a":"ü","b":[1,2.5,null,true]}'
     preimage = b'molspace:step\n{"a":"\xc3\xbc","b":[1,2.5,null,true]}'
-    found = digest("step", {"b": [1, 2.5, None, True], "a": "ü"})
-    assert found == hashlib.sha256(preimage).hexdigest()
-    assert found == "755410bd7ce283b56db9b87225853f49b9b7909a2a3db8b60b312119b838a679"
+    computed = digest("step", {"b": [1, 2.5, None, True], "a": "ü"})
+    assert computed == hashlib.sha256(preimage).hexdigest()
+    assert computed == "755410bd7ce283b56db9b87225853f49b9b7909a2a3db8b60b312119b838a679"
 
 
 def test_paths_that_are_not_utf8_have_a_digest():

@@ -36,10 +36,10 @@ def test_what_is_unknown_or_not_installed_is_taken_from_a_clone(monkeypatch):
 
 
 def test_nothing_says_to_install_a_release():
-    found = subprocess.run(
+    search = subprocess.run(
         ["git", "grep", "-nE", r"pip install ['\"]?molspace", "--", ":!tests", ":!CHANGELOG.md"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert found.stdout == ""
+    assert search.stdout == ""

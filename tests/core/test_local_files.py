@@ -47,14 +47,14 @@ def test_a_sparse_file_of_gigabytes_is_refused_unread(tmp_path):
         "try: read_text_file(Path(sys.argv[1]), 1 << 20)\n"
         "except DataError as error: print(error.what)\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(path)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert "too large" in done.stdout, done.stderr
+    assert "too large" in process.stdout, process.stderr
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])

@@ -117,8 +117,8 @@ def test_stamps_change_with_files_and_are_not_trusted_too_early(tmp_path: Path) 
     (after,) = find(str(path))
     assert after.stamp not in ("", before.stamp)
     path.write_bytes(b"now")
-    (now,) = find(str(path))
-    assert now.stamp == ""
+    (entry,) = find(str(path))
+    assert entry.stamp == ""
 
 
 def test_walking_is_sorted_and_skips_what_is_hidden(tmp_path: Path) -> None:
@@ -174,26 +174,26 @@ def test_a_blob_that_shrank_is_an_error(tmp_path: Path) -> None:
 
 def test_remote_files(memory: str) -> None:
     assert [entry.name for entry in walk(memory)] == ["a.txt", "b.txt", "deep/c.txt"]
-    found = find(f"{memory}/*.txt")
-    assert [entry.name for entry in found] == ["a.txt", "b.txt"]
-    assert found[0].url == "memory:///set/a.txt"
-    assert (found[0].size_bytes, bool(found[0].stamp)) == (5, True)
+    entries = find(f"{memory}/*.txt")
+    assert [entry.name for entry in entries] == ["a.txt", "b.txt"]
+    assert entries[0].url == "memory:///set/a.txt"
+    assert (entries[0].size_bytes, bool(entries[0].stamp)) == (5, True)
     assert [entry.name for entry in find(f"{memory}/{{b,a}}.txt")] == ["b.txt", "a.txt"]
-    assert read(found[0].url) == b"a.txt"
-    assert read(found[0].url, 1, 2) == b".t"
+    assert read(entries[0].url) == b"a.txt"
+    assert read(entries[0].url, 1, 2) == b".t"
     assert storage.is_folder(memory)
-    assert not storage.is_folder(found[0].url)
-    with storage.open_binary(found[0].url) as stream:
+    assert not storage.is_folder(entries[0].url)
+    with storage.open_binary(entries[0].url) as stream:
         stream.seek(2)
         assert stream.read() == b"txt"
-    assert Blob(found[0].url).read() == b"a.txt"
+    assert Blob(entries[0].url).read() == b"a.txt"
 
 
 def test_chains_of_file_systems(memory: str) -> None:
-    found = find("simplecache::memory://set/*.txt")
-    assert [entry.name for entry in found] == ["a.txt", "b.txt"]
-    assert found[0].url.startswith("simplecache::memory://")
-    assert read(found[0].url) == b"a.txt"
+    entries = find("simplecache::memory://set/*.txt")
+    assert [entry.name for entry in entries] == ["a.txt", "b.txt"]
+    assert entries[0].url.startswith("simplecache::memory://")
+    assert read(entries[0].url) == b"a.txt"
     assert [entry.name for entry in walk("simplecache::memory://set")][-1] == "deep/c.txt"
 
 

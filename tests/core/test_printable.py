@@ -48,17 +48,17 @@ def test_ordinary_text_of_all_scripts_stays():
 
 @given(st.text())
 def test_nothing_that_a_terminal_obeys_is_left(text):
-    for shown in (printable_cell(text), printable(text).replace("\n", "").replace("\t", "")):
-        assert not {c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")}
-        assert not {c for c in shown if unicodedata.bidirectional(c) in OVERRIDES}
-        shown.encode()
+    for printed in (printable_cell(text), printable(text).replace("\n", "").replace("\t", "")):
+        assert not {c for c in printed if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")}
+        assert not {c for c in printed if unicodedata.bidirectional(c) in OVERRIDES}
+        printed.encode()
 
 
 @given(st.recursive(st.text() | st.integers(), st.lists))
 def test_json_means_what_it_meant(value):
-    shown = printable_json(json.dumps(value, ensure_ascii=False))
-    assert json.loads(shown) == value
-    assert not {c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")}
+    printed = printable_json(json.dumps(value, ensure_ascii=False))
+    assert json.loads(printed) == value
+    assert not {c for c in printed if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")}
 
 
 OVERRIDES = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}

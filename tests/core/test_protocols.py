@@ -82,11 +82,11 @@ def test_everything_else_is_refused_before_fsspec_sees_it(url, monkeypatch):
 
     monkeypatch.setattr(fsspec, "filesystem", reached)
     monkeypatch.setattr(fsspec.core, "url_to_fs", reached)
-    far = remote.RemoteFiles()
-    for use in (check_address, check_use, far.find, far.read, far.walk):
+    remote_files = remote.RemoteFiles()
+    for use in (check_address, check_use, remote_files.find, remote_files.read, remote_files.walk):
         with pytest.raises(UsageError, match="cannot read"):
             use(url)
-    for use in (far.is_folder, far.open_binary):
+    for use in (remote_files.is_folder, remote_files.open_binary):
         with pytest.raises(UsageError, match="cannot read"):
             use(url)
 
@@ -111,9 +111,9 @@ def test_braces_hide_nothing():
 def test_addresses_with_passwords_are_refused_and_not_repeated(url):
     with pytest.raises(UsageError) as caught:
         check_address(url)
-    said = json.dumps(caught.value.to_json()) + str(caught.value)
-    assert "secret" not in said
-    assert "token" not in said
+    report = json.dumps(caught.value.to_json()) + str(caught.value)
+    assert "secret" not in report
+    assert "token" not in report
 
 
 def test_a_template_of_a_reference_file_never_runs(tmp_path):
@@ -194,6 +194,6 @@ def test_signatures_of_addresses_are_not_repeated():
     for error in (OSError(f"403, url='{signed}'"), ValueError(f"no answer from {signed}")):
         with pytest.raises(MolspaceError) as caught, remote.explained(signed):
             raise error
-        told = f"{caught.value} {caught.value.fields}"
-        assert "SECRET" not in told
-        assert "https://host/x.tar?..." in told
+        report = f"{caught.value} {caught.value.fields}"
+        assert "SECRET" not in report
+        assert "https://host/x.tar?..." in report

@@ -52,7 +52,7 @@ def ahead_of(file: Kept, **sizes: int) -> ReadAhead:
 
 
 @pytest.fixture
-def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarFiles]:
+def far_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarFiles]:
     put(tmp_path / "a.bin", CONTENT)
     waits: list[float] = []
     monkeypatch.setattr(remote_ranges, "wait", waits.append)
@@ -253,40 +253,42 @@ def test_nothing_lies_behind_the_end() -> None:
 # --- by HTTP ---
 
 
-def test_a_file_in_order(far: FarFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_order(far_server: FarFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BLOCKS, "block_bytes", 10 * KB)
-    (entry,) = find(f"{far.url}/a.bin")
-    far.counts.clear()
+    (entry,) = find(f"{far_server.url}/a.bin")
+    far_server.counts.clear()
     with open_in_order(entry) as stream:
         assert stream.read(5) == CONTENT[:5]
         assert stream.seek(0) == 0
         assert stream.read() == CONTENT
         assert stream.seek(-3, 2) == 100 * KB - 3
         assert (stream.read(), stream.tell()) == (CONTENT[-3:], 100 * KB)
-    assert far.counts["requests"] == 10  # its size is known
+    assert far_server.counts["requests"] == 10  # its size is known
     storage.check_unchanged(entry)
 
 
-def test_a_transfer_goes_on_where_it_broke_off(far: FarFiles) -> None:
-    far.breaks = [30 * KB, 20 * KB]
-    assert Blob(f"{far.url}/a.bin", 0, 100 * KB).read() == CONTENT
-    assert [start for start, _ in far.ranges] == [0, 30 * KB, 50 * KB]
-    assert far.waits == []  # it went on each time
+def test_a_transfer_goes_on_where_it_broke_off(far_server: FarFiles) -> None:
+    far_server.breaks = [30 * KB, 20 * KB]
+    assert Blob(f"{far_server.url}/a.bin", 0, 100 * KB).read() == CONTENT
+    assert [start for start, _ in far_server.ranges] == [0, 30 * KB, 50 * KB]
+    assert far_server.waits == []  # it went on each time
 
 
-def test_a_transfer_that_never_goes_on_is_given_up(far: FarFiles) -> None:
-    far.breaks = [10 * KB] + [0] * 20
+def test_a_transfer_that_never_goes_on_is_given_up(far_server: FarFiles) -> None:
+    far_server.breaks = [10 * KB] + [0] * 20
     with pytest.raises(TransientError, match="now") as caught:
-        Blob(f"{far.url}/a.bin", 0, 100 * KB).read()
+        Blob(f"{far_server.url}/a.bin", 0, 100 * KB).read()
     assert "at byte 10000 of 100000 the transfer stopped 5 times" in caught.value.why
-    assert len(far.waits) == 4
-    far.breaks = []
-    assert Blob(f"{far.url}/a.bin", 0, 100 * KB).read() == CONTENT
+    assert len(far_server.waits) == 4
+    far_server.breaks = []
+    assert Blob(f"{far_server.url}/a.bin", 0, 100 * KB).read() == CONTENT
 
 
 @pytest.mark.parametrize("content", [CONTENT[::-1], CONTENT[:-1], CONTENT + b"more"])
-def test_what_changed_meanwhile_is_refused(far: FarFiles, tmp_path: Path, content: bytes) -> None:
-    ranges = RemoteRanges(f"{far.url}/a.bin")
+def test_what_changed_meanwhile_is_refused(
+    far_server: FarFiles, tmp_path: Path, content: bytes
+) -> None:
+    ranges = RemoteRanges(f"{far_server.url}/a.bin")
     assert ranges.read(0, 10) == CONTENT[:10]
     put(tmp_path / "a.bin", content, when_s=1_650_000_000)
     with pytest.raises(DataError, match="changed while it was read"):
@@ -295,34 +297,40 @@ def test_what_changed_meanwhile_is_refused(far: FarFiles, tmp_path: Path, conten
         ranges.check_unchanged()
 
 
-def test_sizes_are_compared_where_tags_are_not_to_be_trusted(far: FarFiles, tmp_path: Path) -> None:
-    far.etag = 'W/"weak"'
-    ranges = RemoteRanges(f"{far.url}/a.bin")
+def test_sizes_are_compared_where_tags_are_not_to_be_trusted(
+    far_server: FarFiles, tmp_path: Path
+) -> None:
+    far_server.etag = 'W/"weak"'
+    ranges = RemoteRanges(f"{far_server.url}/a.bin")
     assert ranges.read(0, 10) == CONTENT[:10]
     put(tmp_path / "a.bin", CONTENT[: 60 * KB])
     with pytest.raises(DataError, match="changed while it was read"):
         ranges.read(50 * KB, 70 * KB)
 
 
-@pytest.mark.parametrize("said", ["bytes 0-9/100000", "bytes 11-20/*", "bytes */100000", ""])
-def test_another_part_than_was_asked_for_is_refused(far: FarFiles, said: str) -> None:
-    ranges = RemoteRanges(f"{far.url}/a.bin")
-    far.content_range = said
+@pytest.mark.parametrize(
+    "content_range", ["bytes 0-9/100000", "bytes 11-20/*", "bytes */100000", ""]
+)
+def test_another_part_than_was_asked_for_is_refused(
+    far_server: FarFiles, content_range: str
+) -> None:
+    ranges = RemoteRanges(f"{far_server.url}/a.bin")
+    far_server.content_range = content_range
     with pytest.raises(DataError, match="in parts") as caught:
         ranges.read(10, 20)
-    assert f"begins at byte 10, and sent '{said}'" in caught.value.why
+    assert f"begins at byte 10, and sent '{content_range}'" in caught.value.why
 
 
-def test_what_is_beyond_the_part_that_was_said_is_asked_for_again(far: FarFiles) -> None:
-    ranges = RemoteRanges(f"{far.url}/a.bin")
-    far.content_range = "bytes 10-14/*"
+def test_what_is_beyond_the_part_that_was_said_is_asked_for_again(far_server: FarFiles) -> None:
+    ranges = RemoteRanges(f"{far_server.url}/a.bin")
+    far_server.content_range = "bytes 10-14/*"
     data = bytearray()
     ranges._add(data, 10, 20)
     assert data == CONTENT[10:15]
 
 
-def test_what_is_not_as_it_was_listed_is_refused(far: FarFiles) -> None:
-    (entry,) = find(f"{far.url}/a.bin")
+def test_what_is_not_as_it_was_listed_is_refused(far_server: FarFiles) -> None:
+    (entry,) = find(f"{far_server.url}/a.bin")
     size, fact = entry.stamp.split(":", 1)
     with pytest.raises(DataError, match="changed"):
         open_in_order(Entry(entry.name, entry.url, entry.size_bytes, f"{size}:{fact}x"))
@@ -330,8 +338,8 @@ def test_what_is_not_as_it_was_listed_is_refused(far: FarFiles) -> None:
     open_in_order(Entry(entry.name, entry.url, entry.size_bytes, f"{size}:LastModified=y")).close()
 
 
-def test_contents_are_held_against_what_was_scanned(far: FarFiles, tmp_path: Path) -> None:
-    url = f"{far.url}/a.bin"
+def test_contents_are_held_against_what_was_scanned(far_server: FarFiles, tmp_path: Path) -> None:
+    url = f"{far_server.url}/a.bin"
     tag = f"file:{bytes_digest(CONTENT[:KB])}"
     blob = Blob(url, 0, KB, "a.jpg", tag)
     assert blob.read() == CONTENT[:KB]
@@ -347,29 +355,31 @@ def test_contents_are_held_against_what_was_scanned(far: FarFiles, tmp_path: Pat
 
 
 def test_a_server_without_ranges_is_refused_with_what_helps(
-    far: FarFiles, monkeypatch: pytest.MonkeyPatch
+    far_server: FarFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BLOCKS, "block_bytes", 10 * KB)
-    far.sends_ranges = False
-    url = f"{far.url}/a.bin"
+    far_server.sends_ranges = False
+    url = f"{far_server.url}/a.bin"
     with pytest.raises(DataError, match="in parts") as caught:
         Blob(url, 50 * KB, 10).read()
     assert f"simplecache::{url}" in caught.value.fix
     assert Blob(f"simplecache::{url}", 50 * KB, 10).read() == CONTENT[50 * KB : 50 * KB + 10]
 
 
-def test_what_is_not_there(far: FarFiles) -> None:
+def test_what_is_not_there(far_server: FarFiles) -> None:
     with pytest.raises(MissingError):
-        Blob(f"{far.url}/b.bin", 0, 10).read()
+        Blob(f"{far_server.url}/b.bin", 0, 10).read()
 
 
-def test_files_by_http_are_not_downloaded_to_see_whether_they_are_folders(far: FarFiles) -> None:
-    assert not is_folder(f"{far.url}/a.bin?v=1.2")
-    assert far.counts["requests"] == 0
+def test_files_by_http_are_not_downloaded_to_see_whether_they_are_folders(
+    far_server: FarFiles,
+) -> None:
+    assert not is_folder(f"{far_server.url}/a.bin?v=1.2")
+    assert far_server.counts["requests"] == 0
 
 
-def test_queries_of_addresses_are_no_wildcards(far: FarFiles) -> None:
-    (entry,) = find(f"{far.url}/a.bin?token=xy")
+def test_queries_of_addresses_are_no_wildcards(far_server: FarFiles) -> None:
+    (entry,) = find(f"{far_server.url}/a.bin?token=xy")
     assert (entry.name, entry.size_bytes) == ("a.bin", 100 * KB)
     assert Blob(entry.url, 1, 3).read() == CONTENT[1:4]
 
@@ -381,5 +391,5 @@ def test_other_file_systems() -> None:
     with fs.open("/far/a.bin", "wb") as stream:
         stream.write(CONTENT)
     ranges = ((0, 10), (10, 10), (99 * KB, KB))
-    read = [Blob("memory://far/a.bin", start, n).read() for start, n in ranges]
-    assert read == [CONTENT[:10], CONTENT[10:20], CONTENT[-KB:]]
+    parts = [Blob("memory://far/a.bin", start, n).read() for start, n in ranges]
+    assert parts == [CONTENT[:10], CONTENT[10:20], CONTENT[-KB:]]

@@ -27,11 +27,11 @@ class BareFile:
 
     def read(self, length: int = -1) -> bytes:
         length = len(self.data) if length < 0 else min(length, 3)  # as little as a server may send
-        found = self.data[self.place : self.place + length]
-        self.place += len(found)
+        part = self.data[self.place : self.place + length]
+        self.place += len(part)
         if b"BROKEN" in self.data[: self.place]:
             raise TimeoutError("the server did not answer")
-        return found
+        return part
 
     def readline(self) -> bytes:
         raise AssertionError("never called: file systems differ in it")

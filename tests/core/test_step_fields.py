@@ -182,8 +182,8 @@ def test_a_step_pickles_with_its_key_and_its_inputs():
 
 
 def test_steps_that_are_run_together_are_run_in_turn_unless_they_know_better():
-    made = Source.run_together(None, [B, C], [{}, {}], 0, 1)
-    assert [artifact.meta["seed"] for artifact in made] == [1, 2]
+    artifacts = Source.run_together(None, [B, C], [{}, {}], 0, 1)
+    assert [artifact.meta["seed"] for artifact in artifacts] == [1, 2]
 
 
 def test_parameters_of_a_record_on_its_own():

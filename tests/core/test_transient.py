@@ -119,7 +119,7 @@ def test_a_scan_stops_and_the_next_one_finds_everything(
     where: str,
 ) -> None:
     path, cache = request.getfixturevalue(where), tmp_path / "cache"
-    whole = scanned(path, tmp_path / "other").digest
+    expected = scanned(path, tmp_path / "other").digest
     with monkeypatch.context() as patch:
         patch_decoder(patch, "image", raising(IMAGE.decode, error, image_bytes(1), 9))
         with pytest.raises(TransientError, match=r"cannot look at .*1\.png. now") as caught:
@@ -128,7 +128,7 @@ def test_a_scan_stops_and_the_next_one_finds_everything(
     corpus = scanned(path, cache)
     assert len(corpus) == 3
     assert corpus.skipped.n_bad == 0
-    assert corpus.digest == whole
+    assert corpus.digest == expected
 
 
 @pytest.mark.parametrize("where", ["folder", "shard"])
@@ -146,16 +146,16 @@ def test_what_a_stopped_scan_looked_at_is_not_looked_at_again(
         patch_decoder(patch, "image", raising(IMAGE.decode, MemoryError(), image_bytes(2), 9))
         with pytest.raises(TransientError):
             scanned(folder, tmp_path / "cache")
-    seen: list[str] = []
+    names_scanned: list[str] = []
     real = files.look_at_file
 
     def look(entry, **options):
-        seen.append(entry.name)
+        names_scanned.append(entry.name)
         return real(entry, **options)
 
     monkeypatch.setattr(files, "look_at_file", look)
     assert len(scanned(folder, tmp_path / "cache")) == 3
-    assert seen == ["2.png"]
+    assert names_scanned == ["2.png"]
 
 
 @pytest.mark.parametrize(("number", "stops"), [(errno.EIO, True), (errno.EACCES, False)])
