@@ -17,7 +17,7 @@ def report(*rows, **options):
     return check_knowledge(KnowledgeTable("kb", rows), **{"least_rows": 1, **options})
 
 
-def found(checked):
+def findings(checked):
     return {finding.kind: (finding.count, finding.total) for finding in checked.findings}
 
 
@@ -35,7 +35,7 @@ def test_all_that_can_be_wrong():
         Description("z", "dog", "z", "MLLM", "image"),
     )
     checked = report(*rows, least_rows=2)
-    assert found(checked) == {
+    assert findings(checked) == {
         "blank": (1, 9),
         "too long": (1, 9),
         "duplicates": (2, 9),
@@ -59,19 +59,19 @@ def test_a_base_of_items_alone_lacks_no_descriptions_of_categories():
 
 
 def test_a_limit_of_ones_own():
-    assert found(report(*base("a dog runs"), token_limit=4)) == {"too long": (1, 1)}
+    assert findings(report(*base("a dog runs"), token_limit=4)) == {"too long": (1, 1)}
 
 
 def test_names_of_a_category_are_no_descriptions():
     rows = (*base("a hound"), Description("n", "dog", "hound", "label"), *base("x", category="cat"))
     assert report(*rows).findings == ()
     rows = (*rows, *base("a hound sleeps", category="cat"))
-    assert found(report(*rows)) == {"names another": (1, 3)}
+    assert findings(report(*rows)) == {"names another": (1, 3)}
 
 
 def test_only_some_categories():
     rows = (*base("a dog and a cat"), *base("a cat", category="cat"))
-    assert found(report(*rows)) == {"names another": (1, 2)}
+    assert findings(report(*rows)) == {"names another": (1, 2)}
     checked = report(*rows, categories=["dog"])
     assert (checked.n_rows, checked.findings) == (1, ())
 
@@ -80,7 +80,7 @@ def test_classes_that_are_missing_or_spelled_otherwise():
     rows = (*base("x", category="water_snake"), *base("y", category="dog"))
     checked = report(*rows, categories=["Water Snake", "fox", "fox"])
     assert checked.n_rows == 1
-    assert found(checked) == {"missing": (1, 2)}
+    assert findings(checked) == {"missing": (1, 2)}
     assert checked.findings[0].examples == ({"category": "fox"},)
 
 
@@ -112,7 +112,7 @@ def test_progress_ends_with_the_last_row(monkeypatch):
     from reactions.knowledge import audit
 
     monkeypatch.setattr(audit, "_PROGRESS_ROWS", 2)
-    seen = []
+    reports = []
     rows = base("a", "b", "c", "d", "e")
-    report(*rows, on_progress=lambda what, done, total: seen.append((what, done, total)))
-    assert seen == [("knowledge base kb", n, 5) for n in (2, 4, 5)]
+    report(*rows, on_progress=lambda what, done, total: reports.append((what, done, total)))
+    assert reports == [("knowledge base kb", n, 5) for n in (2, 4, 5)]

@@ -12,7 +12,7 @@ def row(text, category="dog", id="", source="LLM", modality=""):
 
 
 @pytest.mark.parametrize(
-    ("category", "text", "named"),
+    ("category", "text", "others_named"),
     [
         ("dog", "A dog in the rain", []),
         ("dog", "a dog beside two Cats", ["cat"]),
@@ -27,9 +27,9 @@ def row(text, category="dog", id="", source="LLM", modality=""):
         ("crane", "a crane", []),
     ],
 )
-def test_other_categories_are_found(category, text, named):
+def test_other_categories_are_found(category, text, others_named):
     categories = ["dog", "cat", "snake", "water_snake", "fox, Vulpes", "crane", "crane, bird"]
-    assert CategoryNames(categories, {"cat": ["kitten"]}).others(category, text) == named
+    assert CategoryNames(categories, {"cat": ["kitten"]}).others(category, text) == others_named
 
 
 def test_a_name_without_words_names_nothing():

@@ -28,8 +28,8 @@ def put(path, columns, record=None):
 def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "deep" / "kb.parquet"
     assert write_knowledge(path, iter(ROWS), METADATA) == len(ROWS)
-    read = open_knowledge(path)
-    assert (tuple(read.rows()), read.metadata, read.name) == (ROWS, METADATA, str(path))
+    table = open_knowledge(path)
+    assert (tuple(table.rows()), table.metadata, table.name) == (ROWS, METADATA, str(path))
     assert open_knowledge(path, name="pets").name == "pets"
     assert [entry.name for entry in path.parent.iterdir()] == ["kb.parquet"]
 
@@ -47,24 +47,24 @@ def test_counts_are_there_for_other_readers(tmp_path):
 def test_any_rows_come_back(tmp_path_factory, rows, known):
     path = tmp_path_factory.getbasetemp() / "any.parquet"
     write_knowledge(path, rows, known)
-    read = open_knowledge(path)
-    assert (list(read.rows()), read.metadata) == (rows, known)
+    table = open_knowledge(path)
+    assert (list(table.rows()), table.metadata) == (rows, known)
 
 
 def test_a_file_of_ones_own_has_four_columns(tmp_path):
     path = put(tmp_path / "kb.parquet", {**PLAIN, "note": ["x"]})
-    read = open_knowledge(path, name="mine")
-    assert list(read.rows()) == [Description("a", "dog", "a dog", "LLM")]
-    assert read.metadata == KnowledgeMetadata()
-    assert "says nothing of its prompts" in read.notices[0]
-    assert read.notices[1] == "knowledge base 'mine': not read: note"
+    table = open_knowledge(path, name="mine")
+    assert list(table.rows()) == [Description("a", "dog", "a dog", "LLM")]
+    assert table.metadata == KnowledgeMetadata()
+    assert "says nothing of its prompts" in table.notices[0]
+    assert table.notices[1] == "knowledge base 'mine': not read: note"
 
 
 def test_a_description_may_be_missing_and_is_counted(tmp_path):
     columns = {name: values * 2 for name, values in PLAIN.items()} | {"description": [None, "x"]}
-    read = open_knowledge(put(tmp_path / "kb.parquet", columns))
-    assert list(read.of_category("dog")) == ["x"]
-    assert "1 of 2 rows have no description" in read.notices[-1]
+    table = open_knowledge(put(tmp_path / "kb.parquet", columns))
+    assert list(table.of_category("dog")) == ["x"]
+    assert "1 of 2 rows have no description" in table.notices[-1]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,6 @@ def test_without_pyarrow(tmp_path, monkeypatch):
 
 
 def test_reasons_for_which_nothing_was_left_out_are_no_mistake(tmp_path):
-    known = KnowledgeMetadata(dropped={"talk around the list": 0, "blank": 2})
-    write_knowledge(tmp_path / "kb.parquet", ROWS, known)
+    described_by = KnowledgeMetadata(dropped={"talk around the list": 0, "blank": 2})
+    write_knowledge(tmp_path / "kb.parquet", ROWS, described_by)
     assert open_knowledge(tmp_path / "kb.parquet").metadata.dropped == {"blank": 2}

@@ -17,8 +17,8 @@ FULL = tuple(row for row in ROWS if row.description)
 PETS = KnowledgeTable("pets", FULL, METADATA)
 
 
-def other(*rows, **known):
-    return KnowledgeTable("other", rows, KnowledgeMetadata(**known))
+def other(*rows, **options):
+    return KnowledgeTable("other", rows, KnowledgeMetadata(**options))
 
 
 def test_rows_follow_one_another():

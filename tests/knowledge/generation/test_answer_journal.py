@@ -22,9 +22,9 @@ def write(path, *answers, settings=SETTINGS):
     journal = AnswerJournal(path, settings)
     for answer in answers:
         journal.append(answer)
-    written = path.read_bytes()
+    content = path.read_bytes()
     journal.close()
-    return written
+    return content
 
 
 def read(path, settings=SETTINGS, **options):
@@ -50,10 +50,10 @@ def test_an_empty_one_is_not_left_behind(path):
 
 
 def test_a_line_that_was_cut_short_is_asked_for_again(path):
-    whole = write(path, FIRST, SECOND)
+    content = write(path, FIRST, SECOND)
     first = len(write(path.with_name("other"), FIRST))
-    for size in range(first + 1, len(whole)):
-        path.write_bytes(whole[:size])
+    for size in range(first + 1, len(content)):
+        path.write_bytes(content[:size])
         answers, notices = read(path)
         assert answers == {("cat", 0): FIRST}
         assert notices == ["the last answer was cut short and is asked for again"]
@@ -62,8 +62,8 @@ def test_a_line_that_was_cut_short_is_asked_for_again(path):
 
 
 def test_a_first_line_that_was_cut_short_is_written_again(path):
-    whole = write(path, FIRST)
-    path.write_bytes(whole[:20])
+    content = write(path, FIRST)
+    path.write_bytes(content[:20])
     assert read(path)[0] == {}
 
 
@@ -140,8 +140,8 @@ def test_requests_without_an_answer_are_counted(path):
     ],
 )
 def test_requests_that_are_no_numbers_are_damage(path, line):
-    written = write(path, FIRST)
-    path.write_bytes(written + line.encode() + b"\n")
+    content = write(path, FIRST)
+    path.write_bytes(content + line.encode() + b"\n")
     with pytest.raises(DataError, match="line 3"):
         read(path)
 
@@ -174,13 +174,13 @@ def test_any_text_comes_back(tmp_path_factory, key, rows):
 
 
 def test_answers_are_flushed_every_second_and_at_the_end(path, monkeypatch):
-    now, flushes = [100.0], []
-    monkeypatch.setattr(journal_module.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(journal_module.os, "fsync", lambda fd: flushes.append(now[0]))
+    time_s, flushes = [100.0], []
+    monkeypatch.setattr(journal_module.time, "monotonic", lambda: time_s[0])
+    monkeypatch.setattr(journal_module.os, "fsync", lambda fd: flushes.append(time_s[0]))
     journal = AnswerJournal(path, SETTINGS)
     for number in range(40):
         journal.append(Recorded("cat", number, ("A cat.",)))
-        now[0] += 0.1
+        time_s[0] += 0.1
     assert path.read_bytes().count(b"\n") == 41  # all that a kill of the process leaves
     assert [round(moment) for moment in flushes] == [100, 101, 102, 103]
     journal.close()

@@ -35,7 +35,7 @@ def events(ids):
 
 
 def questions(job):
-    return [job.making.question(wanted, 0, 1) for wanted in job.subjects]
+    return [job.making.question(subject, 0, 1) for subject in job.subjects]
 
 
 def shade_of(question):
@@ -53,7 +53,7 @@ def test_pictures_are_attached_to_the_supplements_prompt():
     assert first.prompt == "Generate a detailed description of this photo"
     assert (first.item.id, second.item.id) == ("a", "b")
     assert [shade_of(question) for question in (first, second)] == [0, 1]
-    assert [wanted.category for wanted in job.subjects] == [UNLABELLED] * 2
+    assert [subject.category for subject in job.subjects] == [UNLABELLED] * 2
     assert UNLABELLED in job.notices[0]
 
 
@@ -138,7 +138,7 @@ def test_of_videos_some_frames_are_attached():
     pixels = np.zeros((20, 6, 8, 3), np.uint8)
     video = Frames(pixels, np.arange(20) / 10)
     attached = attachments_of(Item("a", "video", video), frames=4)
-    assert [each.media_type for each in attached] == ["image/jpeg"] * 4
+    assert [frame.media_type for frame in attached] == ["image/jpeg"] * 4
 
 
 def test_an_item_that_cannot_be_decoded_is_told_and_the_rest_is_described(tmp_path):
@@ -211,7 +211,7 @@ def test_more_than_a_run_can_hold_is_refused_before_it_is_counted_out():
 def test_classes_of_one_name_are_asked_for_once():
     prompts = choose_prompts("", [], None, for_items=False)
     job = category_job("birds", ("crane", "dog", "crane"), FakeGenerator(), prompts, per_class=3)
-    assert [wanted.key for wanted in job.subjects] == ["crane", "dog"]
+    assert [subject.key for subject in job.subjects] == ["crane", "dog"]
     assert job.notices == (
         "2 classes of 'birds' are called 'crane': they are one category, described once",
     )

@@ -63,7 +63,7 @@ def ask(spec, question=QUESTION):
     return asyncio.run(once())
 
 
-def asked(treatment, question=QUESTION, **options):
+def request_sent(treatment, question=QUESTION, **options):
     """Return what comes of one question, and the server that was asked."""
     with LanguageServer([treatment]) as server:
         try:
@@ -73,7 +73,7 @@ def asked(treatment, question=QUESTION, **options):
 
 
 def test_a_good_answer():
-    answer, server = asked("1. A cat.\n2. Another cat.")
+    answer, server = request_sent("1. A cat.\n2. Another cat.")
     assert answer.text == "1. A cat.\n2. Another cat."
     assert answer.model == "tiny-1 fp_1"
     assert (answer.tokens_in, answer.tokens_out, answer.was_cut) == (10, 20, False)
@@ -89,28 +89,30 @@ def test_a_good_answer():
 
 
 def test_settings_are_sent():
-    _, server = asked("x", temperature=0.25, top_p=0.5, max_tokens=7)
+    _, server = request_sent("x", temperature=0.25, top_p=0.5, max_tokens=7)
     request = server.requests[0]
     assert (request["temperature"], request["top_p"], request["max_tokens"]) == (0.25, 0.5, 7)
 
 
 def test_what_is_not_told_is_not_made_up():
-    answer, _ = asked(silent)
+    answer, _ = request_sent(silent)
     assert (answer.model, answer.tokens_in, answer.tokens_out) == ("tiny-1", None, None)
 
 
 def test_an_answer_that_was_cut_says_so():
-    answer, _ = asked(lambda handler, _: send_json(handler, completion("1. A", finish="length")))
+    answer, _ = request_sent(
+        lambda handler, _: send_json(handler, completion("1. A", finish="length"))
+    )
     assert answer.was_cut
 
 
 def test_a_filter_counts_as_a_refusal():
-    answer, _ = asked(filtered)
+    answer, _ = request_sent(filtered)
     assert answer.text == "I cannot help with that."
 
 
 def test_the_kind_of_the_content_does_not_matter_if_it_is_json():
-    answer, _ = asked(wrong_type)
+    answer, _ = request_sent(wrong_type)
     assert answer.text.startswith("1. ")
 
 
@@ -136,7 +138,7 @@ def test_the_kind_of_the_content_does_not_matter_if_it_is_json():
     ],
 )
 def test_lies_are_trouble_that_may_pass(treatment, reason):
-    trouble, _ = asked(treatment)
+    trouble, _ = request_sent(treatment)
     assert isinstance(trouble, Trouble)
     assert trouble.reason == reason
     assert not trouble.is_final
@@ -147,14 +149,14 @@ def test_lies_are_trouble_that_may_pass(treatment, reason):
 
 def test_of_a_huge_error_only_the_head_is_read():
     SENT_MB.clear()
-    trouble, _ = asked(huge_error)
+    trouble, _ = request_sent(huge_error)
     assert trouble.reason == "HTTP 500"
     assert len(SENT_MB) < 32
 
 
 @pytest.mark.parametrize("treatment", [stall(1), trickle(1)], ids=["stall", "trickle"])
 def test_answers_have_to_come_in_time(treatment):
-    trouble, _ = asked(treatment, timeout_s=0.2)
+    trouble, _ = request_sent(treatment, timeout_s=0.2)
     assert trouble.reason == "no answer in time"
     assert not trouble.is_free
 
@@ -171,13 +173,13 @@ def test_a_server_that_is_not_there_is_trouble():
 
 @pytest.mark.parametrize(("header", "seconds"), [("3", 3.0), ("soon", None)])
 def test_retry_after_is_passed_on(header, seconds):
-    trouble, _ = asked(status(429, Retry_After=header))
+    trouble, _ = request_sent(status(429, Retry_After=header))
     assert trouble.retry_after_s == seconds
 
 
 @pytest.mark.parametrize("code", [400, 413, 422])
 def test_what_cannot_be_answered_is_final(code):
-    trouble, _ = asked(status(code, "no such parameter"))
+    trouble, _ = request_sent(status(code, "no such parameter"))
     assert trouble.is_final
     assert trouble.is_free
     assert "no such parameter" in trouble.detail
@@ -187,19 +189,21 @@ def test_what_cannot_be_answered_is_final(code):
     ("code", "fix"), [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "base_url")]
 )
 def test_what_no_question_can_be_answered_with_stops(code, fix):
-    error, _ = asked(status(code, "never"))
+    error, _ = request_sent(status(code, "never"))
     assert isinstance(error, GenerationStopped)
     assert fix in error.fix
     assert error.why == f"HTTP {code}: never"
 
 
 def test_what_a_server_says_cannot_move_the_cursor():
-    error, _ = asked(status(404, "\x1b[2Jgone\u202e"))
+    error, _ = request_sent(status(404, "\x1b[2Jgone\u202e"))
     assert "\x1b" not in str(error)
     assert "\u202e" not in str(error)
-    trouble, _ = asked(lambda handler, _: send(handler, 200, b"\x1b[2J"))
+    trouble, _ = request_sent(lambda handler, _: send(handler, 200, b"\x1b[2J"))
     assert "\x1b" not in str(trouble)
-    answer, _ = asked(lambda handler, _: send_json(handler, completion("x", model="m\x1b[2J")))
+    answer, _ = request_sent(
+        lambda handler, _: send_json(handler, completion("x", model="m\x1b[2J"))
+    )
     assert "\x1b" not in answer.model
 
 
@@ -208,19 +212,19 @@ def test_what_a_server_says_cannot_move_the_cursor():
 
 def test_the_key_of_the_environment_is_sent(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    _, server = asked("x")
+    _, server = request_sent("x")
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
 def test_without_a_key_none_is_sent_that_is_one():
-    _, server = asked("x")
+    _, server = request_sent("x")
     assert server.headers[0]["authorization"] == "Bearer none"
 
 
 def test_neither_key_nor_question_follows_to_another_server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with LanguageServer() as other:
-        error, first = asked(elsewhere(f"{other.url}/chat/completions"))
+        error, first = request_sent(elsewhere(f"{other.url}/chat/completions"))
         assert isinstance(error, GenerationStopped)
         assert error.why == f"HTTP 307, to {other.url}/chat/completions"
         assert first.headers[0]["authorization"] == f"Bearer {KEY}"
@@ -232,7 +236,7 @@ def test_an_account_without_credit_stops():
         error = {"message": "You exceeded your quota", "code": "insufficient_quota"}
         send_json(handler, {"error": error}, 429)
 
-    error, _ = asked(treat)
+    error, _ = request_sent(treat)
     assert isinstance(error, GenerationStopped)
     assert "no credit left" in error.what
 
@@ -240,7 +244,7 @@ def test_an_account_without_credit_stops():
 @pytest.mark.parametrize("code", [401, 404, 400, 500])
 def test_the_key_is_not_repeated(monkeypatch, code):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    error, server = asked(status(code))
+    error, server = request_sent(status(code))
     assert KEY not in str(error)
     generator = open_generator(server.spec(), {})
     assert KEY not in repr(vars(generator)) + generator.name + "".join(generator.notices())
@@ -309,7 +313,7 @@ def test_places_that_are_none_are_refused(url, why):
 def test_pictures_are_sent_as_data():
     pixels = np.full((30, 40, 3), (200, 30, 30), np.uint8)
     attached = attachments_of(Item("a", "image", pixels))
-    _, server = asked("x", Question("What is it?", attachments=attached))
+    _, server = request_sent("x", Question("What is it?", attachments=attached))
     text, picture = server.requests[0]["messages"][0]["content"]
     assert text == {"type": "text", "text": "What is it?"}
     kind, data = picture["image_url"]["url"].split(",")
@@ -322,7 +326,7 @@ def test_pictures_are_sent_as_data():
 def test_sounds_are_sent_as_wav():
     sound = Waveform(np.linspace(-1, 1, 800, dtype=np.float32), 8000)
     attached = attachments_of(Item("a", "audio", sound))
-    _, server = asked("x", Question("What is it?", attachments=attached))
+    _, server = request_sent("x", Question("What is it?", attachments=attached))
     _, part = server.requests[0]["messages"][0]["content"]
     assert part["input_audio"]["format"] == "wav"
     with wave.open(io.BytesIO(base64.b64decode(part["input_audio"]["data"]))) as file:
@@ -333,5 +337,5 @@ def test_sounds_are_sent_as_wav():
 
 def test_a_model_that_does_not_take_them_says_what_helps():
     question = Question("What?", attachments=(Attachment("audio", "audio/wav", b""),))
-    trouble, _ = asked(status(400, "unsupported content"), question)
+    trouble, _ = request_sent(status(400, "unsupported content"), question)
     assert "with audio: does the model take them?" in trouble.detail

@@ -81,10 +81,10 @@ def test_what_was_dropped_is_asked_for_again(tmp_path):
 def test_rows_do_not_depend_on_who_answers_first(tmp_path, concurrency):
     chance = random.Random(concurrency)
     generator = FakeGenerator(messy, delay=lambda n: chance.random() / 500)
-    found = texts(run(tmp_path, generator, per_class=20, concurrency=concurrency))
+    rows = texts(run(tmp_path, generator, per_class=20, concurrency=concurrency))
     assert generator.most_working <= concurrency
     (tmp_path / "plain").mkdir()
-    assert found == texts(run(tmp_path / "plain", FakeGenerator(messy), per_class=20))
+    assert rows == texts(run(tmp_path / "plain", FakeGenerator(messy), per_class=20))
 
 
 def test_a_generator_may_take_one_at_a_time(tmp_path):
@@ -130,7 +130,7 @@ def test_what_fails_for_good_is_told_and_the_rest_is_made(tmp_path):
     assert outcome.failed == {"dog": "HTTP 500: as you wish"}
     assert outcome.short == {"dog": 3}
     assert len(outcome.rows["dog"]) == 3
-    assert len([asked for asked in generator.asked if asked[:2] == ("dog", 1)]) == 1
+    assert len([request for request in generator.asked if request[:2] == ("dog", 1)]) == 1
 
 
 def test_a_dead_generator_stops_the_run_and_keeps_what_it_said(tmp_path):
@@ -142,7 +142,7 @@ def test_a_dead_generator_stops_the_run_and_keeps_what_it_said(tmp_path):
     assert "is kept in" in caught.value.fix
     generator = FakeGenerator()
     run(tmp_path, generator, classes=[*CLASSES, *"abcdefg"])
-    assert not [asked for asked in generator.asked if asked[0] == "cat"]
+    assert not [request for request in generator.asked if request[0] == "cat"]
 
 
 def test_failures_with_answers_in_between_stop_nothing(tmp_path):
@@ -176,7 +176,7 @@ def test_a_pause_holds_all_questions(tmp_path):
 
 def test_long_waits_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(engine_module, "_TOLD_S", 0.01)
-    told = []
+    waits = []
     generator = FakeGenerator(
         lambda question, before: (
             sentences(question, before) if before else trouble("HTTP 429", retry_after_s=0.02)
@@ -184,16 +184,16 @@ def test_long_waits_are_told(tmp_path, monkeypatch):
     )
     job = category_job("x", ("cat",), generator, PROMPTS, per_class=1, batch=1)
     journal = AnswerJournal(tmp_path / "j", job.settings)
-    engine = Engine(generator, journal, job.making, Bounds(backoff_s=0.001), on_wait=told.append)
+    engine = Engine(generator, journal, job.making, Bounds(backoff_s=0.001), on_wait=waits.append)
     asyncio.run(engine.run(job.subjects))
     journal.close()
-    assert told == ["this machine asks to wait for 0 s (HTTP 429)"]
+    assert waits == ["this machine asks to wait for 0 s (HTTP 429)"]
 
 
-@pytest.mark.parametrize("said", [KeyError("oh"), 7, Answer(None)])
-def test_a_package_that_does_wrong_is_named(tmp_path, said):
+@pytest.mark.parametrize("reply", [KeyError("oh"), 7, Answer(None)])
+def test_a_package_that_does_wrong_is_named(tmp_path, reply):
     with pytest.raises(GenerationStopped, match="the generator 'fake:1' failed") as caught:
-        run(tmp_path, FakeGenerator(lambda question, before: said))
+        run(tmp_path, FakeGenerator(lambda question, before: reply))
     assert "KeyError: 'oh'" in caught.value.why or "is of type" in caught.value.why
 
 
@@ -338,12 +338,12 @@ def test_tokens_that_are_not_told_are_estimated_and_that_is_told(tmp_path):
 
 
 def test_progress_shows_each_answer(tmp_path):
-    seen = []
-    run(tmp_path, FakeGenerator(messy), progress=lambda done, total: seen.append((done, total)))
-    assert seen[0] == (0, 18)
-    assert seen[-1] == (18, 18)
-    assert max(done for done, _ in seen) == 18
-    assert len(seen) > 6  # each answer shows, not each round alone
+    reports = []
+    run(tmp_path, FakeGenerator(messy), progress=lambda done, total: reports.append((done, total)))
+    assert reports[0] == (0, 18)
+    assert reports[-1] == (18, 18)
+    assert max(done for done, _ in reports) == 18
+    assert len(reports) > 6  # each answer shows, not each round alone
 
 
 def test_lone_surrogates_are_the_same_in_another_run(tmp_path):

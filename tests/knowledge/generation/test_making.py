@@ -40,9 +40,9 @@ def making(path, form, classes=("dog", "cat")):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_made_of_any_form_of_list_can_be_opened(form, tmp_path):
-    made = making(tmp_path / "x.parquet", form).run()
-    assert made.is_complete
-    opened = open_knowledge(made.path)
+    result = making(tmp_path / "x.parquet", form).run()
+    assert result.is_complete
+    opened = open_knowledge(result.path)
     assert (opened.categories, len(opened)) == (("dog", "cat"), 12)
     assert opened.metadata.dropped == {}
 
@@ -59,6 +59,6 @@ def test_answers_are_kept_where_the_file_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_rows_of_classes_of_one_name_have_ids_of_their_own(tmp_path):
-    made = making(tmp_path / "x.parquet", "numbered", ("crane", "dog", "crane")).run()
-    ids = [row.id for row in made.table.rows()]
+    result = making(tmp_path / "x.parquet", "numbered", ("crane", "dog", "crane")).run()
+    ids = [row.id for row in result.table.rows()]
     assert len(ids) == len(set(ids)) == 12

@@ -28,11 +28,11 @@ def times(n, *, tokens=0, **rates):
     pace = Pace(**rates, clock=clock, sleep=clock.sleep)
 
     async def run():
-        found = []
+        times_s = []
         for _ in range(n):
             await pace.take(tokens)
-            found.append(round(clock.now_s - 100, 6))
-        return found
+            times_s.append(round(clock.now_s - 100, 6))
+        return times_s
 
     return asyncio.run(run())
 
@@ -82,8 +82,8 @@ def test_what_was_taken_replaces_what_was_expected():
 @given(st.integers(0, 200), st.floats(0.01, 10), st.floats(10, 100), st.integers())
 def test_waits_double_up_to_a_limit(attempt, first, longest, seed):
     wait_s = backoff_s(attempt, first, longest, random.Random(seed))
-    whole = min(longest, first * 2**attempt)
-    assert whole / 2 <= wait_s <= whole
+    longest_s = min(longest, first * 2**attempt)
+    assert longest_s / 2 <= wait_s <= longest_s
 
 
 @pytest.mark.parametrize(

@@ -14,21 +14,25 @@ from reactions.knowledge.generation.pipeline import PipelineGenerator
 
 
 def generator(pipeline):
-    made = PipelineGenerator.__new__(PipelineGenerator)
-    made.__dict__["_pipeline"] = pipeline
-    made._task, made.name, made._max_tokens = "audio-text-to-text", "hf:model", 9
-    return made
+    pipeline_generator = PipelineGenerator.__new__(PipelineGenerator)
+    pipeline_generator.__dict__["_pipeline"] = pipeline
+    pipeline_generator._task, pipeline_generator.name, pipeline_generator._max_tokens = (
+        "audio-text-to-text",
+        "hf:model",
+        9,
+    )
+    return pipeline_generator
 
 
 def pipeline(rate_hz=None, *, where="processor", template=None):
     reader = SimpleNamespace() if rate_hz is None else SimpleNamespace(sampling_rate=rate_hz)
     processor = SimpleNamespace(chat_template=template)
-    made = SimpleNamespace(tokenizer=SimpleNamespace(), processor=processor)
+    stand_in = SimpleNamespace(tokenizer=SimpleNamespace(), processor=processor)
     if where == "pipeline":
-        made.feature_extractor = reader
+        stand_in.feature_extractor = reader
     else:
         setattr(processor, "audio_processor" if where == "audio" else "feature_extractor", reader)
-    return made
+    return stand_in
 
 
 def tone(rate_hz, hz=440.0):
@@ -54,8 +58,8 @@ def test_a_sound_is_heard_at_the_models_rate(rate_hz, where):
 
 
 def test_so_it_is_in_a_chat():
-    made = generator(pipeline(16_000, template="{{ messages }}"))
-    (message,) = made._inputs(question(44_100))["text"]
+    describer = generator(pipeline(16_000, template="{{ messages }}"))
+    (message,) = describer._inputs(question(44_100))["text"]
     assert len(message["content"][0]["audio"]) == 16_000
 
 
@@ -69,7 +73,7 @@ def test_a_model_that_does_not_say_its_rate_is_refused(rate_hz):
 def test_the_refusal_ends_the_run_and_is_not_of_one_item():
     import threading
 
-    made = generator(pipeline())
-    made._lock = threading.Lock()
+    describer = generator(pipeline())
+    describer._lock = threading.Lock()
     with pytest.raises(DataError, match="cannot describe sounds"):
-        asyncio.run(made.answer(question(16_000)))
+        asyncio.run(describer.answer(question(16_000)))

@@ -44,11 +44,11 @@ def captioner(tmp_path_factory):
 
 
 def ask(generator, *questions):
-    async def every():
+    async def all_answers():
         return [await generator.answer(question) for question in questions]
 
     generator.prepare()
-    return asyncio.run(every())
+    return asyncio.run(all_answers())
 
 
 def question(seed=1, **more):
@@ -86,11 +86,11 @@ def test_what_can_change_an_answer_is_in_the_name(writer):
 def test_a_template_makes_a_chat_of_it(tmp_path):
     save_writer(tmp_path, template=CHAT)
     generator = open_generator(f"hf:{tmp_path}?max_tokens=5", {})
-    seen = []
+    calls = []
     pipeline = generator._pipeline
-    generator.__dict__["_pipeline"] = Recording(pipeline, seen)
+    generator.__dict__["_pipeline"] = Recording(pipeline, calls)
     (answer,) = ask(generator, question(system="be brief"))
-    assert seen[0]["text_inputs"] == [
+    assert calls[0]["text_inputs"] == [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "please generate a photo of the cat"},
     ]
@@ -98,8 +98,8 @@ def test_a_template_makes_a_chat_of_it(tmp_path):
 
 
 class Recording:
-    def __init__(self, pipeline, seen):
-        self.pipeline, self.seen = pipeline, seen
+    def __init__(self, pipeline, calls):
+        self.pipeline, self.seen = pipeline, calls
 
     def __getattr__(self, name):
         return getattr(self.pipeline, name)
@@ -113,19 +113,19 @@ def test_pictures_are_described(captioner, tmp_path):
     generator = open_generator(f"hf:{captioner}?task=image-text-to-text&max_tokens=6", {})
     shades = [np.full((20, 20, 3), shade, np.uint8) for shade in (0, 255)]
     items = [Item(f"i{n}", "image", pixels) for n, pixels in enumerate(shades)]
-    asked = [question(attachments=attachments_of(item)) for item in items]
-    (first, other) = ask(generator, *asked)
+    questions = [question(attachments=attachments_of(item)) for item in items]
+    (first, other) = ask(generator, *questions)
     assert first.text.split()
     assert other.text.split()
     generator = open_generator(f"hf:{captioner}?task=image-text-to-text&max_tokens=30", {})
     prompts = choose_prompts("", ["a photo of"], "", for_items=True)
     job = item_job(ListCorpus("x", "image", items), "image", generator, prompts)
     run = begin(job, generator, tmp_path / "x.parquet", Bounds(rounds=1))
-    made = run.run()
-    if len(made.table):  # a random model may end at once, which is told
+    result = run.run()
+    if len(result.table):  # a random model may end at once, which is told
         rows = list(open_knowledge(tmp_path / "x.parquet").rows())
         assert {row.source for row in rows} == {"MLLM"}
-    assert len(made.table) + sum(made.outcome.short.values()) == 2
+    assert len(result.table) + sum(result.outcome.short.values()) == 2
 
 
 @pytest.mark.gpu

@@ -64,7 +64,7 @@ def test_a_prompt_may_lie_in_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("own", "words"),
+    ("prompt", "words"),
     [
         ("{n} of {clas}", "unknown field '{clas}'"),
         ("{n} of cats", "has no {class}"),
@@ -74,9 +74,9 @@ def test_a_prompt_may_lie_in_a_file(tmp_path):
         ("{class.__init__} {n}", "unknown field"),
     ],
 )
-def test_prompts_that_cannot_be_filled_are_refused(own, words):
+def test_prompts_that_cannot_be_filled_are_refused(prompt, words):
     with pytest.raises(UsageError) as caught:
-        choose_prompts("", [own], None, for_items=False)
+        choose_prompts("", [prompt], None, for_items=False)
     assert words in str(caught.value)
 
 

@@ -55,24 +55,24 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_any_form_gives_the_same_rows(form):
-    found = read_sentences(FORMS[form])
-    assert found.rows == ROWS
-    assert not list(found.dropped)  # no reason, not even with the number 0
+    sentences = read_sentences(FORMS[form])
+    assert sentences.rows == ROWS
+    assert not list(sentences.dropped)  # no reason, not even with the number 0
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "sentences"])
 @pytest.mark.parametrize("talk", ["Sure! Here are 3 sentences:", "Here are the sentences"])
 def test_talk_before_the_list_is_left_out_and_counted(form, talk):
-    found = read_sentences(f"{talk}\n\n{FORMS[form]}")
-    assert found.rows == ROWS
-    assert found.dropped == {PREAMBLE: 1}
+    sentences = read_sentences(f"{talk}\n\n{FORMS[form]}")
+    assert sentences.rows == ROWS
+    assert sentences.dropped == {PREAMBLE: 1}
 
 
 def test_talk_after_the_list_is_left_out_and_counted():
     for form in ("numbered", "hyphens", "lines", "json"):
-        found = read_sentences(f"{FORMS[form]}\n\nLet me know if you need more!")
-        assert found.rows == ROWS
-        assert found.dropped == {PREAMBLE: 1}
+        sentences = read_sentences(f"{FORMS[form]}\n\nLet me know if you need more!")
+        assert sentences.rows == ROWS
+        assert sentences.dropped == {PREAMBLE: 1}
 
 
 def test_a_sentence_that_goes_on_below_its_number_stays_whole():
@@ -98,27 +98,27 @@ def test_thinking_is_left_out():
 
 
 def test_thinking_without_an_end_is_no_answer():
-    found = read_sentences("<think>1. One.\n2. Two.")
-    assert found.rows == ()
-    assert found.dropped == {UNCLOSED: 1}
+    sentences = read_sentences("<think>1. One.\n2. Two.")
+    assert sentences.rows == ()
+    assert sentences.dropped == {UNCLOSED: 1}
 
 
 def test_an_answer_that_was_cut_loses_its_last_sentence():
-    found = read_sentences(numbered(ROWS)[:-5], was_cut=True)
-    assert found.rows == ROWS[:2]
-    assert found.dropped == {CUT: 1}
+    sentences = read_sentences(numbered(ROWS)[:-5], was_cut=True)
+    assert sentences.rows == ROWS[:2]
+    assert sentences.dropped == {CUT: 1}
 
 
 def test_broken_json_gives_what_is_whole_of_it():
-    found = read_sentences(json.dumps(ROWS)[:-8], was_cut=True)
-    assert found.rows == ROWS[:2]
-    assert found.dropped == {BROKEN: 1}
+    sentences = read_sentences(json.dumps(ROWS)[:-8], was_cut=True)
+    assert sentences.rows == ROWS[:2]
+    assert sentences.dropped == {BROKEN: 1}
 
 
 def test_what_is_no_text_in_json_is_counted():
-    found = read_sentences(json.dumps(["A cat.", 7, None, ["x"], "A dog."]))
-    assert found.rows == ("A cat.", "A dog.")
-    assert found.dropped == {NOT_A_TEXT: 3}
+    sentences = read_sentences(json.dumps(["A cat.", 7, None, ["x"], "A dog."]))
+    assert sentences.rows == ("A cat.", "A dog.")
+    assert sentences.dropped == {NOT_A_TEXT: 3}
 
 
 @pytest.mark.parametrize("text", ["", "   \n ", "```\n```", "[]", "{}"])
@@ -145,8 +145,8 @@ def test_quotes_and_emphasis_around_a_row_go(row, expected):
 
 @given(st.text(max_size=300), st.booleans())
 def test_any_answer_is_read(text, was_cut):
-    for read in (read_sentences, read_description):
-        for row in read(text, was_cut=was_cut).rows:
+    for read_answer in (read_sentences, read_description):
+        for row in read_answer(text, was_cut=was_cut).rows:
             assert row == " ".join(row.split())
 
 
@@ -179,22 +179,22 @@ def test_lists_come_back_as_they_were(rows, form):
 )
 def test_hostile_answers_take_no_time(text):
     # What reads them again from each sign on takes minutes, which nobody overlooks.
-    found = read_sentences(text)
-    assert all(found.rows)
-    assert len("".join(found.rows)) <= len(text)
+    sentences = read_sentences(text)
+    assert all(sentences.rows)
+    assert len("".join(sentences.rows)) <= len(text)
 
 
 def test_a_description_is_one_row():
     text = "Here is a description:\nA brown dog runs\nthrough the snow."
-    found = read_description(text)
-    assert found.rows == ("A brown dog runs through the snow.",)
-    assert found.dropped == {PREAMBLE: 1}
+    description = read_description(text)
+    assert description.rows == ("A brown dog runs through the snow.",)
+    assert description.dropped == {PREAMBLE: 1}
 
 
 def test_a_description_that_was_cut_ends_with_a_sentence():
-    found = read_description("A dog runs. It is brown. The snow is de", was_cut=True)
-    assert found.rows == ("A dog runs. It is brown.",)
-    assert found.dropped == {CUT: 1}
+    description = read_description("A dog runs. It is brown. The snow is de", was_cut=True)
+    assert description.rows == ("A dog runs. It is brown.",)
+    assert description.dropped == {CUT: 1}
     assert read_description("A dog runs through the", was_cut=True).rows == ()
 
 
@@ -209,17 +209,17 @@ def test_a_description_that_was_cut_ends_with_a_sentence():
     ],
 )
 def test_a_sentence_that_begins_like_talk_is_kept(first):
-    found = read_sentences(f"{first}\nA second one lies here.")
-    assert found.rows == (first, "A second one lies here.")
+    sentences = read_sentences(f"{first}\nA second one lies here.")
+    assert sentences.rows == (first, "A second one lies here.")
     assert read_description(f"{first}\nIt is here.").rows == (f"{first} It is here.",)
 
 
 @pytest.mark.parametrize("talk", ["Great!", "Great, here you are.", "OK", "Okay here they are"])
 def test_talk_with_the_same_words_is_left_out(talk):
-    found = read_sentences(f"{talk}\nA cat sits.\nA dog runs.")
-    assert (found.rows, found.dropped) == (("A cat sits.", "A dog runs."), {PREAMBLE: 1})
+    sentences = read_sentences(f"{talk}\nA cat sits.\nA dog runs.")
+    assert (sentences.rows, sentences.dropped) == (("A cat sits.", "A dog runs."), {PREAMBLE: 1})
 
 
 def test_talk_after_a_description_is_left_out():
-    found = read_description("A cat sits on a mat.\nHope this helps!")
-    assert (found.rows, found.dropped) == (("A cat sits on a mat.",), {PREAMBLE: 1})
+    description = read_description("A cat sits on a mat.\nHope this helps!")
+    assert (description.rows, description.dropped) == (("A cat sits on a mat.",), {PREAMBLE: 1})
