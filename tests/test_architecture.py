@@ -90,13 +90,13 @@ def test_every_module_has_a_floor():
 def test_imports_point_down(trees):
     wrong = []
     for path, tree in trees.items():
-        own = unit_of(module_of(path))
+        importer = unit_of(module_of(path))
         for line, module in imports(tree):
             if module.split(".")[0] not in ("reactions", "molspace_cli"):
                 continue
             other = unit_of(module)
-            if other != own and RANK.get(other, (99, 0)) >= RANK.get(own, (99, 0)):
-                wrong.append(f"{path.relative_to(ROOT)}:{line}: {own} imports {other}")
+            if other != importer and RANK.get(other, (99, 0)) >= RANK.get(importer, (99, 0)):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {importer} imports {other}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -104,13 +104,13 @@ def circles(targets: dict[str, set[str]]) -> list[set[str]]:
     """Return the largest sets of modules in which each one leads to every other."""
 
     def reached(start: str) -> set[str]:
-        seen: set[str] = set()
+        visited: set[str] = set()
         waiting = [start]
         while waiting:
-            ahead = targets[waiting.pop()] - seen
-            seen |= ahead
+            ahead = targets[waiting.pop()] - visited
+            visited |= ahead
             waiting += ahead
-        return seen
+        return visited
 
     reach = {module: reached(module) for module in targets}
     alike: dict[str, set[str]] = {}
@@ -131,16 +131,16 @@ def test_no_files_import_each_other_in_a_circle(trees):
         module_of(path): {module for _, module in imports(tree)} & MODULES
         for path, tree in trees.items()
     }
-    found = [" <-> ".join(sorted(circle)) for circle in circles(targets)]
-    assert not found, "\n".join(found)
+    circles_found = [" <-> ".join(sorted(circle)) for circle in circles(targets)]
+    assert not circles_found, "\n".join(circles_found)
 
 
 def test_ops_never_touch_disk(trees):
     disk = {"glob", "io", "json", "mmap", "os", "pathlib", "safetensors", "shutil", "tempfile"}
     for path, tree in trees.items():
         if path.is_relative_to(ROOT / "reactions" / "ops"):
-            found = {module.split(".")[0] for _, module in imports(tree)} & disk
-            assert not found, f"{path.name} imports {found}"
+            modules = {module.split(".")[0] for _, module in imports(tree)} & disk
+            assert not modules, f"{path.name} imports {modules}"
             calls = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)]
             assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "open"], path.name
 
@@ -148,8 +148,8 @@ def test_ops_never_touch_disk(trees):
 def test_steps_see_neither_store_nor_executor(trees):
     for path, tree in trees.items():
         if path.is_relative_to(ROOT / "reactions" / "steps"):
-            found = {unit_of(m) for _, m in imports(tree) if m.startswith("reactions")}
-            assert not found & {"store", "run", "planning"}, path.name
+            units = {unit_of(m) for _, m in imports(tree) if m.startswith("reactions")}
+            assert not units & {"store", "run", "planning"}, path.name
 
 
 def test_torch_is_imported_late_above_the_networks(trees):
@@ -163,11 +163,11 @@ def test_torch_is_imported_late_above_the_networks(trees):
 def loaded_by(code: str) -> set[str]:
     """Return the modules loaded after running code in a fresh interpreter."""
     code += "\nimport sys; print(*sys.modules, sep='\\n')"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
+    assert process.returncode == 0, process.stderr
+    return set(process.stdout.split())
 
 
 @pytest.mark.parametrize("module", ["reactions", "molspace_cli.__main__"])
@@ -208,4 +208,4 @@ def test_no_public_name_is_given_to_two_classes(trees):
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module_of(path))
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

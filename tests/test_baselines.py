@@ -47,7 +47,7 @@ def cosines(space):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def session_target_and_rows(tmp_path_factory):
     where = tmp_path_factory.mktemp("twins")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
@@ -66,8 +66,8 @@ def main(baseline):
     return record["metrics"][record["main"]]
 
 
-def test_rows_are_those_of_an_independent_count(made):
-    session, target, (a, b) = made
+def test_rows_are_those_of_an_independent_count(session_target_and_rows):
+    session, target, (a, b) = session_target_and_rows
     rows = by_name(session.baselines(target, TASKS))
     assert tuple(rows) == BASELINES
     best = max((r_at_1(cosines(space)), name) for name, space in (("A", a), ("B", b)))
@@ -86,15 +86,15 @@ def test_rows_are_those_of_an_independent_count(made):
     assert main(rows[CENTRED_SUM]) > main(rows["sum of cosines"]) + 1  # or nothing was shown
 
 
-def test_weights_follow_the_factors(made):
-    session, target, (a, b) = made
+def test_weights_follow_the_factors(session_target_and_rows):
+    session, target, (a, b) = session_target_and_rows
     chosen = Adjustment(sigma={"": 0.5})
     rows = by_name(session.baselines(target, TASKS, chosen))
     assert main(rows["sum of cosines"]) == pytest.approx(r_at_1(cosines(a) + cosines(b)))
 
 
-def test_rows_come_from_the_cache(made):
-    session, target, _ = made
+def test_rows_come_from_the_cache(session_target_and_rows):
+    session, target, _ = session_target_and_rows
     session.baselines(target, TASKS)
     finished = []
     session.events = lambda event: isinstance(event, PlanFinished) and finished.append(event)
@@ -104,13 +104,13 @@ def test_rows_come_from_the_cache(made):
     assert all("coco" in baseline.results for baseline in again)
 
 
-def test_a_space_by_itself_has_no_rows(made):
-    session, _, _ = made
+def test_a_space_by_itself_has_no_rows(session_target_and_rows):
+    session, _, _ = session_target_and_rows
     assert session.baselines(session.target("A"), TASKS) == []
 
 
-def test_texts_of_tables(made):
-    session, target, _ = made
+def test_texts_of_tables(session_target_and_rows):
+    session, target, _ = session_target_and_rows
     rows = session.baselines(target, TASKS)
     (result,) = session.evaluate(target, TASKS)
     name = result.record["main"]
@@ -132,10 +132,12 @@ def test_texts_of_tables(made):
     assert entries[1]["weights"].keys() == {"A", "B"}
 
 
-def test_what_is_tuned_has_the_rows_of_what_it_was(made):
-    session, target, _ = made
+def test_what_is_tuned_has_the_rows_of_what_it_was(session_target_and_rows):
+    session, target, _ = session_target_and_rows
     tuned = Target("x", Tuned("ft", target.space, ("image", "text")), "lab")
-    rows, bare = (plan_baselines(session.lab, one, TASKS) for one in (tuned, target))
+    rows, bare = (
+        plan_baselines(session.lab, planned_for, TASKS) for planned_for in (tuned, target)
+    )
     assert [row.plan.targets[0].key for row in rows] == [row.plan.targets[0].key for row in bare]
     alone = Target("x", Tuned("ft", session.target("A").space, ("image", "text")), "lab")
     rows = plan_baselines(session.lab, alone, TASKS)
@@ -162,7 +164,7 @@ def test_a_row_that_fails_does_not_take_the_others_along():
         return {step.key: step.key for step in targets}
 
     rows = [planned("best part", "good"), planned("Procrustes", "bad")]
-    made = run_baselines(
+    baselines = run_baselines(
         [*rows, PlannedBaseline("sum of cosines", COCO, lacks=NoScore("no part"))],
         run=run,
         result=lambda target, plan, artifact: Result({"metrics": {"m": 1}, "main": "m"}, {}),
@@ -170,11 +172,15 @@ def test_a_row_that_fails_does_not_take_the_others_along():
         obstacle=lambda plan: None,
         confirm=lambda plan: None,
     )
-    assert [baseline.name for baseline in made] == ["best part", "sum of cosines", "Procrustes"]
-    assert list(made[0].results) == ["coco"]
-    assert made[1].lacks == {"coco": NoScore("no part")}
-    assert made[2].lacks == {"coco": NoScore("a step failed: bad rows", "good rows")}
-    assert made[2].results == {}
+    assert [baseline.name for baseline in baselines] == [
+        "best part",
+        "sum of cosines",
+        "Procrustes",
+    ]
+    assert list(baselines[0].results) == ["coco"]
+    assert baselines[1].lacks == {"coco": NoScore("no part")}
+    assert baselines[2].lacks == {"coco": NoScore("a step failed: bad rows", "good rows")}
+    assert baselines[2].results == {}
 
 
 def test_what_stands_in_the_way_of_a_row():
@@ -195,7 +201,7 @@ def test_what_stands_in_the_way_of_a_row():
 
 
 def test_speed_is_measured_once_for_rows_of_several_tasks():
-    asked = []
+    obstacles = []
     rows = [
         replace(planned("Procrustes", key), task=task)
         for key, task in zip("abc", parse_tasks("coco,flickr30k,imagenet"), strict=True)
@@ -205,7 +211,7 @@ def test_speed_is_measured_once_for_rows_of_several_tasks():
         run=lambda targets, silent=False: {step.key: step.key for step in targets},
         result=lambda target, plan, artifact: Result({"metrics": {"m": 1}, "main": "m"}, {}),
         estimate=lambda plan: Estimate(4, Cost(flops=5.0), 0),
-        obstacle=asked.append,
+        obstacle=obstacles.append,
         confirm=lambda plan: None,
     )
-    assert len(asked) == 1
+    assert len(obstacles) == 1

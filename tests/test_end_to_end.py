@@ -57,14 +57,14 @@ def test_a_second_run_executes_nothing_and_loads_no_torch(machine):
         f"sys.argv = ['molspace', 'react', '-q', {EXPRESSION!r}]\n"
         "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
     )
-    shown = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         env=machine,
         cwd=machine["ROOT"],
         capture_output=True,
         text=True,
     )
-    assert shown.stdout.splitlines()[-1] == "False"
+    assert process.stdout.splitlines()[-1] == "False"
 
 
 def test_every_step_is_a_hit_for_plan_and_another_seed_says_why_not(machine):
@@ -100,18 +100,18 @@ def test_infer_embeds_what_lab_sample_writes(machine):
     sample = molspace(machine, "lab", "sample", "--out", "sample")
     assert sample.returncode == 0, sample.stderr
     manifest = Path(machine["ROOT"], sample.stdout.strip())
-    done = molspace(machine, "infer", "--sigma", "0.5,0.1", str(manifest), "--out", "rows.npy")
-    assert done.returncode == 0, done.stderr
+    result = molspace(machine, "infer", "--sigma", "0.5,0.1", str(manifest), "--out", "rows.npy")
+    assert result.returncode == 0, result.stderr
     rows = np.load(Path(machine["ROOT"], "rows.npy"))
     assert rows.shape == (18, 96)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
 
 
 def test_infer_without_input_shows_the_sample(machine):
-    shown = molspace(machine, "infer", "--sigma", "0.5,0.1")
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.count("# cosines") == 3
-    assert "lab: mini" in shown.stdout
+    result = molspace(machine, "infer", "--sigma", "0.5,0.1")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("# cosines") == 3
+    assert "lab: mini" in result.stdout
 
 
 def test_python_gives_the_same_embeddings(machine, monkeypatch):
@@ -121,17 +121,19 @@ def test_python_gives_the_same_embeddings(machine, monkeypatch):
     # Three are trained on; the others are the base's, whose rows the bundle joins to them.
     embedded = ("audio", "depth", "event", "image", "text", "thermal", "video")
     assert (fused.dim, fused.modalities) == (96, embedded)
-    found = fused.embed(text=["a low hum", "a red bell"], image=[np.zeros((9, 7, 3), np.uint8)])
-    assert found["text"].shape == (2, 96)
-    assert found["image"].shape == (1, 96)
+    embeddings = fused.embed(
+        text=["a low hum", "a red bell"], image=[np.zeros((9, 7, 3), np.uint8)]
+    )
+    assert embeddings["text"].shape == (2, 96)
+    assert embeddings["image"].shape == (1, 96)
     cli = molspace(machine, "infer", "a low hum", "--format", "jsonl")
     row = json.loads(cli.stdout)["embedding"]
-    np.testing.assert_allclose(found["text"][0], row, atol=1e-6)
+    np.testing.assert_allclose(embeddings["text"][0], row, atol=1e-6)
     # Factors change what they should: sigma 0 is the bare displacement product.
     bare = fused.embed(text=["a low hum"], sigma=0.0)["text"]
     dropped = fused.embed(text=["a low hum"], experts=["InternVL"])["text"]
     np.testing.assert_allclose(bare, dropped, atol=1e-6)
-    assert not np.allclose(bare, found["text"][:1], atol=1e-3)
+    assert not np.allclose(bare, embeddings["text"][:1], atol=1e-3)
 
 
 def test_folders_of_embeddings_can_be_base_and_expert(machine, tmp_path):
@@ -153,8 +155,8 @@ def test_folders_of_embeddings_can_be_base_and_expert(machine, tmp_path):
         "[reaction]\nhidden_dim = 32\nbatch_size = 32\ncr_epochs = 1\n"
         '[spaces.base]\npath = "base"\n'
     )
-    done = molspace(env, "react", 'base + Cr("./expert")')
-    assert done.returncode == 0, done.stderr
+    result = molspace(env, "react", 'base + Cr("./expert")')
+    assert result.returncode == 0, result.stderr
     query = json.dumps({"id": "text-3", "text": None})
     row = molspace(env, "infer", "--format", "jsonl", stdin=query)
     assert len(json.loads(row.stdout)["embedding"]) == 24
@@ -181,18 +183,18 @@ def test_killed_with_9_anywhere_the_next_run_finishes_with_the_same_bundle(machi
             running.send_signal(signal.SIGKILL)
             running.communicate()
         assert running.returncode == -signal.SIGKILL
-    done = molspace(env, "react", EXPRESSION)
-    assert done.returncode == 0, done.stderr
-    ours, theirs = Path(done.stdout.strip()), Path(machine["BUNDLE"])
+    result = molspace(env, "react", EXPRESSION)
+    assert result.returncode == 0, result.stderr
+    ours, theirs = Path(result.stdout.strip()), Path(machine["BUNDLE"])
     assert (ours / "bundle.json").read_bytes() == (theirs / "bundle.json").read_bytes()
 
 
 def test_two_runs_at_once_both_end_well(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
     command = ("react", "-q", "ImageBind + Cr(CLAP_m)")
-    with started(env, *command) as one, started(env, *command) as two:
-        outputs = [running.communicate() for running in (one, two)]
-    assert [one.returncode, two.returncode] == [0, 0], outputs
+    with started(env, *command) as first, started(env, *command) as two:
+        outputs = [running.communicate() for running in (first, two)]
+    assert [first.returncode, two.returncode] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
 
 

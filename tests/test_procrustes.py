@@ -25,16 +25,16 @@ def where(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(where):
+def session_bundle_and_rows(where):
     session, spaces = twin_session(where)
     checked = session.check("A + Cr(B, sigma=0.4, recipe=procrustes)")
     assert checked.expression == "A + Cr(B, sigma=0.4, recipe=procrustes)"
     return session, session.react(checked), spaces
 
 
-def test_the_map_is_that_of_the_collected_pairs(made):
+def test_the_map_is_that_of_the_collected_pairs(session_bundle_and_rows):
     """Solved again in numpy, from what the plan's own columns hold."""
-    session, bundle, _ = made
+    session, bundle, _ = session_bundle_and_rows
     plan = session.plan(session.check("A + Cr(B, sigma=0.4, recipe=procrustes)"))
     (step,) = [step for step in plan.steps() if step.kind == "fit"]
     artifacts = session.run([child for _, child in step.inputs])
@@ -63,8 +63,8 @@ def test_the_map_is_that_of_the_collected_pairs(made):
     ]
 
 
-def test_a_bundle_of_it_is_evaluated_as_by_hand(made):
-    session, bundle, (a, b) = made
+def test_a_bundle_of_it_is_evaluated_as_by_hand(session_bundle_and_rows):
+    session, bundle, (a, b) = session_bundle_and_rows
     (result,) = session.evaluate(session.target(str(bundle.path)), TASKS)
     stored = {k: v.astype(np.float64) for k, v in load_file(bundle.path / PROJECTORS).items()}
     sides = []
@@ -80,8 +80,8 @@ def test_a_bundle_of_it_is_evaluated_as_by_hand(made):
     )
 
 
-def test_the_row_is_the_reaction_by_this_recipe(made):
-    session, bundle, _ = made
+def test_the_row_is_the_reaction_by_this_recipe(session_bundle_and_rows):
+    session, bundle, _ = session_bundle_and_rows
     (alone,) = session.evaluate(session.target(str(bundle.path)), TASKS)
     papers = session.target("A + Cr(B, sigma=0.4)")
     rows = {row.name: row for row in session.baselines(papers, TASKS)}
@@ -100,8 +100,8 @@ def test_the_row_is_the_reaction_by_this_recipe(made):
         ("0.TV.0.weight", lambda rows: np.zeros((2, 2), np.float32), "0.weight is"),
     ],
 )
-def test_a_map_that_does_not_fit_is_refused(made, tmp_path, name, change, words):
-    _, bundle, _ = made
+def test_a_map_that_does_not_fit_is_refused(session_bundle_and_rows, tmp_path, name, change, words):
+    _, bundle, _ = session_bundle_and_rows
     tensors = load_file(bundle.path / PROJECTORS)
     if change is None:
         del tensors[name]
@@ -114,8 +114,8 @@ def test_a_map_that_does_not_fit_is_refused(made, tmp_path, name, change, words)
     assert words in str(caught.value)
 
 
-def test_several_maps_where_one_is_solved_for_are_refused(made, tmp_path):
-    _, bundle, _ = made
+def test_several_maps_where_one_is_solved_for_are_refused(session_bundle_and_rows, tmp_path):
+    _, bundle, _ = session_bundle_and_rows
     tensors = load_file(bundle.path / PROJECTORS)
     tensors |= {k.replace(".TV.", ".T."): v for k, v in tensors.items() if k.startswith("0.")}
     record = {k: v for k, v in bundle.record.items() if k not in ("files", "digest")}

@@ -25,15 +25,15 @@ def wheel(tmp_path_factory):
     (source / "docs").mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "docs/molspace.1"):
         shutil.copy(ROOT / name, source / name)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _BUILD, str(out)],
         cwd=source,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return out / done.stdout.split()[-1]
+    assert process.returncode == 0, process.stderr
+    return out / process.stdout.split()[-1]
 
 
 def test_the_wheel_has_every_file_of_the_packages(wheel):
@@ -54,7 +54,7 @@ def test_the_wheel_has_every_file_of_the_packages(wheel):
 def test_what_is_unpacked_runs(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-P", "-m", "molspace_cli", "plan", "ImageBind + Cr(CLAP_m)", "--json"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)},
@@ -62,5 +62,5 @@ def test_what_is_unpacked_runs(wheel, tmp_path):
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    assert '"schema": "molspace.plan' in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert '"schema": "molspace.plan' in process.stdout
