@@ -34,20 +34,20 @@ def endless(_):
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("depth", [1, 2, 50])
 def test_results_come_in_order(workers, depth):
-    found = list(run(twice, range(20), workers=workers, depth=depth))
-    assert found == [[task, task] for task in range(20)]
+    results = list(run(twice, range(20), workers=workers, depth=depth))
+    assert results == [[task, task] for task in range(20)]
     assert list(run(twice, [], workers=workers)) == []
     assert helpers() == []
 
 
 def test_order_is_kept_when_later_tasks_are_done_first():
-    done = threading.Event()
+    last_done = threading.Event()
 
     def work(task):
         if task == 0:
-            assert done.wait(30)
+            assert last_done.wait(30)
         elif task == 5:
-            done.set()
+            last_done.set()
         yield task
 
     assert list(run(work, range(9), depth=9)) == [[task] for task in range(9)]
@@ -63,8 +63,8 @@ def test_work_is_done_in_other_threads_at_once_unless_there_are_none():
     names = {name for (name,) in run(work, range(4))}
     assert len(names) == 2
     assert all(name.startswith(THREAD_NAME) for name in names)
-    here = threading.current_thread().name
-    assert list(run(lambda _: [threading.current_thread().name], [0], workers=0)) == [[here]]
+    this_thread = threading.current_thread().name
+    assert list(run(lambda _: [threading.current_thread().name], [0], workers=0)) == [[this_thread]]
 
 
 class Watches:
@@ -124,8 +124,8 @@ def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(
         with lock:
             busy -= 1
 
-    found = list(run(work, range(12), workers=3, depth=9, brief_s=brief_s))
-    assert found == [[task] * 8 for task in range(12)]
+    results = list(run(work, range(12), workers=3, depth=9, brief_s=brief_s))
+    assert results == [[task] * 8 for task in range(12)]
     assert (most > 1) == together
 
 
@@ -162,55 +162,55 @@ def test_one_slow_result_lets_the_others_in(watches):
         others.set()
         yield task
 
-    assert [len(made) for made in run(work, range(3), brief_s=0.001)] == [3, 2, 2]
+    assert [len(numbers) for numbers in run(work, range(3), brief_s=0.001)] == [3, 2, 2]
 
 
-def counted(n, taken):
+def counted(n, begun):
     for task in range(n):
-        taken.append(task)
+        begun.append(task)
         yield task
 
 
 def test_no_more_is_begun_than_there_is_room_for():
-    taken = []
-    with closing(run(twice, counted(100, taken), depth=5)) as found:
-        for turn, _ in enumerate(found):
+    begun = []
+    with closing(run(twice, counted(100, begun), depth=5)) as results:
+        for turn, _ in enumerate(results):
             # What was handed on makes room when the next is asked for.
-            assert len(taken) <= turn + 5
-    assert len(taken) == 100
-    taken = []
-    with closing(run(twice, counted(100, taken), depth=50, workers=2)) as found:
-        next(found)
-        assert len(taken) > 2  # once a first task tells its size, more than one a worker
-    taken = []
-    with closing(run(twice, counted(100, taken), workers=0)) as found:
-        next(found)
-        assert len(taken) == 1
+            assert len(begun) <= turn + 5
+    assert len(begun) == 100
+    begun = []
+    with closing(run(twice, counted(100, begun), depth=50, workers=2)) as results:
+        next(results)
+        assert len(begun) > 2  # once a first task tells its size, more than one a worker
+    begun = []
+    with closing(run(twice, counted(100, begun), workers=0)) as results:
+        next(results)
+        assert len(begun) == 1
 
 
 def test_no_more_is_held_than_may_be():
-    held, most = 0, 0
+    held_bytes, most = 0, 0
     lock = threading.Lock()
 
     def work(task):
-        nonlocal held, most
+        nonlocal held_bytes, most
         with lock:
-            held += 100
-            most = max(most, held)
+            held_bytes += 100
+            most = max(most, held_bytes)
         yield task
 
     # Twice two results a worker before anything is known, then 350 bytes: three at a time.
     for _ in run(work, range(40), depth=40, limit_bytes=350, weigh=lambda result: 100):
         time.sleep(0.001)  # time enough to run too far ahead
         with lock:
-            held -= 100
+            held_bytes -= 100
     assert most <= 400  # one of them is in the caller's hands
-    assert held == 0
+    assert held_bytes == 0
 
 
 def test_a_task_larger_than_the_limit_is_done_alone():
-    found = run(twice, range(5), limit_bytes=10, weigh=lambda result: 1000)
-    assert list(found) == [[task, task] for task in range(5)]
+    results = run(twice, range(5), limit_bytes=10, weigh=lambda result: 1000)
+    assert list(results) == [[task, task] for task in range(5)]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -220,15 +220,15 @@ def test_errors_arrive_as_they_are(workers):
         if task == 3:
             raise KeyError("three")
 
-    seen = []
+    numbers = []
 
     def take():
-        for found in run(work, range(9), workers=workers, depth=2):
-            seen.extend(found)
+        for result in run(work, range(9), workers=workers, depth=2):
+            numbers.extend(result)
 
     with pytest.raises(KeyError, match="three"):
         take()
-    assert seen in ([0, 1], [0, 1, 2])  # with room for two, three has begun with two
+    assert numbers in ([0, 1], [0, 1, 2])  # with room for two, three has begun with two
     assert helpers() == []
 
 
@@ -262,11 +262,11 @@ def test_an_error_is_told_even_if_results_are_ready(monkeypatch):
             raise KeyError("two")
         yield task
 
-    with closing(run(work, range(3), workers=1, depth=3)) as found:
-        assert next(found) == [0]
+    with closing(run(work, range(3), workers=1, depth=3)) as results:
+        assert next(results) == [0]
         assert failed.wait(60)
         with pytest.raises(KeyError):
-            next(found)
+            next(results)
 
 
 def test_errors_of_the_tasks_themselves():
@@ -285,15 +285,15 @@ def test_closing_stops_the_threads():
             yield from endless(task)
         yield task
 
-    found = run(work, range(9), depth=9)
-    assert next(found) == [0]
+    results = run(work, range(9), depth=9)
+    assert next(results) == [0]
     assert helpers()
-    found.close()
+    results.close()
     assert helpers() == []
     # Nor does what was begun and not taken keep them: left alone, it is closed.
-    found = run(work, range(9), depth=9)
-    next(found)
-    del found
+    results = run(work, range(9), depth=9)
+    next(results)
+    del results
     assert helpers() == []
 
 

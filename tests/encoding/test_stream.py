@@ -25,8 +25,8 @@ from reactions.encoding.stream import encode
 @pytest.mark.parametrize("corpus", [sentences(3000), pictures(250)], ids=["text", "image"])
 def test_rows_are_what_embed_gives(corpus, workers):
     expected = Staged().embed(corpus.modality, corpus.items(0, len(corpus)))
-    found = gather(Staged(), corpus, workers=workers)
-    np.testing.assert_array_equal(found, expected)
+    rows = gather(Staged(), corpus, workers=workers)
+    np.testing.assert_array_equal(rows, expected)
     part = gather(Staged(), corpus, 130, 241, workers=workers)
     np.testing.assert_array_equal(part, expected[130:241])
     assert list(encode(Staged(), CorpusRange(corpus, 7, 7))) == []
@@ -38,20 +38,20 @@ def test_the_fake_is_staged_and_the_other_is_not():
 
 
 def test_preparing_runs_elsewhere_and_embedding_here():
-    seen = set()
+    threads = set()
 
     class Watched(Staged):
         def preprocess(self, modality, item):
-            seen.add(threading.current_thread())
+            threads.add(threading.current_thread())
             return super().preprocess(modality, item)
 
     encoder = Watched()
     gather(encoder, pictures(200), workers=2)
-    assert threading.current_thread() not in seen
+    assert threading.current_thread() not in threads
     assert encoder.forward_thread is threading.current_thread()
-    seen.clear()
+    threads.clear()
     gather(encoder, pictures(200), workers=0)
-    assert seen == {threading.current_thread()}
+    assert threads == {threading.current_thread()}
 
 
 def test_texts_of_light_encoders_are_prepared_here():
@@ -60,8 +60,8 @@ def test_texts_of_light_encoders_are_prepared_here():
             self.thread = threading.current_thread()
             return super().preprocess(modality, item)
 
-    here = threading.current_thread()
-    for given, corpus, options, expected in (
+    this_thread = threading.current_thread()
+    for spec, corpus, options, expected in (
         (LIGHT, sentences(9), {}, True),
         (LIGHT, sentences(9), {"workers": 1}, False),
         (LIGHT, sentences(9), {"device": "cuda:0"}, False),
@@ -69,11 +69,11 @@ def test_texts_of_light_encoders_are_prepared_here():
         (replace(LIGHT, flops_per_item=()), sentences(9), {}, False),
         (replace(LIGHT, flops_per_item=(("text", 1e9),)), sentences(9), {}, False),
     ):
-        encoder = Watched(given)
+        encoder = Watched(spec)
         items = CorpusRange(corpus, 0, 9)
         with closing(encode(encoder, items, **options)) as batches, suppress(Exception):
             next(batches)  # which fails where there is no such device
-        assert (encoder.thread is here) == expected
+        assert (encoder.thread is this_thread) == expected
 
 
 def test_preparing_goes_on_while_a_batch_is_embedded():
@@ -181,10 +181,10 @@ def test_the_first_batch_does_not_wait_for_a_whole_window():
 
 def test_windows_are_bounded(monkeypatch):
     monkeypatch.setattr(stream, "WINDOW_ITEMS", 2 * MOST_ITEMS)
-    encoder, done = Staged(), 0
+    encoder, n_done = Staged(), 0
     for batch in encode(encoder, CorpusRange(sentences(4000), 0, 4000), workers=0):
-        assert max(batch.places) < done + 2 * MOST_ITEMS + MOST_ITEMS
-        done += len(batch.places)
+        assert max(batch.places) < n_done + 2 * MOST_ITEMS + MOST_ITEMS
+        n_done += len(batch.places)
 
 
 def test_pictures_and_plain_encoders_keep_their_order():
@@ -201,7 +201,7 @@ def test_texts_in_several_arrays_are_sorted_by_their_sum():
             return words, np.repeat(words, 3)
 
         def forward(self, modality, inputs):
-            self.lengths = [sum(map(len, one)) for one in inputs]
+            self.lengths = [sum(map(len, arrays)) for arrays in inputs]
             return super().forward(modality, [words for words, _ in inputs])
 
     encoder = Two()
@@ -220,8 +220,8 @@ def test_plain_encoders_get_items():
             return super().embed(modality, items)
 
     encoder = Plain(LIGHT)
-    found = gather(encoder, sentences(300))
-    np.testing.assert_array_equal(found, Encoder(LIGHT).embed("text", sentences(300).items(0, 300)))
+    rows = gather(encoder, sentences(300))
+    np.testing.assert_array_equal(rows, Encoder(LIGHT).embed("text", sentences(300).items(0, 300)))
     assert encoder.sizes == [256, 44]
 
 

@@ -25,10 +25,10 @@ from reactions.encoding.stream import encode
 @pytest.mark.parametrize("corpus", [sentences(700), pictures(700)], ids=["text", "image"])
 def test_batches_that_do_not_fit_are_halved_and_done_again(corpus):
     encoder = Narrow(50)
-    found = gather(encoder, corpus)
+    rows = gather(encoder, corpus)
     assert encoder.refused == [256, 128, 64]
     assert max(encoder.sizes) == 32
-    np.testing.assert_array_equal(found, Staged().embed(corpus.modality, corpus.items(0, 700)))
+    np.testing.assert_array_equal(rows, Staged().embed(corpus.modality, corpus.items(0, 700)))
     gather(encoder, corpus)
     assert encoder.refused == [256, 128, 64]  # the next shard has learned from the first
 
@@ -57,7 +57,7 @@ def test_plain_encoders_that_run_out_of_memory():
 def test_an_item_that_does_not_fit_alone_is_named():
     class Full(Narrow):
         def forward(self, modality, inputs):
-            if any(one[0, 0] == 130 for one in inputs):
+            if any(array[0, 0] == 130 for array in inputs):
                 raise MemoryError
             return super().forward(modality, inputs)
 
@@ -151,7 +151,7 @@ def test_half_the_threads_are_left_to_decode_for_light_encoders():
     unknown = replace(LIGHT, flops_per_item=())
     files = [Item(str(i), "image", Path(f"{i}.png")) for i in range(600)]
     decoded = [Item(str(i), "image", np.zeros(3)) for i in range(600)]
-    for given, items, workers, threads in (
+    for encoder_spec, items, workers, threads in (
         (LIGHT, files, 2, 2),
         (LIGHT, files, 0, 4),
         (LIGHT, decoded, 2, 4),
@@ -159,7 +159,7 @@ def test_half_the_threads_are_left_to_decode_for_light_encoders():
         (unknown, files, 2, 4),
     ):
         torch.set_num_threads(4)
-        encoder = Watched(given)
+        encoder = Watched(encoder_spec)
         gather(encoder, ListCorpus("c", "image", items), workers=workers)
         assert encoder.threads == {threads}
         assert torch.get_num_threads() == 4
