@@ -49,20 +49,20 @@ def queries_at(target, adjustment, n=20, start=5000):
 def test_what_it_finds_is_what_comparing_everything_finds(built, target, kind, adjustment):
     queries = queries_at(target, adjustment)
     exact = built["flat"].search(queries, k=10, adjustment=adjustment)
-    found = built[kind].search(queries, k=10, adjustment=adjustment)
+    approximate_hits = built[kind].search(queries, k=10, adjustment=adjustment)
     assert built[kind].kinds == {"text": kind}
     shared = [
         len({hit.number for hit in a} & {hit.number for hit in b})
-        for a, b in zip(exact, found, strict=True)
+        for a, b in zip(exact, approximate_hits, strict=True)
     ]
     # Atoms that have nothing to do with one another, whose sums are of any length.
     assert np.mean(shared) >= 9.8
-    for own, expected in zip(found, exact, strict=True):
+    for hits, expected in zip(approximate_hits, exact, strict=True):
         cosines = {hit.number: hit.score for hit in expected}
-        for hit in own:
+        for hit in hits:
             if hit.number in cosines:
                 assert hit.score == pytest.approx(cosines[hit.number], abs=1e-5)
-        assert [hit.score for hit in own] == sorted((h.score for h in own), reverse=True)
+        assert [hit.score for hit in hits] == sorted((h.score for h in hits), reverse=True)
 
 
 @pytest.mark.parametrize("kind", ["ivf-pq", "hnsw"])
@@ -84,13 +84,13 @@ def copied(built, kind, folder):
 
 def test_rows_that_were_added_since_are_found(built, target, tmp_path):
     directory = copied(built, "ivf-pq", tmp_path / "index")
-    done = add(directory, target, items_of("text", 40, start=N), tmp_path / "cache")
-    assert done.index.record.approximations == built["ivf-pq"].record.approximations  # so few
+    result = add(directory, target, items_of("text", 40, start=N), tmp_path / "cache")
+    assert result.index.record.approximations == built["ivf-pq"].record.approximations  # so few
     query = queries_at(target, NO_ADJUSTMENT, n=1, start=N + 7)
-    assert done.index.search(query, k=1)[0][0].item.id == f"text-{N + 7}"
-    done = add(directory, target, items_of("text", 900, start=N), tmp_path / "cache")
-    entry = done.index.record.approximations["text"]
-    assert entry.n == sum(done.index.counts.values())
+    assert result.index.search(query, k=1)[0][0].item.id == f"text-{N + 7}"
+    result = add(directory, target, items_of("text", 900, start=N), tmp_path / "cache")
+    entry = result.index.record.approximations["text"]
+    assert entry.n == sum(result.index.counts.values())
     assert [p.name for p in (directory / "approximate").iterdir()] == [entry.name]
 
 
@@ -113,10 +113,10 @@ def test_the_kind_is_chosen_by_size_and_can_be_changed(built, target, tmp_path, 
     assert approximate.chosen_kind("auto", approximate.LEAST_ROWS - 1) == "flat"
     assert approximate.chosen_kind("auto", approximate.LEAST_ROWS) == "ivf-pq"
     monkeypatch.setattr(approximate, "LEAST_ROWS", 1000)
-    done = add(directory, target, items_of("text", 1), tmp_path / "cache")
-    assert done.index.kinds == {"text": "ivf-pq"}
-    done = add(directory, target, items_of("text", 1), tmp_path / "cache", kind="flat")
-    assert done.index.kinds == {"text": "flat"}
+    result = add(directory, target, items_of("text", 1), tmp_path / "cache")
+    assert result.index.kinds == {"text": "ivf-pq"}
+    result = add(directory, target, items_of("text", 1), tmp_path / "cache", kind="flat")
+    assert result.index.kinds == {"text": "flat"}
     assert not list((directory / "approximate").iterdir())
 
 
@@ -156,8 +156,8 @@ def test_damage(built, target, tmp_path, damage):
     assert "--exact" in refused.value.fix
     # The rows are whole: they are compared, and the structure is built again.
     assert index.search(queries, k=5, exact=True) == built["flat"].search(queries, k=5)
-    done = add(directory, target, items_of("text", 1), tmp_path / "cache", kind="hnsw")
-    assert done.index.kinds == {"text": "hnsw"}
+    result = add(directory, target, items_of("text", 1), tmp_path / "cache", kind="hnsw")
+    assert result.index.kinds == {"text": "hnsw"}
 
 
 def test_a_kill_before_the_record_leaves_what_it_lists(built, target, tmp_path, monkeypatch):
@@ -177,8 +177,8 @@ def test_a_kill_before_the_record_leaves_what_it_lists(built, target, tmp_path, 
 
 
 def test_few_rows_are_compared_one_by_one(target, tmp_path):
-    done = add(tmp_path / "few", target, items_of("text", 6), tmp_path / "cache", kind="ivf-pq")
-    assert done.index.kinds == {"text": "flat"}
+    result = add(tmp_path / "few", target, items_of("text", 6), tmp_path / "cache", kind="ivf-pq")
+    assert result.index.kinds == {"text": "flat"}
 
 
 def test_a_disk_that_is_full(built, target, tmp_path, monkeypatch):

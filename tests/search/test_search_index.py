@@ -49,8 +49,8 @@ def test_hits_are_those_of_the_products_own_embeddings(built, target, setting, i
     items = [item for item in mixture() if into in (None, item.modality)]
     rows = embedded(target, items, adjustment)
     queries = embedded(target, items_of("text", 3, start=90), adjustment)
-    found = built.search(queries, into=into, k=7, adjustment=adjustment)
-    for query, hits in zip(queries, found, strict=True):
+    results = built.search(queries, into=into, k=7, adjustment=adjustment)
+    for query, hits in zip(queries, results, strict=True):
         cosines = rows @ query
         best = np.argsort(-cosines, kind="stable")[:7]
         assert [hit.item.id for hit in hits] == [items[i].id for i in best]
@@ -82,8 +82,8 @@ def test_many_segments_are_one_index(tmp_path, target, built, monkeypatch):
     slow = add(tmp_path / "slow", target, mixture(200), tmp_path / "cache").index
     assert (hasty.counts, len(slow.record.segments)) == (slow.counts, 3)
     queries = embedded(target, items_of("text", 4, start=50), NO_ADJUSTMENT)
-    whole = [[h.item.id for h in hits] for hits in built.search(queries, k=20)]
-    assert [[h.item.id for h in hits] for hits in pieces.search(queries, k=20)] == whole
+    ids_in_one = [[h.item.id for h in hits] for hits in built.search(queries, k=20)]
+    assert [[h.item.id for h in hits] for hits in pieces.search(queries, k=20)] == ids_in_one
 
 
 def test_half_precision_takes_half_the_room(tmp_path, target, built):
@@ -102,22 +102,22 @@ def test_half_precision_takes_half_the_room(tmp_path, target, built):
 
 
 def test_what_is_there_is_not_embedded_again(tmp_path, target, built):
-    done = add(tmp_path / "index", target, mixture(), tmp_path / "cache")
-    assert (dict(done.added), dict(done.replaced), done.kept) == ({}, {}, 36)
-    assert done.index.record == built.record
-    done = add(tmp_path / "index", target, mixture(3, start=11), tmp_path / "cache")
-    assert dict(done.added) == {"text": 2, "image": 2, "audio": 2}
-    assert done.kept == 3
-    assert done.index.counts == {"text": 14, "image": 14, "audio": 14}
+    result = add(tmp_path / "index", target, mixture(), tmp_path / "cache")
+    assert (dict(result.added), dict(result.replaced), result.kept) == ({}, {}, 36)
+    assert result.index.record == built.record
+    result = add(tmp_path / "index", target, mixture(3, start=11), tmp_path / "cache")
+    assert dict(result.added) == {"text": 2, "image": 2, "audio": 2}
+    assert result.kept == 3
+    assert result.index.counts == {"text": 14, "image": 14, "audio": 14}
 
 
 def test_what_changed_takes_the_place_of_what_was_there(tmp_path, target, built):
     changed = Item("text-4", "text", "other words")
-    done = add(tmp_path / "index", target, [changed], tmp_path / "cache")
-    assert dict(done.replaced) == {"text": 1}
-    assert done.index.counts["text"] == 12
-    found = [item for _, item in done.index.items("text") if item.id == "text-4"]
-    assert [item.source for item in found] == ["other words"]
+    result = add(tmp_path / "index", target, [changed], tmp_path / "cache")
+    assert dict(result.replaced) == {"text": 1}
+    assert result.index.counts["text"] == 12
+    items_changed = [item for _, item in result.index.items("text") if item.id == "text-4"]
+    assert [item.source for item in items_changed] == ["other words"]
 
 
 def test_two_items_of_one_id_are_refused(tmp_path, target):
@@ -128,25 +128,25 @@ def test_two_items_of_one_id_are_refused(tmp_path, target):
 
 def test_the_same_item_twice_is_one(tmp_path, target):
     items = [Item("a", "text", "one"), Item("a", "text", "one")]
-    done = add(tmp_path / "index", target, items, tmp_path / "cache")
-    assert (dict(done.added), done.kept) == ({"text": 1}, 1)
+    result = add(tmp_path / "index", target, items, tmp_path / "cache")
+    assert (dict(result.added), result.kept) == ({"text": 1}, 1)
 
 
 def test_a_lines_number_is_no_id(tmp_path, target):
     first = [Item("1", "text", "rain", own_id=False), Item("2", "text", "snow", own_id=False)]
-    done = add(tmp_path / "index", target, first, tmp_path / "cache")
+    result = add(tmp_path / "index", target, first, tmp_path / "cache")
     again = [Item("1", "text", "snow", own_id=False), Item("2", "text", "hail", own_id=False)]
-    done = add(tmp_path / "index", target, again, tmp_path / "cache")
-    assert (dict(done.added), done.kept) == ({"text": 1}, 1)
-    assert sorted(item.id for _, item in done.index.items("text")) == ["hail", "rain", "snow"]
+    result = add(tmp_path / "index", target, again, tmp_path / "cache")
+    assert (dict(result.added), result.kept) == ({"text": 1}, 1)
+    assert sorted(item.id for _, item in result.index.items("text")) == ["hail", "rain", "snow"]
 
 
 def test_what_cannot_be_embedded_is_left_out_and_counted(tmp_path, target):
     problems = []
     items = [Problem(3, "3", "not UTF-8"), *items_of("text", 1), Item("g", "image", tmp_path / "x")]
-    done = add(tmp_path / "index", target, items, tmp_path / "cache", on_problem=problems.append)
-    assert done.skipped == len(problems) == 2
-    assert dict(done.added) == {"text": 1}
+    result = add(tmp_path / "index", target, items, tmp_path / "cache", on_problem=problems.append)
+    assert result.skipped == len(problems) == 2
+    assert dict(result.added) == {"text": 1}
 
 
 def test_what_changed_and_cannot_be_embedded_is_taken_out(tmp_path, target, built):
@@ -154,10 +154,10 @@ def test_what_changed_and_cannot_be_embedded_is_taken_out(tmp_path, target, buil
     (tmp_path / "broken.png").write_bytes(b"junk")
     embedder = AtomEmbedder(target, load_encoder=decoding, device="cpu")
     digests = DigestCache(tmp_path / "cache")
-    done = build.add_items(tmp_path / "index", target, embedder, [image], digests=digests)
-    assert (done.skipped, done.outdated) == (1, 1)
-    assert done.index.counts["image"] == 11
-    assert "image-3" not in {item.id for _, item in done.index.items("image")}
+    result = build.add_items(tmp_path / "index", target, embedder, [image], digests=digests)
+    assert (result.skipped, result.outdated) == (1, 1)
+    assert result.index.counts["image"] == 11
+    assert "image-3" not in {item.id for _, item in result.index.items("image")}
 
 
 def decoding(spec, device):
@@ -184,8 +184,8 @@ def test_what_is_embedded_is_kept_however_a_run_ends(tmp_path, target):
 
 
 def test_items_that_cancel_out_are_not_found_and_counted(tmp_path, target, built, monkeypatch):
-    own = built._weighers["text"]
-    weighed = type(own).coefficients
+    weigher = built._weighers["text"]
+    weighed = type(weigher).coefficients
 
     def cancelled(self, adjustment, lengths, products):
         scaled = [
@@ -196,7 +196,7 @@ def test_items_that_cancel_out_are_not_found_and_counted(tmp_path, target, built
             c[0] = np.nan
         return tuple(scaled)
 
-    monkeypatch.setattr(type(own), "coefficients", cancelled)
+    monkeypatch.setattr(type(weigher), "coefficients", cancelled)
     assert built.n_cancelled("text") == 1
     queries = embedded(target, items_of("text", 1), NO_ADJUSTMENT)
     hits = built.search(queries, into="text", k=20)[0]
@@ -223,11 +223,11 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, target):
     assert 0 < n < 300
     (tmp_path / "index" / "segments" / "99999").mkdir()  # what a kill in the middle leaves
     items = items_of("text", 300)
-    done = add(tmp_path / "index", target, items, tmp_path / "cache", segment_rows=16)
-    assert done.kept == n
+    result = add(tmp_path / "index", target, items, tmp_path / "cache", segment_rows=16)
+    assert result.kept == n
     # Untrained projectors give some rows no direction.
-    assert done.index.counts == {"text": 300 - done.skipped}
-    assert done.skipped < 10
+    assert result.index.counts == {"text": 300 - result.skipped}
+    assert result.skipped < 10
     assert not (tmp_path / "index" / "segments" / "99999").exists()
 
 
@@ -334,7 +334,7 @@ def test_a_changed_bit_is_seen_by_verify(tmp_path, target, built):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"schema": "molspace.index/2"}, "later version"),
         ({"schema": "molspace.bundle/1"}, "is damaged"),
@@ -343,10 +343,10 @@ def test_a_changed_bit_is_seen_by_verify(tmp_path, target, built):
         ({"dim": None}, "is damaged"),
     ],
 )
-def test_a_record_that_cannot_be_is_refused(tmp_path, target, built, change, said):
+def test_a_record_that_cannot_be_is_refused(tmp_path, target, built, change, message):
     path = tmp_path / "index" / "index.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         SearchIndex(tmp_path / "index", target)
 
 
@@ -360,12 +360,12 @@ def test_places_without_an_index(tmp_path, target):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [({"k": 0}, "k is 0"), ({"into": "smell"}, "has no smell")],
 )
-def test_searches_that_cannot_mean_anything(built, target, options, said):
+def test_searches_that_cannot_mean_anything(built, target, options, message):
     queries = embedded(target, items_of("text", 1), NO_ADJUSTMENT)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         built.search(queries, **options)
     with pytest.raises(UsageError, match="queries have shape"):
         built.search(queries[:, :3])
