@@ -33,10 +33,10 @@ def running(tmp_path_factory):
         patch.setattr("reactions.serving.samples.N_ITEMS", 24)
         index = sample_index(session, target, parts)
         bench = Bench(session, target, [index], parts=parts)
-    own = Running(bench)
-    own.start()
-    yield own
-    own.stop()
+    server = Running(bench)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

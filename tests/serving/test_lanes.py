@@ -80,7 +80,7 @@ def test_a_full_queue_is_503_with_a_time_to_come_back(tmp_path):
 
     async def work():
         go = threading.Event()
-        held = [asyncio.ensure_future(desk.models.run(lambda: go.wait(20))) for _ in range(2)]
+        running = [asyncio.ensure_future(desk.models.run(lambda: go.wait(20))) for _ in range(2)]
         await asyncio.sleep(0)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -93,7 +93,7 @@ def test_a_full_queue_is_503_with_a_time_to_come_back(tmp_path):
             answer = await client.post("/api/search", json={"query": query})
             assert answer.status_code == 200
             go.set()
-            await asyncio.gather(*held)
+            await asyncio.gather(*running)
             answer = await client.post("/api/search", json={"query": {"text": "a"}})
             assert answer.status_code == 200
 

@@ -52,7 +52,7 @@ def test_it_serves_until_it_is_interrupted(with_token):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--index", "nowhere"], 3, "no index at 'nowhere'"),
         (["CLAPm"], 2, "did you mean 'CLAP_m'"),
@@ -60,9 +60,9 @@ def test_it_serves_until_it_is_interrupted(with_token):
         (["CLAP_m", "--host", "no such host"], 2, "cannot serve at"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_served(arguments, code, said):
+def test_mistakes_are_told_before_anything_is_served(arguments, code, message):
     process = run(*arguments)
     out, errors = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
-    assert said in errors
+    assert message in errors
     assert "Traceback" not in errors

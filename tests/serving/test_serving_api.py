@@ -57,16 +57,16 @@ def test_about_says_what_is_served(client):
 )
 def test_hits_are_those_of_the_products_own_embeddings(bench, client, settings, adjustment):
     body = {"query": {"text": "a tall tree"}, "k": 4, **settings}
-    found = client.post("/api/search", json=body).json()
+    results = client.post("/api/search", json=body).json()
     (expected,) = bench.indexes[0].search(
         embedded(bench, "a tall tree", adjustment), into="image", k=4, adjustment=adjustment
     )
-    hits = found["groups"]["image"]["hits"]
+    hits = results["groups"]["image"]["hits"]
     assert [hit["id"] for hit in hits] == [hit.item.id for hit in expected]
     np.testing.assert_allclose(
         [hit["score"] for hit in hits], [hit.score for hit in expected], atol=1e-5
     )
-    assert set(found["groups"]) == {"audio", "image", "text"}
+    assert set(results["groups"]) == {"audio", "image", "text"}
 
 
 def test_sliding_runs_no_model_again(bench, client, monkeypatch):
@@ -103,26 +103,26 @@ def test_the_command_does_the_same(bench, client):
 
 def test_an_item_of_the_index_is_a_query(client):
     query = {"index": 0, "modality": "image", "number": 2}
-    found = client.post("/api/search", json={"query": query, "k": 1}).json()
-    (hit,) = found["groups"]["image"]["hits"]
+    results = client.post("/api/search", json={"query": query, "k": 1}).json()
+    (hit,) = results["groups"]["image"]["hits"]
     assert (hit["number"], hit["score"]) == (2, pytest.approx(1, abs=1e-5))
-    assert found["command"] is None  # it lies in no file
+    assert results["command"] is None  # it lies in no file
 
 
 def test_a_file_is_a_query(client):
     upload = send_file(client, wav_bytes(), "horn.wav").json()
     assert (upload["modality"], upload["name"]) == ("audio", "horn.wav")
     assert len(upload["peaks"]) == 72
-    found = client.post("/api/search", json={"query": {"upload": upload["upload"]}}).json()
-    assert found["groups"]["text"]["hits"]
-    assert "--audio horn.wav" in found["command"]
+    results = client.post("/api/search", json={"query": {"upload": upload["upload"]}}).json()
+    assert results["groups"]["text"]["hits"]
+    assert "--audio horn.wav" in results["command"]
 
 
 def test_similarities_are_cosines(bench, client):
     items = [{"text": "one"}, {"text": "two"}, {"index": 0, "modality": "audio", "number": 1}]
     settings = {"sigma": {"CLAP_m": {"audio": 0.2, "text": 0.7}}}
     adjustment = Adjustment(sigma={"CLAP_m": (0.2, 0.7)})
-    found = client.post("/api/similarity", json={"items": items, **settings}).json()
+    similarity = client.post("/api/similarity", json={"items": items, **settings}).json()
     rows = np.concatenate(
         [
             embedded(bench, "one", adjustment),
@@ -130,7 +130,7 @@ def test_similarities_are_cosines(bench, client):
             bench.indexes[0].rows("audio", [1], adjustment),
         ]
     )
-    np.testing.assert_allclose(found["cosines"], rows @ rows.T, atol=1e-4)
+    np.testing.assert_allclose(similarity["cosines"], rows @ rows.T, atol=1e-4)
 
 
 def test_without_its_experts_a_modality_says_why(tmp_path):
@@ -138,9 +138,9 @@ def test_without_its_experts_a_modality_says_why(tmp_path):
 
     bench = bench_at(tmp_path, [*media_items(tmp_path / "media", 1)], cr(VL, CM))
     body = {"query": {"text": "x"}, "experts": []}
-    found = client_of(bench).post("/api/search", json=body).json()
-    assert found["groups"]["image"]["hits"]
-    assert "audio" in found["groups"]["audio"]["error"]["what"]
+    results = client_of(bench).post("/api/search", json=body).json()
+    assert results["groups"]["image"]["hits"]
+    assert "audio" in results["groups"]["audio"]["error"]["what"]
 
 
 def test_fixed_factors_are_shown_and_refused(tmp_path):
@@ -157,7 +157,7 @@ def test_fixed_factors_are_shown_and_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "message"),
     [
         ({}, 400, "no query"),
         ({"query": {}}, 400, "one thing"),
@@ -184,16 +184,16 @@ def test_fixed_factors_are_shown_and_refused(tmp_path):
         ({"query": {"text": "a"}, "sigma": {"CLAP": {"audio": 0.5, "text": 1}}}, 400, "'CLAP'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(client, body, status, said):
+def test_what_cannot_be_meant_is_refused(client, body, status, message):
     answer = client.post("/api/search", json=body)
     assert answer.status_code == status
     error = answer.json()
     assert error["schema"] == "molspace.error/1"
-    assert said in error["what"]
+    assert message in error["what"]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"{", "not JSON"),
         (b"[]", "no JSON object"),
@@ -202,10 +202,10 @@ def test_what_cannot_be_meant_is_refused(client, body, status, said):
         (b'{"query": {"text": NaN}}', "no text"),
     ],
 )
-def test_bodies_that_are_no_requests(client, content, said):
+def test_bodies_that_are_no_requests(client, content, message):
     headers = {"Content-Type": "application/json"}
     answer = client.post("/api/search", content=content, headers=headers)
-    assert (answer.status_code, said in answer.json()["what"]) == (400, True)
+    assert (answer.status_code, message in answer.json()["what"]) == (400, True)
 
 
 def test_not_a_number_is_no_factor(client):
@@ -276,18 +276,18 @@ def test_classes_are_those_that_the_library_names(client, bench, monkeypatch):
     arrays = {"centres": rows[:, None], "counts": np.ones(3, np.int64)}
     options, calls = CentreOptions(), []
 
-    def made(session, target, centres, classes, adjustment):
+    def make_namer(session, target, centres, classes, adjustment):
         calls.append(adjustment)
         artifact = Artifact(arrays, {})
         return Classifier.of(("ant", "bee", "cat"), options, {"kb": "kb"}, (), artifact, "cpu")
 
-    monkeypatch.setattr("reactions.centres.classifier", made)
+    monkeypatch.setattr("reactions.centres.classifier", make_namer)
     body = {"query": {"text": "six legs"}, "knowledge": "kb", "top": 2}
-    found = client.post("/api/classes", json=body).json()
+    answer = client.post("/api/classes", json=body).json()
     scores = embedded(bench, "six legs")[0, :3]
     best = [("ant", "bee", "cat")[i] for i in np.argsort(-scores)[:2]]
-    assert [entry["class"] for entry in found["classes"]] == best
-    assert found["of"] == 3
+    assert [entry["class"] for entry in answer["classes"]] == best
+    assert answer["of"] == 3
     client.post("/api/classes", json=body)
     assert len(calls) == 1  # kept for these factors
     client.post("/api/classes", json={**body, "experts": ["InternVL"]})
@@ -295,8 +295,8 @@ def test_classes_are_those_that_the_library_names(client, bench, monkeypatch):
 
 
 def test_items_to_begin_with(client):
-    found = client.get("/api/indexes/0/text?start=2&n=2").json()
-    assert [item["label"] for item in found["items"]] == ["text 2", "text 3"]
+    listing = client.get("/api/indexes/0/text?start=2&n=2").json()
+    assert [item["label"] for item in listing["items"]] == ["text 2", "text 3"]
     assert client.get("/api/indexes/0/smell").json()["items"] == []
     assert client.get("/api/indexes/0/text?n=x").status_code == 400
     assert client.get("/api/indexes/3/text").status_code == 404

@@ -49,23 +49,23 @@ def test_sliding_reorders_and_the_way_back_restores(open_page):
 def test_only_the_newest_answer_is_shown(open_page):
     page = open_page()
     search(page, "a dog in the rain")
-    held = []
+    routes = []
 
     def hold_first(route):
-        if not held:
-            held.append(route)
+        if not routes:
+            routes.append(route)
         else:
             route.continue_()
 
     page.route("**/api/search", hold_first)
     before = keys(page)
     slide(page, CLAP_M, 0.4)
-    while not held:
+    while not routes:
         page.wait_for_timeout(20)
     slide(page, CLAP_M, 0.95)
     wait_for_order(page, before)
     newest = keys(page)
-    held[0].abort()
+    routes[0].abort()
     page.wait_for_timeout(100)
     assert keys(page) == newest
     assert page.locator("#problem").is_hidden()

@@ -27,30 +27,30 @@ def served(tmp_path):
 
 def test_hits_have_pictures_and_players(served):
     client, _ = served
-    found = client.post("/api/search", json={"query": {"text": "a"}}).json()
-    picture = found["groups"]["image"]["hits"][0]
+    results = client.post("/api/search", json={"query": {"text": "a"}}).json()
+    picture = results["groups"]["image"]["hits"][0]
     image = Image.open(io.BytesIO(client.get(picture["picture"]).content))
     assert image.size == (12, 8)
-    sound = found["groups"]["audio"]["hits"][0]
+    sound = results["groups"]["audio"]["hits"][0]
     assert sound["picture"] is None
     outline = client.get(sound["outline"]).json()["peaks"]
     assert max(outline) == 1
     answer = client.get(sound["play"])
     assert answer.headers["Content-Type"] == "audio/wav"
     assert answer.content == sound_bytes(sound["number"])
-    text = found["groups"]["text"]["hits"][0]
+    text = results["groups"]["text"]["hits"][0]
     assert (text["picture"], text["outline"], text["play"]) == (None, None, None)
 
 
 def test_ranges_of_a_sound(served):
     client, _ = served
-    whole = sound_bytes(1)
+    sound = sound_bytes(1)
     path = "/api/indexes/0/audio/1/play"
     answer = client.get(path, headers={"Range": "bytes=10-19"})
-    assert (answer.status_code, answer.content) == (206, whole[10:20])
-    assert answer.headers["Content-Range"] == f"bytes 10-19/{len(whole)}"
-    assert client.get(path, headers={"Range": "bytes=-5"}).content == whole[-5:]
-    answer = client.get(path, headers={"Range": f"bytes={len(whole)}-"})
+    assert (answer.status_code, answer.content) == (206, sound[10:20])
+    assert answer.headers["Content-Range"] == f"bytes 10-19/{len(sound)}"
+    assert client.get(path, headers={"Range": "bytes=-5"}).content == sound[-5:]
+    answer = client.get(path, headers={"Range": f"bytes={len(sound)}-"})
     assert answer.status_code == 416
 
 
@@ -93,7 +93,7 @@ def items_in_files(folder):
     rows = put_media(folder / "r.parquet", {"image": [None, struct(image_bytes(4), "p.png")]})
     size = len(image_bytes(4))
     with tarfile.open(tar) as opened:
-        places = {own.name: (own.offset_data, own.size) for own in opened}
+        places = {member.name: (member.offset_data, member.size) for member in opened}
     return [
         Item("k", "image", Blob(str(tar), *places["k.png"], "k.png")),
         Item("r", "image", ParquetCell(str(rows), 0, size, row=1, column="image")),
@@ -103,9 +103,9 @@ def items_in_files(folder):
 
 def test_what_lies_in_tars_and_parquet_files_is_shown(tmp_path):
     client = client_of(bench_at(tmp_path, items_in_files(tmp_path)))
-    shown = [client.get(f"/api/indexes/0/image/{n}/picture") for n in range(2)]
-    assert [answer.status_code for answer in shown] == [200, 200]
-    assert shown[0].content != shown[1].content
+    answers = [client.get(f"/api/indexes/0/image/{n}/picture") for n in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content != answers[1].content
     answer = client.get("/api/indexes/0/audio/0/play", headers={"Range": "bytes=0-9"})
     assert (answer.status_code, answer.content) == (206, sound_bytes()[:10])
     assert client.get("/api/indexes/0/audio/0/outline").json()["peaks"]
@@ -137,10 +137,10 @@ def tampered(folder, bench, changes):
     (segment / "items.jsonl").write_text("".join(lines))
     np.save(segment / "offsets.npy", np.cumsum([0, *map(len, lines)], dtype=np.int64))
     record = json.loads((folder / "index" / "index.json").read_text())
-    for own in record["segments"]:
-        if own["name"] == segment.name:
+    for entry in record["segments"]:
+        if entry["name"] == segment.name:
             for name in ("items.jsonl", "offsets.npy"):
-                own["files"][name][0] = (segment / name).stat().st_size
+                entry["files"][name][0] = (segment / name).stat().st_size
     (folder / "index" / "index.json").write_text(json.dumps(record))
     bench.indexes = (SearchIndex(folder / "index", bench.target),)
     return client_of(bench)
@@ -213,8 +213,8 @@ def test_items_that_lie_in_no_file_are_found_in_the_lab(tmp_path):
     from reactions.modalities.registry import content_digest
 
     digest = content_digest(item, lab.digests)
-    found = LabItems(lab).find(IndexedItem.of(item, digest))
-    assert (found.value == item.value).all()
+    item_found = LabItems(lab).find(IndexedItem.of(item, digest))
+    assert (item_found.value == item.value).all()
     other = IndexedItem("kb-items-image/1", "image", "", digest)
     assert LabItems(lab).find(other) is None  # another scene than what was indexed
     for id in ("kb-items-image/99999999999", "no-task/1", "kb-items-image/x", "mini-no-task/3"):
@@ -231,8 +231,8 @@ def test_large_pictures_become_small():
 
 def test_small_pictures_are_exact():
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    shown = np.asarray(Image.open(io.BytesIO(encoded_picture(pixels))))
-    assert (shown == pixels).all()
+    decoded = np.asarray(Image.open(io.BytesIO(encoded_picture(pixels))))
+    assert (decoded == pixels).all()
 
 
 def test_near_is_light_and_hot_is_light():

@@ -86,11 +86,11 @@ def test_too_large_files_are_refused_while_they_come(tmp_path):
     answer = send_file(client, b"x" * (1 << 17), "a.wav")
     assert (answer.status_code, answer.json()["error"]) == (413, "TooLarge")
 
-    taken = []
+    chunks_sent = []
 
     def chunks():
         for i in range(64):
-            taken.append(i)
+            chunks_sent.append(i)
             yield b"x" * 4096
 
     assert send_file(client, chunks(), "a.wav").status_code == 413
