@@ -51,11 +51,11 @@ def bombs(folder: Path) -> dict[str, Path]:
     torch.save({"a": torch.zeros(1 << 22)}, source)
     paths["compressed"] = folder / "compressed.pt"
     with (
-        zipfile.ZipFile(source) as whole,
+        zipfile.ZipFile(source) as archive,
         zipfile.ZipFile(paths["compressed"], "w", zipfile.ZIP_DEFLATED) as small,
     ):
-        for entry in whole.infolist():
-            small.writestr(entry.filename, whole.read(entry))
+        for entry in archive.infolist():
+            small.writestr(entry.filename, archive.read(entry))
     return paths
 
 
@@ -78,11 +78,11 @@ for path in sys.argv[1:]:
 
 def test_small_checkpoints_take_little_memory(tmp_path):
     paths = [str(path) for path in bombs(tmp_path).values()]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _LIMITED, *paths], capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["refused"] * len(paths)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == ["refused"] * len(paths)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

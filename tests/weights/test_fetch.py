@@ -33,8 +33,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404, "not here")
             return
         start = int(byte_range[6:-1]) if byte_range and self.ranges else 0
-        known = self.headers.get("If-Range")
-        if known and self.checks and known not in self.tags.values():
+        version_known = self.headers.get("If-Range")
+        if version_known and self.checks and version_known not in self.tags.values():
             start = 0
         if start >= len(self.body):
             self.send_response(416)
@@ -103,11 +103,11 @@ def test_a_stopped_download_goes_on(server, tmp_path, monkeypatch):
         download(file(server), tmp_path / "m.bin", lambda *_: None)
     assert "bytes are kept" in caught.value.fix
     assert not (tmp_path / "m.bin").exists()
-    kept = (tmp_path / "m.bin.part").stat().st_size
-    assert 0 < kept <= 1_000_000
+    n_kept = (tmp_path / "m.bin.part").stat().st_size
+    assert 0 < n_kept <= 1_000_000
     monkeypatch.setattr(Handler, "stop_after", None)
     download(file(server, sha256=SHA), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [None, f"bytes={kept}-"]
+    assert Handler.asked == [None, f"bytes={n_kept}-"]
     assert (tmp_path / "m.bin").read_bytes() == BYTES
     assert [path.name for path in tmp_path.iterdir()] == ["m.bin"]
 
@@ -131,10 +131,10 @@ def test_a_download_goes_on_without_a_digest_while_the_file_is_the_same(
     server, tmp_path, monkeypatch, tags
 ):
     Handler.tags = tags
-    kept, error = stopped(server, tmp_path / "m.bin", monkeypatch)
+    n_kept, error = stopped(server, tmp_path / "m.bin", monkeypatch)
     assert "bytes are kept" in error.fix
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [f"bytes={kept}-"]
+    assert Handler.asked == [f"bytes={n_kept}-"]
     assert (tmp_path / "m.bin").read_bytes() == BYTES
     assert [path.name for path in tmp_path.iterdir()] == ["m.bin"]
 
@@ -175,28 +175,28 @@ def test_the_sign_of_a_version_is_that_of_the_bytes_kept(server, tmp_path, monke
     """Started again with another version and stopped again, it goes on with that one."""
     stopped(server, tmp_path / "m.bin", monkeypatch)
     Handler.tags, Handler.body = {"ETag": '"two"'}, OTHER
-    kept, _ = stopped(server, tmp_path / "m.bin", monkeypatch)
+    n_kept, _ = stopped(server, tmp_path / "m.bin", monkeypatch)
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [f"bytes={kept}-"]
+    assert Handler.asked == [f"bytes={n_kept}-"]
     assert (tmp_path / "m.bin").read_bytes() == OTHER
 
 
 @pytest.mark.parametrize(
-    ("beyond", "asked"),
+    ("beyond", "n_requests"),
     [
         (f"bytes */{len(BYTES)}", 1),
         (f"bytes */{len(BYTES) - 7}", 2),  # the file is shorter now: ours is another
         (None, 2),
     ],
 )
-def test_nothing_beyond_what_we_have(server, tmp_path, beyond, asked):
+def test_nothing_beyond_what_we_have(server, tmp_path, beyond, n_requests):
     part = tmp_path / "m.bin.part"
     part.write_bytes(BYTES)
     part.with_name("m.bin.part.tag").write_text('"one"')
     Handler.beyond = beyond
-    Handler.body = BYTES if asked == 1 else BYTES[:-7]
+    Handler.body = BYTES if n_requests == 1 else BYTES[:-7]
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert len(Handler.asked) == asked
+    assert len(Handler.asked) == n_requests
     assert (tmp_path / "m.bin").read_bytes() == Handler.body
 
 

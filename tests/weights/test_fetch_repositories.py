@@ -102,8 +102,8 @@ def test_what_a_stopped_or_an_older_fetch_left_out_is_brought(tmp_path, monkeypa
     assert (first.path / gone).is_file()
     # What was not asked for is not missed.
     (first.path / "net.py").unlink()
-    asked = replace(requirement, files=("*.json",))
-    assert fetch("S", [asked], locator(tmp_path), DigestCache())[0].was_there
+    narrowed = replace(requirement, files=("*.json",))
+    assert fetch("S", [narrowed], locator(tmp_path), DigestCache())[0].was_there
 
 
 def test_code_is_brought_at_the_commit_that_is_trusted(tmp_path, monkeypatch):

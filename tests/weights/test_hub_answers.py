@@ -162,7 +162,9 @@ def servers():
             self.end_headers()
 
     first = ThreadingHTTPServer(("127.0.0.1", 0), First)
-    threads = [threading.Thread(target=one.serve_forever) for one in (first, second)]
+    threads = [
+        threading.Thread(target=each_server.serve_forever) for each_server in (first, second)
+    ]
     for thread in threads:
         thread.start()
     yield f"http://127.0.0.1:{first.server_port}/x", target, heard

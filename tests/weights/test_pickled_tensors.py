@@ -14,38 +14,38 @@ from reactions.weights.pickled_tensors import read_pickled_tensors
 ROWS = {"dog": torch.randn(3, 4), "music box": torch.randn(2, 4).half()}
 
 
-def save(content, how):
+def save(content, form):
     stream = io.BytesIO()
-    if how == "pickle":
+    if form == "pickle":
         pickle.dump(content, stream)
-    elif how.startswith("protocol"):
-        pickle.dump(content, stream, protocol=int(how[-1]))
+    elif form.startswith("protocol"):
+        pickle.dump(content, stream, protocol=int(form[-1]))
     else:
-        torch.save(content, stream, _use_new_zipfile_serialization=how == "zip")
+        torch.save(content, stream, _use_new_zipfile_serialization=form == "zip")
     return stream.getvalue()
 
 
 HOWS = ["pickle", "protocol 2", "protocol 3", "protocol 5", "zip", "legacy"]
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_every_way_to_pickle_tensors_is_read(tmp_path, how):
-    (tmp_path / "x.pkl").write_bytes(save(ROWS, how))
-    found = read_pickled_tensors(tmp_path / "x.pkl")
-    assert list(found) == list(ROWS)
-    assert all(torch.equal(found[name], ROWS[name]) for name in ROWS)
+@pytest.mark.parametrize("form", HOWS)
+def test_every_way_to_pickle_tensors_is_read(tmp_path, form):
+    (tmp_path / "x.pkl").write_bytes(save(ROWS, form))
+    tensors = read_pickled_tensors(tmp_path / "x.pkl")
+    assert list(tensors) == list(ROWS)
+    assert all(torch.equal(tensors[name], ROWS[name]) for name in ROWS)
 
 
 def test_rows_of_one_tensor_share_its_numbers(tmp_path):
-    whole = torch.randn(6, 4)
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": whole[:3], "b": whole[3:]}))
-    found = read_pickled_tensors(tmp_path / "x.pkl")
-    assert torch.equal(found["b"], whole[3:])
+    shared = torch.randn(6, 4)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": shared[:3], "b": shared[3:]}))
+    tensors = read_pickled_tensors(tmp_path / "x.pkl")
+    assert torch.equal(tensors["b"], shared[3:])
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_code_is_refused_by_name_and_not_run(tmp_path, capsys, how):
-    (tmp_path / "x.pkl").write_bytes(save({"dog": torch.zeros(2, 2), "x": Code()}, how))
+@pytest.mark.parametrize("form", HOWS)
+def test_code_is_refused_by_name_and_not_run(tmp_path, capsys, form):
+    (tmp_path / "x.pkl").write_bytes(save({"dog": torch.zeros(2, 2), "x": Code()}, form))
     with pytest.raises(DataError) as caught:
         read_pickled_tensors(tmp_path / "x.pkl")
     assert "print" in caught.value.why

@@ -23,8 +23,8 @@ class Attack:
         return os.mkdir, (str(self.marker),)
 
 
-def same(found):
-    return found.keys() == STATE.keys() and all(torch.equal(found[k], STATE[k]) for k in STATE)
+def same(tensors):
+    return tensors.keys() == STATE.keys() and all(torch.equal(tensors[k], STATE[k]) for k in STATE)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

@@ -54,19 +54,19 @@ def test_a_file_is_found_in_the_order_promised(locator, tmp_path):
     assert find_file("CLAP_g", CLAP, locator) == cached
     flat = put(tmp_path / "mine" / CLAP.filename)
     assert find_file("CLAP_g", CLAP, locator) == flat
-    own = put(tmp_path / "mine" / "clap_g" / CLAP.filename)
-    assert find_file("CLAP_g", CLAP, locator) == own
-    given = put(tmp_path / "elsewhere.pt")
-    named = WeightLocator({"CLAP_g": given}, locator.folders, locator.hub)
-    assert find_file("CLAP_g", CLAP, named) == given
-    assert find_file("CLAP_m", CLAP, named) == flat
+    own_file = put(tmp_path / "mine" / "clap_g" / CLAP.filename)
+    assert find_file("CLAP_g", CLAP, locator) == own_file
+    overridden = put(tmp_path / "elsewhere.pt")
+    overriding = WeightLocator({"CLAP_g": overridden}, locator.folders, locator.hub)
+    assert find_file("CLAP_g", CLAP, overriding) == overridden
+    assert find_file("CLAP_m", CLAP, overriding) == flat
 
 
 def test_an_override_may_be_a_folder_and_is_not_second_guessed(locator, tmp_path):
     put(tmp_path / "mine" / "clap_g" / CLAP.filename)
     put(tmp_path / "given" / CLAP.filename)
-    named = WeightLocator({"CLAP_g": tmp_path / "given"}, locator.folders, locator.hub)
-    assert find_file("CLAP_g", CLAP, named) == tmp_path / "given" / CLAP.filename
+    overriding = WeightLocator({"CLAP_g": tmp_path / "given"}, locator.folders, locator.hub)
+    assert find_file("CLAP_g", CLAP, overriding) == tmp_path / "given" / CLAP.filename
     gone = WeightLocator({"CLAP_g": tmp_path / "gone.pt"}, locator.folders, locator.hub)
     with pytest.raises(MissingError) as caught:
         find_file("CLAP_g", CLAP, gone)
@@ -78,8 +78,8 @@ def test_a_name_that_many_models_use_is_trusted_only_in_the_spaces_folder(locato
     put(tmp_path / "mine" / PLAIN.filename)
     with pytest.raises(MissingError):
         find_file("X", PLAIN, locator)
-    own = put(tmp_path / "mine" / "x" / PLAIN.filename)
-    assert find_file("X", PLAIN, locator) == own
+    own_file = put(tmp_path / "mine" / "x" / PLAIN.filename)
+    assert find_file("X", PLAIN, locator) == own_file
 
 
 def test_the_best_form_that_is_there_is_taken(locator, tmp_path):
@@ -165,8 +165,8 @@ def test_folders_of_repositories(locator, tmp_path):
     assert find_folder("X", WeightsRepo("org/name", COMMIT), locator) == snapshot
     with pytest.raises(MissingError):
         find_folder("X", WeightsRepo("org/name", "e" * 40), locator)
-    named = WeightLocator({"X": tmp_path}, locator.folders, locator.hub)
-    assert find_folder("X", WeightsRepo("org/name", "e" * 40), named) == tmp_path
+    overriding = WeightLocator({"X": tmp_path}, locator.folders, locator.hub)
+    assert find_folder("X", WeightsRepo("org/name", "e" * 40), overriding) == tmp_path
 
 
 def test_the_environment_says_where_to_look(tmp_path, monkeypatch):
@@ -174,9 +174,9 @@ def test_the_environment_says_where_to_look(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     actual = WeightLocator.of_environment({"X": tmp_path})
     assert actual.overrides == {"X": tmp_path}
-    own = tmp_path / "xdg" / "molspace" / "weights"
-    assert actual.folders == (tmp_path / "a", tmp_path / "b", own)
-    assert actual.own_folder("Open CLIP:B/32") == own / "open-clip-b-32"
+    own_root = tmp_path / "xdg" / "molspace" / "weights"
+    assert actual.folders == (tmp_path / "a", tmp_path / "b", own_root)
+    assert actual.own_folder("Open CLIP:B/32") == own_root / "open-clip-b-32"
     assert actual.hub == tmp_path / "xdg" / "huggingface" / "hub"
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     assert WeightLocator.of_environment().hub == tmp_path / "home" / "hub"
