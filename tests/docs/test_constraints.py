@@ -44,8 +44,8 @@ def test_the_pinned_torchvision_wants_the_pinned_torch():
         pytest.skip("torchvision is not installed")
     if number(installed.version) != number(PINS["torchvision"]):
         pytest.skip("another torchvision is installed")
-    wanted = next(text for text in installed.requires if re.match(r"torch\b", text))
-    assert number(wanted) == number(PINS["torch"])
+    requirement = next(text for text in installed.requires if re.match(r"torch\b", text))
+    assert number(requirement) == number(PINS["torch"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
@@ -70,9 +70,9 @@ def floors():
 
 
 def test_the_oldest_versions_are_those_that_the_project_allows():
-    wanted = {name: floor for name, floor in floors() if name != "torch"}
-    assert set(wanted) <= set(OLDEST)
-    for name, floor in wanted.items():
+    floor_by_name = {name: floor for name, floor in floors() if name != "torch"}
+    assert set(floor_by_name) <= set(OLDEST)
+    for name, floor in floor_by_name.items():
         # A release of the same minor version: 1.2 was never released, 1.2.1 was.
         digits = number(floor)
         assert number(OLDEST[name])[: len(digits)] == digits, name

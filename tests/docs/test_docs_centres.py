@@ -19,7 +19,7 @@ def test_the_python_of_the_page_runs():
     exec(code, names)
     assert names["result"].record["centres"]["k"] == 50
     best = eval("naming.best" + last.partition("#")[0], names)
-    assert [len(own) for own in best] == [2, 2]
+    assert [len(classes) for classes in best] == [2, 2]
 
 
 def test_every_row_selection_and_rule_has_its_line():

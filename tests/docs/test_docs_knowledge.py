@@ -48,7 +48,7 @@ def test_knobs_have_the_values_of_the_lab():
     values = {"world": source.n_sentences, "scenes": source.n_scenes, **dict(source.errors)}
     assert set(values) == set(WorldDescriptions.model_fields)
     for key, value in values.items():
-        shown = str(value).lower() if isinstance(value, bool | int) else f"`{value}`"
-        assert re.search(rf"^\| `{key}` \| .* \| {re.escape(shown)} \|$", PAGE, re.MULTILINE), key
+        cell = str(value).lower() if isinstance(value, bool | int) else f"`{value}`"
+        assert re.search(rf"^\| `{key}` \| .* \| {re.escape(cell)} \|$", PAGE, re.MULTILINE), key
     knobs = {field.name: field.default for field in dataclasses.fields(Describer)}
     assert {**knobs, **dict(source.errors)} == knobs

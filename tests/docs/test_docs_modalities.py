@@ -28,10 +28,10 @@ ROWS = {
 @pytest.mark.parametrize("name", [name for name, m in BUILT_IN.items() if not m.inline])
 def test_endings_are_those_of_the_records(name):
     cell = ROWS[name][1]
-    own = re.findall(r"\*\*(.*?)\*\*", cell)
+    endings = re.findall(r"\*\*(.*?)\*\*", cell)
     shared = re.sub(r"\*\*.*?\*\*", "", cell).split()
     record = BUILT_IN[name]
-    assert " ".join(own).split() == [suffix[1:] for suffix in sorted(record.suffixes)]
+    assert " ".join(endings).split() == [suffix[1:] for suffix in sorted(record.suffixes)]
     assert sorted(shared) == sorted(suffix[1:] for suffix in record.shared)
 
 

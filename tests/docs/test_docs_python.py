@@ -78,7 +78,7 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
         f"text x image, cosines   lab: {names['fused'].lab}",
         "text       0",
     ]
-    assert [len(own.hits) for own in names["hits"]] == [3]
+    assert [len(result.hits) for result in names["hits"]] == [3]
     assert capsys.readouterr().out == "unknown task 'esc5'; did you mean 'esc50'?\n"
 
 
@@ -111,10 +111,10 @@ def check(folder, code):
 
 def test_typed_programs_are_checked(tmp_path):
     pytest.importorskip("mypy")
-    done = check(tmp_path, TYPED)
-    assert done.returncode == 0, done.stdout
+    process = check(tmp_path, TYPED)
+    assert process.returncode == 0, process.stdout
     wrong = TYPED.replace("score.value\n", "score.valeu\n").replace('"lenient"', '"lenientt"')
-    done = check(tmp_path, wrong)
-    assert done.returncode == 1
-    assert 'has no attribute "valeu"' in done.stdout
-    assert "incompatible type \"Literal['lenientt']\"" in done.stdout
+    process = check(tmp_path, wrong)
+    assert process.returncode == 1
+    assert 'has no attribute "valeu"' in process.stdout
+    assert "incompatible type \"Literal['lenientt']\"" in process.stdout

@@ -22,8 +22,8 @@ SECTIONS = {section.partition("\n")[0]: section for section in SECTIONS}
 
 def files_of(text):
     """Return name to content of the files of a section."""
-    named = ((_NAME.match(body), body) for kind, body in _BLOCK.findall(text) if kind != "console")
-    return {name.group(1): body for name, body in named}
+    blocks = ((_NAME.match(body), body) for kind, body in _BLOCK.findall(text) if kind != "console")
+    return {name.group(1): body for name, body in blocks}
 
 
 def commands_of(text):
@@ -58,16 +58,16 @@ def test_the_example_works_as_it_stands(section, tmp_path):
     assert commands
     for command in commands:
         assert command.startswith("molspace ")
-        done = molspace(
+        result = molspace(
             *shlex.split(command)[1:],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(tmp_path)},
         )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
+        assert result.returncode == 0, result.stderr
+        assert result.stdout
 
 
 def test_every_group_has_a_section_and_an_example():
     groups = set(re.findall(r"`(molspace\.\w+)`", INTRODUCTION))
-    shown = set(re.findall(r'entry-points\."?(molspace\.\w+)', PAGE))
-    assert groups == shown
+    groups_shown = set(re.findall(r'entry-points\."?(molspace\.\w+)', PAGE))
+    assert groups == groups_shown

@@ -20,7 +20,12 @@ _NAMED = re.compile(r"(?:molspace|(?<=[ \"'])\.)\[([a-z][a-z,\- ]*)\]")
 def parts(extra):
     """Return the extras of ours that an extra takes in."""
     required = [Requirement(text) for text in EXTRAS[extra]]
-    return {name for each in required if each.name == "molspace" for name in each.extras}
+    return {
+        name
+        for requirement in required
+        if requirement.name == "molspace"
+        for name in requirement.extras
+    }
 
 
 def test_every_extra_has_a_line_and_every_line_an_extra():
@@ -42,25 +47,27 @@ def test_all_has_all_and_paper_has_what_published_models_need():
 @pytest.mark.parametrize("path", [*CODE, *PAGES], ids=lambda path: path.name)
 def test_extras_that_are_named_exist(path):
     text = path.read_text(encoding="utf-8")
-    named = {name.strip() for names in _NAMED.findall(text) for name in names.split(",")}
-    assert named <= set(EXTRAS)
+    names_used = {name.strip() for names in _NAMED.findall(text) for name in names.split(",")}
+    assert names_used <= set(EXTRAS)
 
 
 def test_extras_that_code_asks_for_exist():
     """The third argument of what checks for packages, and constants called EXTRA."""
-    asked = set()
+    extras_asked = set()
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Name(id="need_package" | "import_package")):
                     extra = node.args[2:3] + [k.value for k in node.keywords if k.arg == "extra"]
-                    asked |= {each.value for each in extra if isinstance(each, ast.Constant)}
+                    extras_asked |= {
+                        constant.value for constant in extra if isinstance(constant, ast.Constant)
+                    }
                 case ast.Assign(
                     targets=[ast.Name(id="EXTRA")], value=ast.Constant(value=str(name))
                 ):
-                    asked.add(name)
-    assert {"hf", "track"} <= asked
-    assert asked <= FOR_USERS
+                    extras_asked.add(name)
+    assert {"hf", "track"} <= extras_asked
+    assert extras_asked <= FOR_USERS
 
 
 def test_tests_take_the_versions_that_users_get():

@@ -48,11 +48,11 @@ def sent(folder, *arguments, **variables):
 @pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
 def test_a_copy_of_the_array(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where the log is opened
-    done = sent(tmp_path, EXPRESSION, SLURM_ARRAY_TASK_ID="3", SLURM_CPUS_PER_TASK="8")
-    assert done.returncode == 0, done.stderr
-    options = parsed(done.stdout.splitlines())
+    process = sent(tmp_path, EXPRESSION, SLURM_ARRAY_TASK_ID="3", SLURM_CPUS_PER_TASK="8")
+    assert process.returncode == 0, process.stderr
+    options = parsed(process.stdout.splitlines())
     assert options["expression"] == EXPRESSION
-    words = done.stdout.splitlines()
+    words = process.stdout.splitlines()
     assert words[words.index("--log-file") + 1] == "log-3.jsonl"
     lines = (tmp_path / "srun.env").read_text().splitlines()
     set_here = dict(line.split("=", 1) for line in lines if line.startswith(READ))
@@ -65,15 +65,15 @@ def test_a_copy_of_the_array(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
 def test_without_a_reaction_it_says_how_it_is_used(tmp_path):
-    done = sent(tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "usage: sbatch examples/slurm.sh EXPRESSION" in done.stderr
+    process = sent(tmp_path)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "usage: sbatch examples/slurm.sh EXPRESSION" in process.stderr
 
 
 def test_what_slurm_is_asked_for():
     lines = (EXAMPLES / "slurm.sh").read_text().splitlines()
-    asked = [shlex.split(line)[1] for line in lines if line.startswith("#SBATCH ")]
-    assert {"--array=1-8", "--gres=gpu:1", "--requeue"} <= set(asked)
+    options = [shlex.split(line)[1] for line in lines if line.startswith("#SBATCH ")]
+    assert {"--array=1-8", "--gres=gpu:1", "--requeue"} <= set(options)
     first = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
     assert not any(line.startswith("#SBATCH") for line in lines[first:]), "Slurm stops reading"
 

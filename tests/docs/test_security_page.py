@@ -19,9 +19,9 @@ def functions(path):
 
 
 def test_every_test_that_is_named_is_there():
-    named = _NAMED.findall(PAGE)
-    assert len(named) > 40
-    gone = [f"{path}::{name}" for path, name in named if name not in functions(path)]
+    tests_named = _NAMED.findall(PAGE)
+    assert len(tests_named) > 40
+    gone = [f"{path}::{name}" for path, name in tests_named if name not in functions(path)]
     assert not gone
 
 
