@@ -13,19 +13,19 @@ from reactions.modalities import registry as modalities
 
 @pytest.mark.parametrize("modality", ["audio", "image", "text"])
 def test_the_same_media_come_from_several_places(modality, tmp_path):
-    found = {name: corpus.items(0, 8) for name, corpus in sources(modality, 8, tmp_path)}
-    rendered = found.pop("rendered")
-    large = found.pop(LARGE[modality]) if modality in LARGE else []
+    items_by_source = {name: corpus.items(0, 8) for name, corpus in sources(modality, 8, tmp_path)}
+    rendered = items_by_source.pop("rendered")
+    large = items_by_source.pop(LARGE[modality]) if modality in LARGE else []
     assert len(large) == (2 if modality in LARGE else 0)
-    assert set(found) == ({"memory"} if modality == "text" else {"memory", "files"})
-    for items in found.values():
+    assert set(items_by_source) == ({"memory"} if modality == "text" else {"memory", "files"})
+    for items in items_by_source.values():
         assert [item.id for item in items] == [item.id for item in rendered]
-    for item, file in zip(rendered, found.get("files", ()), strict=False):
+    for item, file in zip(rendered, items_by_source.get("files", ()), strict=False):
         assert item.value is not file.value
-        one, two = item.value, modalities.load(file).value
+        rendered_value, file_value = item.value, modalities.load(file).value
         if modality == "audio":
-            one, two = one.samples, two.samples
-        np.testing.assert_array_equal(one, two)
+            rendered_value, file_value = rendered_value.samples, file_value.samples
+        np.testing.assert_array_equal(rendered_value, file_value)
     for item in large:
         value = modalities.load(item).value
         assert value.shape == (240, 320, 3) if modality == "image" else value.rate_hz == 16_000

@@ -60,8 +60,8 @@ def test_no_part_goes_on_beyond_the_end(capsys):
 
 def test_all_parts_fit_the_time():
     assert sum(part.share for part in gpu.PARTS) <= 0.96
-    for each in gpu.PARTS:
-        script = each.arguments[0]
+    for gpu_part in gpu.PARTS:
+        script = gpu_part.arguments[0]
         assert script == "-m" or (gpu.ROOT / script).exists()
 
 
@@ -70,12 +70,12 @@ def test_the_report_of_a_gpu_of_any_name(tmp_path, retrieval):
     place = place_of(facts["gpu"])
     assert place.name == "Stand-In-GPU-80-GB-x.md"
     assert place.parent.name == "results"
-    whole = Table("Measured", ("what", "of the paper's rows", "TFLOP", "seconds", "TFLOP/s"), [
+    table = Table("Measured", ("what", "of the paper's rows", "TFLOP", "seconds", "TFLOP/s"), [
         ("pseudo-pairs, Dr(InternVL)", "4.1 %", 10.0, 0.1, 50.0),
         ("projectors, Dr(InternVL)", "0.2 %", 10.0, 0.1, 40.0),
     ])  # fmt: skip
     record = tmp_path / "record.json"
-    publish([whole], Namespace(json=record, device="cpu"))
+    publish([table], Namespace(json=record, device="cpu"))
     outcomes = [
         Outcome("tests", "python -m pytest -m gpu", 30.0, 1, "FAILED a_test"),
         retrieval,
@@ -158,18 +158,18 @@ def test_the_exit_status_says_whether_all_held(codes, status, words, tmp_path, m
 
 
 def test_tables_are_made_until_the_time_is_up(capsys):
-    made = []
+    titles = []
 
     def tables():
         for title in ("one", "two"):
-            made.append(title)
+            titles.append(title)
             yield Table(title, ("x",), [(1,)])
 
     publish(tables(), Namespace(json=None, device="cpu", within=-1.0))
-    assert made == ["one"]
+    assert titles == ["one"]
     assert "seconds were up" in capsys.readouterr().out
     publish(tables(), Namespace(json=None, device="cpu", within=None))
-    assert made == ["one", "one", "two"]
+    assert titles == ["one", "one", "two"]
 
 
 def test_what_takes_too_long_does_not_fit():

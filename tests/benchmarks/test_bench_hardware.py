@@ -51,10 +51,10 @@ def test_a_gpu_without_16_bits_has_one_precision(monkeypatch):
 
 
 def test_without_16_bits_the_sizes_are_smaller(halved, monkeypatch):
-    seen = []
+    problems = []
 
     def compare(problem, rounds):
-        seen.append(problem)
+        problems.append(problem)
         raise StopIteration
 
     monkeypatch.setattr(retrieval.Problem, "make", lambda n, m, *more: (n, m))

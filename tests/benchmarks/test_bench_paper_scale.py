@@ -8,12 +8,12 @@ TINY = 1e-5  # 23 texts, 13 images, 18 sounds
 
 
 @pytest.fixture(scope="module")
-def whole():
+def full_scale():
     return scaled(1.0)
 
 
-def test_the_paper_needs_26500_steps_for_seven_projectors_and_five_epochs(whole):
-    heads = whole.of("train", 0)
+def test_the_paper_needs_26500_steps_for_seven_projectors_and_five_epochs(full_scale):
+    heads = full_scale.of("train", 0)
     assert len(heads) == 7
     assert sum(map(batches, heads)) == pytest.approx(26_500, rel=1e-3)
     # Each of T, V, A is in four of seven subsets.
@@ -21,29 +21,29 @@ def test_the_paper_needs_26500_steps_for_seven_projectors_and_five_epochs(whole)
     assert sum(map(batches, heads)) == pytest.approx(rows / 4096, rel=1e-3)
 
 
-def test_shared_similarities_are_counted_once(whole):
+def test_shared_similarities_are_counted_once(full_scale):
     texts, images, sounds = (paper_scale.PAPER_ROWS[m] for m in ("text", "image", "audio"))
-    (found,) = [
+    (shared_pass,) = [
         g
-        for g in whole.passes(0)
+        for g in full_scale.passes(0)
         if len(g) == 2 and g[0].n_rows == sounds and g[0].inputs[1][1].n_rows == images
     ]
-    assert pass_flops(found) == 2.0 * sounds * images * (1024 + 1024 + 768)
-    assert whole.flops("collect", 0) == sum(map(pass_flops, whole.passes(0)))
+    assert pass_flops(shared_pass) == 2.0 * sounds * images * (1024 + 1024 + 768)
+    assert full_scale.flops("collect", 0) == sum(map(pass_flops, full_scale.passes(0)))
     assert texts > sounds
 
 
-def test_both_clap_experts_share_the_passes_of_their_base(whole):
-    sizes = sorted(len(group) for group in whole.passes(1))
+def test_both_clap_experts_share_the_passes_of_their_base(full_scale):
+    sizes = sorted(len(group) for group in full_scale.passes(1))
     assert sizes == [1, 1, 2, 2, 2, 2, 3, 3]
-    assert sum(sizes) == len(whole.of("collect", 1))
+    assert sum(sizes) == len(full_scale.of("collect", 1))
 
 
-def test_operations_grow_as_rows_squared_for_collecting_and_as_rows_for_training(whole):
+def test_operations_grow_as_rows_squared_for_collecting_and_as_rows_for_training(full_scale):
     half = scaled(0.5)
     for stage in (0, 1):
-        assert whole.flops("collect", stage) / half.flops("collect", stage) == pytest.approx(4)
-        assert whole.flops("train", stage) / half.flops("train", stage) == pytest.approx(2)
+        assert full_scale.flops("collect", stage) / half.flops("collect", stage) == pytest.approx(4)
+        assert full_scale.flops("train", stage) / half.flops("train", stage) == pytest.approx(2)
 
 
 @pytest.mark.parametrize("stage", [0, 1])

@@ -29,9 +29,9 @@ def reference(problem):
 
 @pytest.mark.parametrize("contender", [naive, attention])
 def test_other_ways_give_the_same_result(problem, reference, contender):
-    found = contender(problem, torch.float32)()
-    assert [part.shape for part in found] == [(9, 48), (9, 32)]
-    assert reference.error(found) < 1e-5  # fp32, times 100 for the temperature
+    rows = contender(problem, torch.float32)()
+    assert [part.shape for part in rows] == [(9, 48), (9, 32)]
+    assert reference.error(rows) < 1e-5  # fp32, times 100 for the temperature
     assert reference.error(contender(problem, torch.bfloat16)()) < 0.1
 
 
@@ -50,13 +50,13 @@ def test_the_mean_of_all_neighbours_is_the_softmax_and_places_without_one_weigh_
 ):
     q, k, values = problem.loaded(torch.float32)
     scores, ids = (q @ k.T).sort(descending=True)
-    found = mean_of_found(100 * scores, ids, values)
-    assert reference.error(found) < 1e-5  # fp32, times 100 for the temperature
+    means = mean_of_found(100 * scores, ids, values)
+    assert reference.error(means) < 1e-5  # fp32, times 100 for the temperature
     # FAISS scores missing neighbours with the lowest number there is; ours must not depend on it.
     scores, ids = (torch.nn.functional.pad(part, (0, 3), value=-1) for part in (scores, ids))
     padded = mean_of_found(100 * scores.index_fill(1, torch.tensor([70]), 5.0), ids, values)
-    for one, two in zip(found, padded, strict=True):
-        torch.testing.assert_close(one, two)
+    for mean, two in zip(means, padded, strict=True):
+        torch.testing.assert_close(mean, two)
 
 
 def test_faiss_over_all_keys_is_the_softmax(problem, reference):

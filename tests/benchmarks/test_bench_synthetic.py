@@ -16,12 +16,12 @@ SMALL = Column("tiny", 24, "text")
 def test_cosines_between_modalities_are_those_of_real_embeddings(dim):
     queries = rows(Column("X", dim, "text"), 0, 128)
     keys = rows(Column("X", dim, "image"), 0, 8192)
-    found = cosines(queries, keys)
+    statistics = cosines(queries, keys)
     # A million pairs, but only 128 queries: their own means spread by 0.005.
-    assert found.mean == pytest.approx(0.19, abs=0.004)
-    assert found.std == pytest.approx(0.04, abs=0.003)
+    assert statistics.mean == pytest.approx(0.19, abs=0.004)
+    assert statistics.std == pytest.approx(0.04, abs=0.003)
     # The top grows with the number of keys: 0.365 at 65,536 keys, 0.345 at these 8,192.
-    assert found.top == pytest.approx(0.345, abs=0.015)
+    assert statistics.top == pytest.approx(0.345, abs=0.015)
 
 
 def test_there_is_a_gap_between_modalities():
@@ -51,10 +51,10 @@ def test_rows_have_unit_norm_and_no_two_are_the_same():
 
 
 def test_a_row_depends_on_its_place_alone():
-    whole = rows(SMALL, 0, CHUNK_ROWS + 40)
+    all_rows = rows(SMALL, 0, CHUNK_ROWS + 40)
     start = CHUNK_ROWS - 30
-    assert torch.equal(rows(SMALL, start, CHUNK_ROWS + 7), whole[start : CHUNK_ROWS + 7])
-    assert torch.equal(rows(SMALL, 0, 5), whole[:5])
+    assert torch.equal(rows(SMALL, start, CHUNK_ROWS + 7), all_rows[start : CHUNK_ROWS + 7])
+    assert torch.equal(rows(SMALL, 0, 5), all_rows[:5])
     assert rows(SMALL, 3, 3).shape == (0, 24)
 
 
@@ -74,8 +74,8 @@ def test_aligned_rows_are_about_the_same_item():
     # Across spaces too: neighbours in the one are neighbours in the other. What spaces share is
     # CONTENT = 0.4 of a row, so cosines correlate by its square; the rest of them by nothing.
     off = ~torch.eye(512, dtype=torch.bool)
-    one, other = ((table @ table.T)[off] for table in (pairs["X", "text"], pairs["Y", "audio"]))
-    assert torch.corrcoef(torch.stack([one, other]))[0, 1] == pytest.approx(0.16, abs=0.02)
+    first, other = ((table @ table.T)[off] for table in (pairs["X", "text"], pairs["Y", "audio"]))
+    assert torch.corrcoef(torch.stack([first, other]))[0, 1] == pytest.approx(0.16, abs=0.02)
 
 
 def test_retrieval_finds_the_same_concept_in_another_space():
@@ -83,10 +83,10 @@ def test_retrieval_finds_the_same_concept_in_another_space():
     # what the text itself is there.
     keys = embeddings(Column("X", 512, "image"), 2048)
     values = embeddings(Column("Y", 512, "image"), 2048)
-    (found,) = soft_retrieve(
+    (retrieved,) = soft_retrieve(
         embeddings(Column("X", 512, "text"), 64), keys, [values], temperature=0.01
     )
-    products = found @ rows(Column("Y", 512, "text"), 0, 64).T
+    products = retrieved @ rows(Column("Y", 512, "text"), 0, 64).T
     # Each row's own among 64: by chance at 0.5 of the way, give or take 0.04.
     percentile = (products < products.diagonal()[:, None]).float().mean(1)
     assert percentile.mean() > 0.7
