@@ -80,10 +80,10 @@ def used_or_refused(record: Any, part: bytes) -> Bundle | MolspaceError:
     """Use a bundle whose record was signed again, as far as it can be."""
     if isinstance(record, dict):
         record = {key: value for key, value in record.items() if key != "digest"}
-        named = record.get("files")
-        if isinstance(named, dict) and isinstance(named.get(PART), dict):
+        files_recorded = record.get("files")
+        if isinstance(files_recorded, dict) and isinstance(files_recorded.get(PART), dict):
             entry = {"size_bytes": len(part), "sha256": bytes_digest(part)}
-            record["files"] = {**named, PART: {**named[PART], **entry}}
+            record["files"] = {**files_recorded, PART: {**files_recorded[PART], **entry}}
         try:
             record["digest"] = digest("bundle", record)
         except (TypeError, ValueError, RecursionError):

@@ -158,9 +158,9 @@ def test_any_numbers_give_directions_or_are_refused(fill: str, names: set[str]) 
 def test_show_ends_with_a_table_or_an_error(record: Any, option: str | None) -> None:
     with bundle_of(signed(record, TENSOR_BYTES), TENSOR_BYTES) as folder:
         arguments = ["show", str(folder), *([option] if option else [])]
-        done = CliRunner().invoke(app, arguments)
-    if done.exit_code:
-        assert isinstance(done.exception, MolspaceError), done.exception
+        result = CliRunner().invoke(app, arguments)
+    if result.exit_code:
+        assert isinstance(result.exception, MolspaceError), result.exception
 
 
 @pytest.mark.parametrize("name", [RECORD, PROJECTORS])

@@ -32,7 +32,7 @@ ITEMS = "".join(
 )
 
 
-def written(write) -> bytes:
+def bytes_of(write) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         write(path)
@@ -47,11 +47,11 @@ def npy(values: np.ndarray) -> bytes:
 
 def parquet(**options) -> bytes:
     table = pa.table({"embedding": list(X), "id": IDS, "caption": ["x"] * N})
-    return written(lambda path: pq.write_table(table, path, **options))
+    return bytes_of(lambda path: pq.write_table(table, path, **options))
 
 
 def tar() -> bytes:
-    return written(lambda path: put_tar(path, {f"{id}.npy": npy(X[0]) for id in IDS}))
+    return bytes_of(lambda path: put_tar(path, {f"{id}.npy": npy(X[0]) for id in IDS}))
 
 
 def npz() -> bytes:
@@ -62,15 +62,15 @@ def npz() -> bytes:
 
 TENSORS = {"embeddings": X, "ids": np.arange(N)}
 NPY, NPZ, IDS_NPY = npy(X), npz(), npy(np.array(IDS))
-SAFETENSORS = written(lambda path: safetensors.numpy.save_file(TENSORS, path, {"format": "np"}))
-OUTPUT = written(lambda path: safetensors.numpy.save_file({"embeddings": X}, path, FACTS))
+SAFETENSORS = bytes_of(lambda path: safetensors.numpy.save_file(TENSORS, path, {"format": "np"}))
+OUTPUT = bytes_of(lambda path: safetensors.numpy.save_file({"embeddings": X}, path, FACTS))
 LINES = "".join(
     json.dumps({"id": id, "modality": "text", "embedding": row.tolist()}) + "\n"
     for id, row in zip(IDS, X, strict=True)
 ).encode()
 INFO = json.dumps({"name": "X", "hub": "text", "revision": "1", "licence": "MIT"}).encode()
-CHECKPOINT = written(lambda path: torch.save({"a": torch.ones(2, 3), "b": torch.arange(4)}, path))
-LEGACY = written(
+CHECKPOINT = bytes_of(lambda path: torch.save({"a": torch.ones(2, 3), "b": torch.arange(4)}, path))
+LEGACY = bytes_of(
     lambda path: torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
 )
 
@@ -126,8 +126,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_good_files_are_used(kind: str) -> None:
     name, data, others = KINDS[kind]
-    found = used({name: data, **others})
-    assert found == N or kind == "npz as npy"
+    n_used = used({name: data, **others})
+    assert n_used == N or kind == "npz as npy"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -179,9 +179,9 @@ def test_damaged_checkpoints_are_read_or_refused(good: bytes, data: st.DataObjec
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
         path.write_bytes(mutant)
-        found = usable_or_refused(lambda: read_tensors(path))
-        if not isinstance(found, MolspaceError):
-            assert sum(tensor.nbytes for tensor in found.values()) < 1 << 26
+        outcome = usable_or_refused(lambda: read_tensors(path))
+        if not isinstance(outcome, MolspaceError):
+            assert sum(tensor.nbytes for tensor in outcome.values()) < 1 << 26
 
 
 def test_items_are_looked_up_after_damage_elsewhere(tmp_path: Path) -> None:

@@ -71,14 +71,14 @@ def session() -> Session:
 
 def use(text: str) -> None:
     """Parse, check and plan a reaction, and show what is wrong with it."""
-    found = usable_or_refused(lambda: session().plan(session().check(text)))
-    if isinstance(found, MolspaceError):
-        assert found.exit_code in (2, 3, 4)
-        assert str(found)
-        found.to_json()
-    if isinstance(found, LanguageError):
-        assert 0 <= found.column <= len(found.text)
-        assert found.what
+    outcome = usable_or_refused(lambda: session().plan(session().check(text)))
+    if isinstance(outcome, MolspaceError):
+        assert outcome.exit_code in (2, 3, 4)
+        assert str(outcome)
+        outcome.to_json()
+    if isinstance(outcome, LanguageError):
+        assert 0 <= outcome.column <= len(outcome.text)
+        assert outcome.what
 
 
 @fuzz

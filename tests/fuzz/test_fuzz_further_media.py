@@ -95,16 +95,16 @@ def both_ways(modality: str, data: bytes, folder: Path) -> None:
     """Decode bytes and the file that holds them, and look at both as deep as can be."""
     record = get(modality)
     path = put(folder / "x.bin", data)
-    found = usable_or_refused(lambda: record.load(data))
+    outcome = usable_or_refused(lambda: record.load(data))
     of_file = usable_or_refused(lambda: record.load(path))
-    assert isinstance(found, MolspaceError) == isinstance(of_file, MolspaceError)
+    assert isinstance(outcome, MolspaceError) == isinstance(of_file, MolspaceError)
     for source in (data, path):
         for depth in CHECK_DEPTHS:
             why = usable_or_refused(lambda s=source, d=depth: check(modality, s, d))
             assert isinstance(why, str)
-    if not isinstance(found, MolspaceError):
-        assert record.digest(found) == record.digest(of_file) != ""
-        why = record.why_unusable(found)
+    if not isinstance(outcome, MolspaceError):
+        assert record.digest(outcome) == record.digest(of_file) != ""
+        why = record.why_unusable(outcome)
         # The floats of an npy are handed on as they are; encoders look at them.
         assert why == "" or modality == "depth"
 
@@ -177,7 +177,7 @@ def test_literals_that_keep_a_parser_busy(modality: str) -> None:
     def hold(header: str) -> None:
         text = header.encode().ljust(118) + b"\n"
         data = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(48)
-        found = usable_or_refused(lambda: get(modality).load(data))
-        assert isinstance(found, MolspaceError | np.ndarray)
+        outcome = usable_or_refused(lambda: get(modality).load(data))
+        assert isinstance(outcome, MolspaceError | np.ndarray)
 
     hold()

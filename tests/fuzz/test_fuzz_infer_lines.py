@@ -66,7 +66,7 @@ def check(entries: object) -> list[Item | Problem]:
 @fuzz
 @given(data=LINES, literal=st.booleans())
 def test_every_line_is_an_item_or_a_problem(data: bytes, literal: bool) -> None:
-    read = usable_or_refused(
+    outcome = usable_or_refused(
         lambda: list(
             read_stream(
                 io.BytesIO(data),
@@ -77,9 +77,9 @@ def test_every_line_is_an_item_or_a_problem(data: bytes, literal: bool) -> None:
         )
     )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16 or UTF-32, whose lines are others
-        assert isinstance(read, list | MolspaceError)
+        assert isinstance(outcome, list | MolspaceError)
         return
-    entries = check(read)
+    entries = check(outcome)
     lines = [line for line in data.splitlines() if line.decode(errors="ignore").strip("\ufeff\0 ")]
     blank = [line for line in lines if not line.decode(errors="replace").strip("\ufeff").strip()]
     assert len(entries) >= len(lines) - len(blank)
@@ -118,9 +118,9 @@ def test_lines_of_any_length(size: int) -> None:
 
 def test_what_has_no_end_is_refused() -> None:
     with Path("/dev/zero").open("rb") as stream:
-        read = usable_or_refused(
+        outcome = usable_or_refused(
             lambda: list(read_stream(stream, base=Path("/nowhere"), modalities=MODALITIES)),
             max_extra_bytes=64 << 20,
         )
-    assert isinstance(read, MolspaceError)
-    assert "no line break" in read.why
+    assert isinstance(outcome, MolspaceError)
+    assert "no line break" in outcome.why

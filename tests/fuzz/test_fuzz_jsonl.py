@@ -80,17 +80,17 @@ def test_every_record_is_found_or_counted(
         assert "ids, first" in part.what  # which is refused: two lines have the same id
         return
     assert isinstance(part, TextPart)
-    found = {int(place.rpartition(":")[2]) for place in part.table.strings("place")}
-    assert found == numbers(data)
+    places = {int(place.rpartition(":")[2]) for place in part.table.strings("place")}
+    assert places == numbers(data)
 
 
 @fuzz
 @given(_LINES, _BREAKS)
 def test_every_line_of_a_manifest_is_an_item_or_a_problem(lines: list[bytes], end: bytes) -> None:
     split = end.join(lines).splitlines()
-    found = usable_or_refused(lambda: list(read_items(split, base=Path("/nowhere"))))
-    assert isinstance(found, list)
-    assert len(found) == len(numbers(end.join(lines)))
+    outcome = usable_or_refused(lambda: list(read_items(split, base=Path("/nowhere"))))
+    assert isinstance(outcome, list)
+    assert len(outcome) == len(numbers(end.join(lines)))
 
 
 @fuzz

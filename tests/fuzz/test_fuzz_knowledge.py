@@ -25,7 +25,7 @@ assert compute  # loaded before memory is limited
 assert count_tokens("a dog")  # likewise
 
 
-def written(write, suffix=".parquet") -> bytes:
+def bytes_of(write, suffix=".parquet") -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{suffix}"
         write(path)
@@ -33,9 +33,9 @@ def written(write, suffix=".parquet") -> bytes:
 
 
 KB = KnowledgeTable("pets", ROWS, METADATA)
-GOOD = written(lambda path: write_knowledge(path, ROWS, METADATA))
-CSV = written(lambda path: export_knowledge(KB, path), ".csv")
-LINES = written(lambda path: export_knowledge(KB, path), ".jsonl")
+GOOD = bytes_of(lambda path: write_knowledge(path, ROWS, METADATA))
+CSV = bytes_of(lambda path: export_knowledge(KB, path), ".csv")
+LINES = bytes_of(lambda path: export_knowledge(KB, path), ".jsonl")
 ENTRIES = json.dumps(
     [
         {"data": "1.png", "label": "dog", "description": "a dog"},
@@ -111,7 +111,7 @@ def test_any_metadata_are_understood_or_refused(record: dict[str, object]) -> No
         table = pa.table(columns).replace_schema_metadata({b"molspace": raw.encode()})
         parquet.write_table(table, path)
 
-    used(written(write))
+    used(bytes_of(write))
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,9 @@ def use(data: bytes) -> object:
             Path("captions.txt").write_text("a dog\nrain\n", encoding="utf-8")
             Path("birds.csv").write_text("key,file,one,two\n1,text.npy,a,b\n", encoding="utf-8")
             usable_or_refused(lambda: read_toml(path))
-            found = usable_or_refused(lambda: trust.mentions(read_chain(path)))
+            outcome = usable_or_refused(lambda: trust.mentions(read_chain(path)))
             alone = usable_or_refused(load_lab)
-            if found and not isinstance(found, MolspaceError):
+            if outcome and not isinstance(outcome, MolspaceError):
                 assert isinstance(alone, MolspaceError), "it was not allowed"
             lab = usable_or_refused(lambda: load_lab("molspace.toml"))
             if isinstance(lab, MolspaceError):

@@ -37,16 +37,16 @@ def test_errors_of_ours_are_refusals_and_others_are_not() -> None:
 
 
 def test_mutants_differ_and_are_the_same_in_every_run() -> None:
-    seen: list[bytes] = []
+    mutants: list[bytes] = []
 
     @fuzz
     @given(mutated(bytes(range(100))))
     def collect(data: bytes) -> None:
-        seen.append(data)
+        mutants.append(data)
 
     collect()
-    first = list(seen)
-    seen.clear()
+    first = list(mutants)
+    mutants.clear()
     collect()
-    assert seen == first
+    assert mutants == first
     assert len(set(first)) > len(first) // 2

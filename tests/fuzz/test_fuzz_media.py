@@ -98,12 +98,12 @@ def test_damaged_images(name: str, tmp_path: Path) -> None:
     @fuzz
     @given(mutated(IMAGES[name]))
     def hold(data: bytes) -> None:
-        held = both_ways("image", data, tmp_path)
-        if not isinstance(held, MolspaceError):
-            assert held.dtype == np.uint8
-            assert held.ndim == 3
-            assert held.shape[2] == 3
-            assert held.shape[0] * held.shape[1] <= MAX_PIXELS
+        outcome = both_ways("image", data, tmp_path)
+        if not isinstance(outcome, MolspaceError):
+            assert outcome.dtype == np.uint8
+            assert outcome.ndim == 3
+            assert outcome.shape[2] == 3
+            assert outcome.shape[0] * outcome.shape[1] <= MAX_PIXELS
 
     hold()
 
@@ -113,11 +113,11 @@ def test_damaged_sounds(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[
     @fuzz
     @given(mutated(SOUNDS[name]))
     def hold(data: bytes) -> None:
-        held = both_ways("audio", data, tmp_path)
-        if not isinstance(held, MolspaceError):
-            assert len(held.samples) > 0
-            assert np.abs(held.samples).max() <= 1
-            assert MIN_RATE_HZ <= held.rate_hz <= MAX_RATE_HZ
+        outcome = both_ways("audio", data, tmp_path)
+        if not isinstance(outcome, MolspaceError):
+            assert len(outcome.samples) > 0
+            assert np.abs(outcome.samples).max() <= 1
+            assert MIN_RATE_HZ <= outcome.rate_hz <= MAX_RATE_HZ
 
     hold()
     assert "Traceback" not in capfd.readouterr().err
@@ -127,18 +127,18 @@ def both_ways(modality: str, data: bytes, folder: Path):
     """Decode bytes and the file that holds them; looks at both never fail otherwise."""
     path = put(folder / "x.bin", data)
     load = load_image if modality == "image" else load_audio
-    found = usable_or_refused(lambda: load(data))
+    outcome = usable_or_refused(lambda: load(data))
     of_file = usable_or_refused(lambda: load(path))
-    assert isinstance(found, MolspaceError) == isinstance(of_file, MolspaceError)
+    assert isinstance(outcome, MolspaceError) == isinstance(of_file, MolspaceError)
     for source in (data, path):
         whys = [
             usable_or_refused(lambda s=source, d=d: check(modality, s, d)) for d in CHECK_DEPTHS
         ]
         assert all(isinstance(why, str) for why in whys)
-        assert bool(whys[-1]) == isinstance(found, MolspaceError)
+        assert bool(whys[-1]) == isinstance(outcome, MolspaceError)
         # A glance never refuses what decodes.
         assert whys[-1] or not whys[0]
-    return found
+    return outcome
 
 
 # --- tars ---

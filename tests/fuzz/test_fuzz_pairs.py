@@ -41,7 +41,7 @@ def read(folder: Path, data: bytes, id_column: str) -> SourcePairs | MolspaceErr
     return usable_or_refused(lambda: open_pairs("own", "pairs.x", places, tables=TableCache()))
 
 
-def whole(pairs: SourcePairs | MolspaceError) -> None:
+def check_all_accounted(pairs: SourcePairs | MolspaceError) -> None:
     """Every row is there on both sides, or is counted with a reason."""
     if isinstance(pairs, MolspaceError):
         return
@@ -60,13 +60,13 @@ def whole(pairs: SourcePairs | MolspaceError) -> None:
 def test_tables_of_any_cells(folder, rows, id_column):
     lines = ["key,wav,jpg", *(",".join(row) for row in rows)]
     data = "".join(f"{line}\n" for line in lines).encode()
-    whole(read(folder, data, id_column))
+    check_all_accounted(read(folder, data, id_column))
 
 
 @fuzz
 @given(mutated(TABLE, head_bytes=len(TABLE)), st.sampled_from(["", "key"]))
 def test_damaged_tables(folder, data, id_column):
-    whole(read(folder, data, id_column))
+    check_all_accounted(read(folder, data, id_column))
 
 
 def test_the_good_one_is_read(folder):
@@ -92,7 +92,7 @@ def test_damaged_videos_are_clips_or_refused(video, data):
         clips.check_clip(io.BytesIO(damaged), "x.mp4", clip)
         return clip
 
-    found = usable_or_refused(look, max_extra_bytes=1 << 30)
-    if not isinstance(found, MediaError):
-        assert found.length_us > 0
-        assert found.start_us <= found.picture_us <= found.start_us + found.length_us
+    outcome = usable_or_refused(look, max_extra_bytes=1 << 30)
+    if not isinstance(outcome, MediaError):
+        assert outcome.length_us > 0
+        assert outcome.start_us <= outcome.picture_us <= outcome.start_us + outcome.length_us

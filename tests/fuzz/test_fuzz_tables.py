@@ -220,9 +220,9 @@ BOMBS = {
 def test_small_files_that_stand_for_gigabytes_are_refused(tmp_path: Path, name: str) -> None:
     data = BOMBS[name]()
     assert len(data) < 1 << 17
-    found = read(tmp_path / "a.parquet", data, id_column="id" if "id" in name else "")
-    assert isinstance(found, DataError)
-    assert "stands for more than its size allows" in found.what
+    outcome = read(tmp_path / "a.parquet", data, id_column="id" if "id" in name else "")
+    assert isinstance(outcome, DataError)
+    assert "stands for more than its size allows" in outcome.what
 
 
 def test_texts_that_repeat_as_people_repeat_them_are_read(tmp_path: Path) -> None:
