@@ -225,8 +225,8 @@ def test_combination_keeps_the_bases_dimension_and_adds_modalities():
 def test_default_factors_go_by_operation_and_modality():
     (expert,) = checked("ImageBind + Cr(CLAP_g)").space.experts
     assert expert.factors == (("audio", 0.5), ("text", 0.1))
-    given = FactorDefaults(combination=(("text", 0.3),), other_combination=0.2)
-    (expert,) = check(parse("ImageBind + Cr(CLAP_g)"), CATALOGUE, factors=given).space.experts
+    defaults = FactorDefaults(combination=(("text", 0.3),), other_combination=0.2)
+    (expert,) = check(parse("ImageBind + Cr(CLAP_g)"), CATALOGUE, factors=defaults).space.experts
     assert expert.factors == (("audio", 0.2), ("text", 0.3))
 
 
@@ -287,7 +287,10 @@ def test_tuning_image_or_text_is_remarked_on():
 
 def test_uris_are_spaces():
     space = checked('"open_clip:a/b" + Cr("open_clip:c")').space
-    assert [found.label for found in types.leaves(space)] == ["open_clip:a/b", "open_clip:c"]
+    assert [leaf_found.label for leaf_found in types.leaves(space)] == [
+        "open_clip:a/b",
+        "open_clip:c",
+    ]
 
 
 # --- Python ---
@@ -392,5 +395,7 @@ def test_the_deepest_product_allowed_prints_parses_and_checks():
 
 def test_importing_the_language_is_cheap():
     code = "import sys, reactions.dsl; print(*({'lark', 'torch', 'numpy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == ""

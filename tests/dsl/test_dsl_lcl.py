@@ -95,10 +95,14 @@ def test_presets_are_those_of_the_papers_table():
     }
     assert set(PRESETS) == set(table)
     for name, numbers in table.items():
-        made = LclSettings(**PRESETS[name])
-        assert (made.batch_size, made.learning_rate, made.epochs) == numbers
-        assert (made.temperature, made.symmetric, made.duplicates) == (1, False, "negatives")
-        assert (made.init, made.weight_decay, made.clip_norm) == ("default", 0.01, 1)
+        settings = LclSettings(**PRESETS[name])
+        assert (settings.batch_size, settings.learning_rate, settings.epochs) == numbers
+        assert (settings.temperature, settings.symmetric, settings.duplicates) == (
+            1,
+            False,
+            "negatives",
+        )
+        assert (settings.init, settings.weight_decay, settings.clip_norm) == ("default", 0.01, 1)
 
 
 def test_a_task_names_its_preset():
