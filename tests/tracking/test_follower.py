@@ -196,11 +196,11 @@ def test_a_tracker_that_fails_is_a_warning_and_ends_nothing(follow, tracker, war
 
 
 def test_events_are_passed_on_and_warnings_with_them(tracker):
-    seen, tracker.fails_at = [], 1
-    with tracking(tracker, seen.append, command="react") as sink:
+    events, tracker.fails_at = [], 1
+    with tracking(tracker, events.append, command="react") as sink:
         sink(STARTED)
         sink(ev.StepMeasured(*STEP, "loss", 5.0, 1))
-    assert [type(event) for event in seen] == [
+    assert [type(event) for event in events] == [
         ev.ReactionStarted,
         ev.StepMeasured,
         ev.StoreWarning,

@@ -104,9 +104,9 @@ def test_wandb_gets_points_with_their_positions(wandb, capsys):
     assert run.metrics == {"*": "position"}
     assert run.summary == {"cached": "none"}
     assert run.exit_code == 1
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err == "wandb: hello\nwandb: bye\n"
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err == "wandb: hello\nwandb: bye\n"
 
 
 def test_offline_wandb_stays_on_this_machine(wandb, monkeypatch):

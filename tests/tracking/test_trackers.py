@@ -29,14 +29,14 @@ def test_a_folder_gets_event_files(tmp_path, prefix):
     board.scalar("train/A on T/loss", float("nan"), 2)
     board.text("cached", "none")
     board.close(complete=True)
-    (read,) = boards(tmp_path / "new/folder")
-    assert read.name == "A-B-1"
-    ((_, first), (_, second)) = read.curves["train/A on T/loss"]
+    (recorded,) = boards(tmp_path / "new/folder")
+    assert recorded.name == "A-B-1"
+    ((_, first), (_, second)) = recorded.curves["train/A on T/loss"]
     assert first == 2.5
     assert second != second
-    assert read.texts == {"run": "command: react  \nlab: mini  \nseed: 7", "cached": "none"}
-    assert read.facts == FACTS
-    assert read.status == 1  # STATUS_SUCCESS
+    assert recorded.texts == {"run": "command: react  \nlab: mini  \nseed: 7", "cached": "none"}
+    assert recorded.facts == FACTS
+    assert recorded.status == 1  # STATUS_SUCCESS
 
 
 def test_equal_names_do_not_mix_and_odd_ones_become_folders(tmp_path):
@@ -48,13 +48,13 @@ def test_equal_names_do_not_mix_and_odd_ones_become_folders(tmp_path):
         BoardName(".."),
     ]:
         tracker.open(name, FACTS).close(complete=False)
-    assert [read.name for read in boards(tmp_path)] == [
+    assert [board.name for board in boards(tmp_path)] == [
         "a",
         "a (2)",
         "run",
         "t-4/seed 1- x-y",
     ]
-    assert {read.status for read in boards(tmp_path)} == {2}  # STATUS_FAILURE
+    assert {board.status for board in boards(tmp_path)} == {2}  # STATUS_FAILURE
 
 
 def test_a_killed_run_leaves_what_it_measured(tmp_path):
@@ -74,10 +74,10 @@ def test_a_killed_run_leaves_what_it_measured(tmp_path):
     finally:
         running.kill()
     assert running.wait() == -9
-    (read,) = boards(tmp_path)
-    assert [position for position, _ in read.curves["loss"]] == [1, 2, 3]
-    assert read.facts == FACTS
-    assert read.status is None
+    (recorded,) = boards(tmp_path)
+    assert [position for position, _ in recorded.curves["loss"]] == [1, 2, 3]
+    assert recorded.facts == FACTS
+    assert recorded.status is None
 
 
 def test_files_need_no_torch(tmp_path):
