@@ -15,12 +15,12 @@ pytest.importorskip("pyarrow")
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     return categories_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def run(here, monkeypatch, capsys):
+def run(folder, monkeypatch, capsys):
     return runner(monkeypatch, capsys, "kb")
 
 
@@ -176,13 +176,13 @@ def test_a_dead_server_is_told_in_a_few_words(run):
     ],
 )
 def test_a_typo_in_any_argument(run, arguments, code, words):
-    found, _, err = run(*arguments)
-    assert (found, words in err, "Traceback" in err) == (code, True, False), err
+    actual_code, _, err = run(*arguments)
+    assert (actual_code, words in err, "Traceback" in err) == (code, True, False), err
     assert "lab_seed" not in err
 
 
-def test_classes_that_come_twice_are_refused(run, here):
-    (here / "animals.txt").write_text("cat\n\n dog\ncat\n")
+def test_classes_that_come_twice_are_refused(run, folder):
+    (folder / "animals.txt").write_text("cat\n\n dog\ncat\n")
     code, _, err = run("build", "--classes", "animals.txt", "--generator", "mini")
     assert code == 2
     assert "names 1 classes twice" in err

@@ -26,12 +26,12 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     return categories_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def run(here, monkeypatch, capsys):
+def run(folder, monkeypatch, capsys):
     return runner(monkeypatch, capsys, "kb")
 
 
@@ -39,15 +39,17 @@ def program(*arguments):
     return [sys.executable, "-m", "molspace_cli", "kb", *arguments]
 
 
-def wait_for(condition, what):
+def wait_for(condition, condition_name):
     end_s = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < end_s, what
+        assert time.monotonic() < end_s, condition_name
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(here, run, how):
+@pytest.mark.parametrize(
+    "signal_sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"]
+)
+def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(folder, run, signal_sent):
     is_stopped = threading.Event()
 
     def answer_when_it_is(handler, request):
@@ -57,14 +59,14 @@ def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(here, run, how
     with LanguageServer([good] * 4, usual=answer_when_it_is) as server:
         arguments = build(server, "--concurrency", "1")
         started = subprocess.Popen(
-            program(*arguments), env=ENVIRONMENT, cwd=here, stderr=subprocess.PIPE, text=True
+            program(*arguments), env=ENVIRONMENT, cwd=folder, stderr=subprocess.PIPE, text=True
         )
         wait_for(lambda: len(server.requests) >= 5, "nothing was asked")
-        started.send_signal(how)
+        started.send_signal(signal_sent)
         is_stopped.set()
         _, err = started.communicate(timeout=120)
         n_before = len(server.requests)
-        if how == signal.SIGINT:
+        if signal_sent == signal.SIGINT:
             assert started.returncode == 130
             assert "answers are kept in animals.parquet.journal; the same command goes on" in err
         assert not Path("animals.parquet").exists()
@@ -83,7 +85,7 @@ def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(here, run, how
 
 
 @pytest.fixture
-def terminal(here):
+def terminal(folder):
     """Return what starts a command on a terminal of 80 columns, and its other end."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -92,7 +94,7 @@ def terminal(here):
         streams = {"stdin": child, "stdout": child, "stderr": child}
         environment = {**ENVIRONMENT, "TERM": "xterm"}
         environment.pop("COLUMNS", None)
-        return subprocess.Popen(program(*arguments), env=environment, cwd=here, **streams), parent
+        return subprocess.Popen(program(*arguments), env=environment, cwd=folder, **streams), parent
 
     yield start
     os.close(child)
