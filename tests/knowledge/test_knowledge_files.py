@@ -44,11 +44,11 @@ def test_counts_are_there_for_other_readers(tmp_path):
 
 
 @given(st.lists(descriptions(), min_size=1, max_size=6), metadata)
-def test_any_rows_come_back(tmp_path_factory, rows, known):
+def test_any_rows_come_back(tmp_path_factory, rows, described_by):
     path = tmp_path_factory.getbasetemp() / "any.parquet"
-    write_knowledge(path, rows, known)
+    write_knowledge(path, rows, described_by)
     table = open_knowledge(path)
-    assert (list(table.rows()), table.metadata) == (rows, known)
+    assert (list(table.rows()), table.metadata) == (rows, described_by)
 
 
 def test_a_file_of_ones_own_has_four_columns(tmp_path):
