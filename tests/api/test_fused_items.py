@@ -209,7 +209,7 @@ def test_all_that_is_described_is_a_choice_that_is_said(fused, monkeypatch):
             assert rows.shape == (1, 6)
             return [[("a", 0.5), ("b", 0.25)][:n]]
 
-    monkeypatch.setattr("reactions.api.operations.classifier", lambda *given: Naming())
+    monkeypatch.setattr("reactions.api.operations.classifier", lambda *arguments: Naming())
     monkeypatch.setattr("reactions.api.operations.open_source", lambda lab, name: name)
     classified = fused.classify("kb", top=2, text=["x"])
     assert classified[0].classes == (("a", 0.5), ("b", 0.25))

@@ -357,12 +357,12 @@ def test_a_sweep_is_the_librarys(fused):
 
 
 def test_grids_are_given_in_several_ways(fused):
-    def axes(**given):
-        return dict(fused.sweep("esc50", **given).table.axes)
+    def axes(**grid):
+        return dict(fused.sweep("esc50", **grid).table.axes)
 
     both = {"sigma audio": (0.0, 0.5), "sigma text": (0.0, 0.5)}
-    for given in ("0/0.5", [0, 0.5], (0.0, 0.5), ["0/0.5"], np.array([0.0, 0.5])):
-        assert axes(sigma=given) == both
+    for grid in ("0/0.5", [0, 0.5], (0.0, 0.5), ["0/0.5"], np.array([0.0, 0.5])):
+        assert axes(sigma=grid) == both
     assert axes(sigma={"audio": [0, 0.5], "text": "0:0.5:0.5"}) == both
     assert axes(sigma={"audio": 0.5}) == {"sigma audio": (0.5,)}
     assert axes(sigma={"CLAP_m": 1e-5}) == {

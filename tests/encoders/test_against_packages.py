@@ -322,7 +322,7 @@ def test_a_crafted_checkpoint_runs_nothing(models, tmp_path, capsys, monkeypatch
     """laion_clap unpickles whatever a file holds."""
     original = Path(models("laion_clap").partition(":")[2])
 
-    def unpickle(*arguments, **named):
+    def unpickle(*arguments, **keywords):
         raise AssertionError("the package's own loader was called")
 
     monkeypatch.setattr(clap_reference.package().factory, "load_state_dict", unpickle)

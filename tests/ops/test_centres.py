@@ -174,9 +174,9 @@ def test_rules_are_those_of_brute_force(rule, block, counts, n, m, seed):
     places = [torch.arange(starts[c], starts[c + 1]) for c in range(len(counts))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(centres, "_BLOCK_BYTES", block)
-        stacked, kept = padded(torch.cat(rows), places)
-        scores = class_scores(items, stacked, kept, rule=rule, m=m)
-    assert kept.tolist() == counts
+        stacked, counts_kept = padded(torch.cat(rows), places)
+        scores = class_scores(items, stacked, counts_kept, rule=rule, m=m)
+    assert counts_kept.tolist() == counts
     assert stacked.shape == (len(counts), max(counts), d)
     expected = brute_force(items, rows, rule, m, max(counts))
     np.testing.assert_allclose(scores.numpy(), expected, atol=2e-6)

@@ -43,13 +43,13 @@ def trained_on(
     ]
     items = {corpus.modality: DescribedCorpus(name, corpus.digest)}
     table = KnowledgeTable("own", rows, KnowledgeMetadata(items=items))
-    monkeypatch.setattr(Lab, "knowledge", lambda self, asked: table)
+    monkeypatch.setattr(Lab, "knowledge", lambda self, name_asked: table)
     if corpus is not None:
         open_named = Lab.named_corpus
         monkeypatch.setattr(
             Lab,
             "named_corpus",
-            lambda self, asked: corpus if asked == name else open_named(self, asked),
+            lambda self, name_asked: corpus if name_asked == name else open_named(self, name_asked),
         )
         monkeypatch.setattr(Lab, "item_corpus", lambda self, kb, modality: corpus)
     options = f"modalities={corpus.modality}, epochs=1, batch=8{targets}"

@@ -59,11 +59,11 @@ class Recorder:
         sources = [(str(i), self.steps[i]) for i in inputs]
         spec = replace(SPEC, name=encoder, weights_digest=encoder * 64)
 
-        def run(context, given, start, stop):
+        def run(context, inputs_given, start, stop):
             self.calls[position, start, stop] += 1
             for name, step in sources:
                 n = 1 if step.n_rows is None else step.n_rows
-                assert np.array_equal(given[name].arrays["x"][:], values(int(name), 0, n))
+                assert np.array_equal(inputs_given[name].arrays["x"][:], values(int(name), 0, n))
             if encoder:
                 context.encoder(spec)
             if shares:

@@ -62,7 +62,7 @@ def install(monkeypatch, *points):
     entries = metadata.EntryPoints(
         [metadata.EntryPoint(name, value, executors.GROUP) for name, value in points]
     )
-    monkeypatch.setattr(metadata, "entry_points", lambda **which: entries.select(**which))
+    monkeypatch.setattr(metadata, "entry_points", lambda **selection: entries.select(**selection))
 
 
 def test_one_of_an_installed_package(store, monkeypatch):

@@ -149,7 +149,9 @@ def spying(sets_seen):
 def test_the_projectors_of_a_mixture_load_each_anchor_once(monkeypatch):
     loads, built = [], []
     monkeypatch.setattr(
-        PseudoTable, "_fill", lambda self, which: loads.append(which) or FILL(self, which)
+        PseudoTable,
+        "_fill",
+        lambda self, anchors_read: loads.append(anchors_read) or FILL(self, anchors_read),
     )
 
     class Sharing(Context):

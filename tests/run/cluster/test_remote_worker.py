@@ -163,8 +163,8 @@ def test_other_packages_are_refused(recipe):
 
 
 def test_other_packages_that_decode_are_reported(recipe):
-    known = {**recipe.companions, "pillow": "0.1", "no-such-package": "1"}
-    label, error, remarks = worker(replace(recipe, companions=known)).prepare()
+    decoder_versions = {**recipe.companions, "pillow": "0.1", "no-such-package": "1"}
+    label, error, remarks = worker(replace(recipe, companions=decoder_versions)).prepare()
     assert error is None
     (remark,) = remarks
     assert remark.startswith(f"the worker {label} has pillow ")
