@@ -127,11 +127,11 @@ def compare(
             pass
         shares[workers].append(encoder.busy_s / (time.perf_counter() - began))
 
-    some = [encoder.preprocess(modality, item) for item in corpus.items(0, min(n, 1024))]
+    prepared = [encoder.preprocess(modality, item) for item in corpus.items(0, min(n, 1024))]
 
     def forward() -> None:
-        for start in range(0, len(some), 256):
-            encoder.forward(modality, some[start : start + 256])
+        for start in range(0, len(prepared), 256):
+            encoder.forward(modality, prepared[start : start + 256])
 
     times = alternate(
         {"in turn": lambda: run(0), "ahead": lambda: run(workers), "forward": forward},
@@ -145,7 +145,7 @@ def compare(
         # The first share of each is the warm-up's.
         f"{statistics.median(shares[0][-rounds:]):.0%}",
         f"{statistics.median(shares[workers][-rounds:]):.0%}",
-        len(some) / times.seconds("forward"),
+        len(prepared) / times.seconds("forward"),
     ]
 
 
@@ -161,11 +161,11 @@ def sources(modality: str, n: int, folder: Path) -> Iterator[tuple[str, Corpus]]
     if modality != "text":
         for source, write, count in (("files", small, n), (LARGE[modality], large, n // 4)):
             places = [folder / f"{modality}-{source}-{i}" for i in range(count)]
-            written = [
+            items_written = [
                 Item(item.id, modality, write(item, place))
                 for item, place in zip(items, places, strict=False)
             ]
-            yield source, ListCorpus(source, modality, written)
+            yield source, ListCorpus(source, modality, items_written)
 
 
 LARGE = {"image": "photos", "audio": "clips"}

@@ -156,7 +156,7 @@ def run(part: Part, device: str, limit_s: float) -> Outcome:
         "third_of_minutes": f"{limit_s / 180:.2f}",
     }
     arguments = [argument.format(**values) for argument in part.arguments]
-    shown = shlex.join(["python", *arguments])
+    command = shlex.join(["python", *arguments])
     with tempfile.TemporaryDirectory() as folder:
         record, printed = Path(folder, "record.json"), Path(folder, "printed")
         if part.writes_tables:
@@ -181,7 +181,7 @@ def run(part: Part, device: str, limit_s: float) -> Outcome:
         took_s = time.monotonic() - began
         lines = printed.read_text(errors="replace").splitlines()
         tables = json.loads(record.read_text()) if record.exists() else None
-    return Outcome(part.name, shown, took_s, code, "\n".join(lines[-TAIL_LINES:]), tables)
+    return Outcome(part.name, command, took_s, code, "\n".join(lines[-TAIL_LINES:]), tables)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

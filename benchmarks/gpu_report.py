@@ -110,8 +110,8 @@ def _kernels(kernels: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
     for operation, entry in kernels.items():
         for name, ms in entry["ms"].items():
-            how = "taken" if name == entry["fastest"] else "agrees"
-            rows.append((operation, name, ms, how))
+            verdict = "taken" if name == entry["fastest"] else "agrees"
+            rows.append((operation, name, ms, verdict))
         rows += [(operation, name, None, why) for name, why in entry["left_out"].items()]
     return Table("Kernels", ("operation", "way", "ms", "what came of it"), rows)
 

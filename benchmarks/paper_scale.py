@@ -331,10 +331,10 @@ def main() -> None:
             progress(what)
             measured = measure(kind, stage, arguments.device, limit_s)
             runs += [(what, *part.cells()) for part in measured]
-            whole, last = plan.flops(kind, stage), measured[-1]
-            hours = last.seconds * (whole / last.flops) / 3600
-            how = "measured" if last.scale == 1 else "extrapolated"
-            totals.append((what, whole / 1e15, hours, how, PAPER_HOURS[kind][stage]))
+            total_flops, last = plan.flops(kind, stage), measured[-1]
+            hours = last.seconds * (total_flops / last.flops) / 3600
+            basis = "measured" if last.scale == 1 else "extrapolated"
+            totals.append((what, total_flops / 1e15, hours, basis, PAPER_HOURS[kind][stage]))
     tables = [
         described(plan),
         Table(
