@@ -51,7 +51,7 @@ def _senses(spec: SpaceSpec) -> str:
     if separate:
         parts.append(f"{', '.join(separate)} (files of their own)")
     if derived:
-        recipes = ", ".join(f"{modality}={how}" for modality, how in derived.items())
+        recipes = ", ".join(f"{modality}={recipe}" for modality, recipe in derived.items())
         parts.append(f"by its images: {recipes}")
     return f"{spec.dim}-d: " + "; ".join(parts)
 

@@ -295,11 +295,11 @@ class OwnTask(FromDataset, NamedMedia):
     def _check_shape(self) -> Self:
         needed = 2 if self.kind == "retrieval" else 1
         if len(self.media) != needed:
-            named = ", ".join(self.media) or "none"
+            modalities_named = ", ".join(self.media) or "none"
             n = "1 modality" if len(self.media) == 1 else f"{len(self.media)} modalities"
             raise mistake(
                 "",
-                f" names {n} ({named}); {self.kind} takes {needed}",
+                f" names {n} ({modalities_named}); {self.kind} takes {needed}",
                 'audio = "COLUMN" with path = "TABLE.csv", or audio = "FOLDER" without path',
             )
         for modality, columns in self.media.items():
