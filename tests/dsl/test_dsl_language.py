@@ -287,10 +287,7 @@ def test_tuning_image_or_text_is_remarked_on():
 
 def test_uris_are_spaces():
     space = checked('"open_clip:a/b" + Cr("open_clip:c")').space
-    assert [leaf_found.label for leaf_found in types.leaves(space)] == [
-        "open_clip:a/b",
-        "open_clip:c",
-    ]
+    assert [part.label for part in types.leaves(space)] == ["open_clip:a/b", "open_clip:c"]
 
 
 # --- Python ---
