@@ -164,16 +164,16 @@ def by_expert(given: GivenFactors, names: Collection[str]) -> Mapping[str, Facto
     return {"": given}  # type: ignore[dict-item]  # one for all experts
 
 
-def _check_numbers(given: object) -> None:
-    if isinstance(given, Mapping):
-        for value in given.values():
+def _check_numbers(factors: object) -> None:
+    if isinstance(factors, Mapping):
+        for value in factors.values():
             _check_numbers(value)
-    elif isinstance(given, tuple | list):
-        for value in given:
+    elif isinstance(factors, tuple | list):
+        for value in factors:
             _check_numbers(value)
-    elif isinstance(given, bool) or not isinstance(given, int | float | np.number):
+    elif isinstance(factors, bool) or not isinstance(factors, int | float | np.number):
         raise UsageError(
-            f"a factor is {given!r}",
+            f"a factor is {factors!r}",
             why="factors are numbers from 0 to 1",
             fix="0.5, or (0.8, 0.5), or a mapping by modality or expert",
         )

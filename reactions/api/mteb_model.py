@@ -137,20 +137,20 @@ class MtebModel:
 
     def _embed(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
         """Embed one batch, item by item the modalities that it has."""
-        given = {name: list(batch[name]) for name in self.modalities if name in batch}
-        if not given:
-            held = [name for name in (*MODALITIES, *_OTHERS) if name in batch] or sorted(batch)
+        values_of = {name: list(batch[name]) for name in self.modalities if name in batch}
+        if not values_of:
+            present = [name for name in (*MODALITIES, *_OTHERS) if name in batch] or sorted(batch)
             raise UsageError(
-                f"items of {', '.join(held)} cannot be embedded",
+                f"items of {', '.join(present)} cannot be embedded",
                 why=f"the space embeds {', '.join(self.modalities)}",
             )
         for name in (*MODALITIES, *_OTHERS):
-            if name in batch and name not in given:
+            if name in batch and name not in values_of:
                 self._note(f"the {name} of items that have others beside it is not embedded")
-        n = len(next(iter(given.values())))
+        n = len(next(iter(values_of.values())))
         total = np.zeros((n, self._embedder.dim), np.float32)
         counts = np.zeros(n, np.int64)
-        for name, values in given.items():
+        for name, values in values_of.items():
             places = [i for i, value in enumerate(values) if value is not None]
             items = self._items(name, [values[i] for i in places])
             total[places] += self._embedder.embed(name, items)

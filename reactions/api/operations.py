@@ -117,15 +117,17 @@ def evaluate(
             "baselines stand beside prompts, and centres take their place",
             fix="leave out baselines, or centres",
         )
-    session, own, guessed = tables.add_to(session)
-    tasks, notes = _tasks(session, target, names, hit, own, by_classes=described is not None)
+    session, table_tasks, guessed = tables.add_to(session)
+    tasks, notes = _tasks(
+        session, target, names, hit, table_tasks, by_classes=described is not None
+    )
     if described is not None:
         centres = ClassCentres(open_source(session.lab, described[0]), described[1])
         results = evaluate_centres(
             session, target, tasks, centres, adjustment, ties=ties, further=bool(metrics)
         )
     else:
-        further = bool(metrics or own)
+        further = bool(metrics or table_tasks)
         scorings = plan_scores(session.lab, target, tasks, adjustment, ties, further=further)
         results = session.score(target, scorings, lambda plan: None)
     beside: list[Baseline] = []
@@ -169,7 +171,7 @@ def _tasks(
     target: Target,
     names: Sequence[str],
     hit: Hit | None,
-    own: Sequence[Task] = (),
+    table_tasks: Sequence[Task] = (),
     *,
     by_classes: bool = False,
 ) -> tuple[tuple[Task, ...], list[str]]:
@@ -180,20 +182,20 @@ def _tasks(
         target: what is scored.
         names: of tasks and groups; none are needed beside a table.
         hit: what retrieval must find; None leaves what each task says.
-        own: tasks of tables, which come last.
+        table_tasks: tasks of tables, which come last.
         by_classes: whether only tasks with classes will do.
     """
     text = ",".join(names)
     notes: list[str] = []
-    tasks = (*(session.lab.parse_tasks(text) if names or not own else ()), *own)
+    tasks = (*(session.lab.parse_tasks(text) if names or not table_tasks else ()), *table_tasks)
     if hit is not None:
         tasks = counting_hits(tasks, hit)
-    is_groups = not own and names_groups_only(text)
+    is_groups = not table_tasks and names_groups_only(text)
     if by_classes and is_groups:
-        others = [task.name for task in tasks if task.kind == "retrieval"]
+        retrieval = [task.name for task in tasks if task.kind == "retrieval"]
         tasks = tuple(task for task in tasks if task.kind != "retrieval")
-        if others:
-            notes.append(f"centres stand for classes, and change nothing of {', '.join(others)}")
+        if retrieval:
+            notes.append(f"centres stand for classes, and change nothing of {', '.join(retrieval)}")
     elif by_classes:
         for task in tasks:
             check_has_classes(task)

@@ -250,8 +250,8 @@ class Embedder:
 
     def limits(self, modality: Modality) -> Limits:
         """Return what the encoders that take part look out for in items."""
-        named = [tower.limits.items() for tower in self._towers(modality)]
-        return dict(pair for pairs in named for pair in pairs)
+        tower_limits = [tower.limits.items() for tower in self._towers(modality)]
+        return dict(pair for pairs in tower_limits for pair in pairs)
 
     def batch_size(self, modality: Modality) -> BatchSize:
         """Return the size of the next batch: that of the leaf that takes the fewest at once."""

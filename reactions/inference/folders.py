@@ -39,7 +39,7 @@ def with_folders(
         DataError: a folder cannot be read.
     """
     arguments: list[str] = []
-    held: list[PlaceContents] = []
+    contents: list[PlaceContents] = []
     for text in inputs:
         if not text.strip() or text == "-" or not is_dir(base / text):
             arguments.append(text)
@@ -52,20 +52,22 @@ def with_folders(
             )
         if modality:
             check_known(modality)
-        media, others = _media(base / text, modality)
+        media, other_endings = _media(base / text, modality)
         if not media:
             raise UsageError(
                 f"the folder '{text}' holds no {modality or 'media'}",
-                why=counted(others) or "it is empty",
+                why=counted(other_endings) or "it is empty",
                 fix="give a folder of media; say what its files hold: --modality NAME; if its name "
                 "is meant as a text, --text",
             )
         arguments += [str(Path(text) / name) for name in media]
-        said = "1 media file" if len(media) == 1 else f"{len(media)} media files"
-        more = f"; left out: {counted(others)}" if others else ""
-        sentence = f"{text} is a folder, of {said}{more}"
-        held.append(PlaceContents(text, "folder", {"files": len(media)}, others, sentence))
-    return arguments, held
+        count = "1 media file" if len(media) == 1 else f"{len(media)} media files"
+        more = f"; left out: {counted(other_endings)}" if other_endings else ""
+        sentence = f"{text} is a folder, of {count}{more}"
+        contents.append(
+            PlaceContents(text, "folder", {"files": len(media)}, other_endings, sentence)
+        )
+    return arguments, contents
 
 
 def check_known(modality: Modality) -> None:
@@ -76,10 +78,10 @@ def check_known(modality: Modality) -> None:
     """
     record = registry.get(modality)
     if not (record.suffixes or record.shared):
-        known = [name for name in registry.names() if registry.get(name).suffixes]
+        modalities = [name for name in registry.names() if registry.get(name).suffixes]
         raise UsageError(
             f"it is not known how files of {modality} end, so none are found in folders",
-            fix=suggestion(modality, known) + "  or name the files",
+            fix=suggestion(modality, modalities) + "  or name the files",
         )
 
 
@@ -91,9 +93,9 @@ def _media(folder: Path, modality: Modality | None) -> tuple[list[str], Counter[
         media, _ = sort_out(files, modality)
     else:
         media = [file for file in files if modality_of(file.name)]
-    taken = {file.name for file in media}
-    others = Counter(kind_left_out(file) for file in everything if file.name not in taken)
-    return sorted(taken), others
+    names = {file.name for file in media}
+    other_endings = Counter(kind_left_out(file) for file in everything if file.name not in names)
+    return sorted(names), other_endings
 
 
 def kind_left_out(file: Entry) -> str:

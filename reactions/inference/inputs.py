@@ -84,8 +84,8 @@ def choose_items(
         )
         if (first := next(entries, None)) is not None:
             return chain([first], entries), 0
-    chosen = [item for item in samples() if item.modality in modalities] if samples else []
-    if not chosen:
+    sample_items = [item for item in samples() if item.modality in modalities] if samples else []
+    if not sample_items:
         if samples:
             why += "; this lab has no sample items that the space embeds"
         raise UsageError(
@@ -93,7 +93,7 @@ def choose_items(
             why=why,
             fix='molspace infer "a dog barks" photo.png   or   molspace infer < queries.jsonl',
         )
-    return chosen, len(chosen)
+    return sample_items, len(sample_items)
 
 
 def check_embedded(taken_as: Modality | None, modalities: Collection[Modality]) -> None:

@@ -33,23 +33,23 @@ def no_table(
         DataError: they are.
     """
     numbered = iter(lines)
-    held: list[tuple[int, bytes]] = []
+    first_lines: list[tuple[int, bytes]] = []
     for number, line in numbered:
-        held.append((number, line))
+        first_lines.append((number, line))
         if line.strip():
             break
-    head = _text(held[-1][1]) if held else ""
+    head = _text(first_lines[-1][1]) if first_lines else ""
     is_file = stream.seekable()
     if may_be_header(head, usual=not is_file):
-        held += islice(numbered, FIRST_LINES if is_file else _AHEAD)
-        if why := why_a_table([_text(line) for _, line in held]):
+        first_lines += islice(numbered, FIRST_LINES if is_file else _AHEAD)
+        if why := why_a_table([_text(line) for _, line in first_lines]):
             raise DataError(
                 f"{name} is a table, not lines of texts",
                 why=why,
                 fix='give its texts alone, one a line or as {"id": "...", "text": "..."}; if its '
                 "lines are texts as they stand, pipe it into --text -",
             )
-    yield from chain(held, numbered)
+    yield from chain(first_lines, numbered)
 
 
 def refuse_table(path: Path) -> None:

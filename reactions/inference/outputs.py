@@ -43,15 +43,15 @@ def choose_output(out: Path | None, format: Format | None) -> tuple[Path | None,
                 fix="--out FILE, or --format jsonl",
             )
         return None, "jsonl"
-    named = next((known for known in FORMATS if out.suffix.lower() == f".{known}"), None)
-    if named is None and format is None:
+    by_ending = next((ending for ending in FORMATS if out.suffix.lower() == f".{ending}"), None)
+    if by_ending is None and format is None:
         raise UsageError(
             f"cannot tell the format of '{out}'",
             fix="--format " + "|".join(FORMATS) + ", or one of these as the file's extension",
         )
-    if named and format and named != format:
+    if by_ending and format and by_ending != format:
         raise UsageError(f"--format {format} contradicts --out {out}", fix="drop --format")
-    return out, format or named or "safetensors"
+    return out, format or by_ending or "safetensors"
 
 
 def files_of(path: Path, format: Format) -> tuple[Path, ...]:

@@ -126,10 +126,10 @@ class ParquetItems:
         ]
         ids = f"ids of the column '{self._id_column}'" if self._id_column else "ids are numbers"
         ids += f": {self._why_numbers}" if self._why_numbers else ""
-        left = f"; left out: {', '.join(self._left_out)}" if self._left_out else ""
-        taken = {corpus.modality: len(corpus) for corpus in self._corpora}
-        sentence = f"{self._called} holds {', '.join(read)}; {ids}{left}"
-        return PlaceContents(self._called, "parquet", taken, {}, sentence, tuple(self._left_out))
+        rest = f"; left out: {', '.join(self._left_out)}" if self._left_out else ""
+        counts = {corpus.modality: len(corpus) for corpus in self._corpora}
+        sentence = f"{self._called} holds {', '.join(read)}; {ids}{rest}"
+        return PlaceContents(self._called, "parquet", counts, {}, sentence, tuple(self._left_out))
 
 
 def _why_numbers(table: ParquetTable, column: str) -> str:
@@ -187,12 +187,12 @@ def _modality(
         if declared == modality or name.casefold() in {modality, *get(modality).aliases}:
             return modality
     if kind == "struct":
-        held: set[Modality | None] = set()
+        modalities: set[Modality | None] = set()
         for number, row in enumerate(table.rows([name], [0] if table.group_rows else [])):
             path = (row[name] or {}).get("path")
-            held.add(modality_of(path) if isinstance(path, str) else None)
+            modalities.add(modality_of(path) if isinstance(path, str) else None)
             if number >= _LOOKED_AT:
                 break
-        if len(held) == 1 and (only_one := held.pop()) is not None:
+        if len(modalities) == 1 and (only_one := modalities.pop()) is not None:
             return only_one
     return only if kind != "string" and only != TEXT.name else None

@@ -60,7 +60,7 @@ def named_places(
         DataError: a folder or an address cannot be read.
     """
     arguments: list[str] = []
-    held: list[PlaceContents] = []
+    contents: list[PlaceContents] = []
     for text in inputs:
         if text.startswith(_FILE) and is_address(text):
             text = text.removeprefix(_FILE)
@@ -73,8 +73,8 @@ def named_places(
             holding = of_folder[0] if of_folder else None
         arguments += names
         if holding is not None:
-            held.append(holding)
-    return arguments, held
+            contents.append(holding)
+    return arguments, contents
 
 
 def _is_pattern(text: str, base: Path) -> bool:
@@ -154,33 +154,33 @@ def _sorted_out(
     """Return which of some files are taken, and a count of them and the others."""
     if modality:
         check_known(modality)
-    taken: list[str] = []
-    others: Counter[str] = Counter()
+    names: list[str] = []
+    other_endings: Counter[str] = Counter()
     for file, as_typed in zip(files, shown, strict=True):
         ending = suffix_of(file.name)
         is_medium = may_hold(file.name, modality) if modality else modality_of(file.name)
         is_named = ending == names_kind and (ending in CONTAINERS or ending in MANIFEST_SUFFIXES)
         if is_url(file.url) and is_medium and too_large(file.size_bytes):
-            others[f"{ending} (too large)"] += 1
+            other_endings[f"{ending} (too large)"] += 1
         elif not is_url(file.url) and leads_nowhere(Path(file.url)):
-            others[kind_left_out(file)] += 1
+            other_endings[kind_left_out(file)] += 1
         elif is_medium or (is_named and not (is_url(file.url) and ending in MANIFEST_SUFFIXES)):
-            taken.append(as_typed)
+            names.append(as_typed)
         else:
-            others[ending or "without an ending"] += 1
+            other_endings[ending or "without an ending"] += 1
     what = "the folder" if is_folder else "what matches"
-    if not taken:
+    if not names:
         raise UsageError(
             f"{what} '{text}' holds no {modality or 'media'}",
-            why=counted(others) or "it is empty",
+            why=counted(other_endings) or "it is empty",
             fix="say what the files hold: --modality NAME; if it is meant as a text, --text",
         )
-    said = "1 file" if len(taken) == 1 else f"{len(taken)} files"
-    more = f"; left out: {counted(others)}" if others else ""
+    count = "1 file" if len(names) == 1 else f"{len(names)} files"
+    more = f"; left out: {counted(other_endings)}" if other_endings else ""
     verb = "is a folder, of" if is_folder else "matches"
     kind: Literal["folder", "pattern"] = "folder" if is_folder else "pattern"
-    return taken, PlaceContents(
-        text, kind, {"files": len(taken)}, others, f"{text} {verb} {said}{more}"
+    return names, PlaceContents(
+        text, kind, {"files": len(names)}, other_endings, f"{text} {verb} {count}{more}"
     )
 
 

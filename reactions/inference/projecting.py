@@ -75,8 +75,8 @@ def project_rows(
         )
     adjustment = fit_adjustment(space, adjustment)
     needed = needed_leaves(space, modality, adjustment)
-    named = _by_label(target, rows)
-    lacking = [leaf.label for leaf in needed if leaf not in named]
+    by_leaf = _by_label(target, rows)
+    lacking = [leaf.label for leaf in needed if leaf not in by_leaf]
     _refuse_tuned(needed)
     if lacking:
         raise UsageError(
@@ -86,20 +86,20 @@ def project_rows(
             needed=[leaf.label for leaf in needed],
         )
     stored: dict[Space, NDArray[Any]] = {
-        leaf: _checked(leaf.label, named[leaf], leaf.dim, modality) for leaf in needed
+        leaf: _checked(leaf.label, by_leaf[leaf], leaf.dim, modality) for leaf in needed
     }
     counts = {leaf.label: len(leaf_rows) for leaf, leaf_rows in stored.items()}
     if len(set(counts.values())) > 1:
-        said = ", ".join(f"{n:,} of {label}" for label, n in counts.items())
+        listed = ", ".join(f"{n:,} of {label}" for label, n in counts.items())
         raise DimensionMismatch(
-            f"{modality} rows are not of the same items: {said}",
+            f"{modality} rows are not of the same items: {listed}",
             fix="give as many of each, in one order",
         )
     for leaf in raw_leaves(space).intersection(needed):
         _refuse_unit(leaf, stored[leaf], modality)
-    made = embed_product(space, modality, stored, parts, adjustment, device=device)
-    _check_directions(made, modality)
-    return made
+    embeddings = embed_product(space, modality, stored, parts, adjustment, device=device)
+    _check_directions(embeddings, modality)
+    return embeddings
 
 
 def _by_label(target: Target, rows: Mapping[str, Any]) -> dict[Leaf, Any]:
@@ -125,9 +125,9 @@ def _refuse_tuned(needed: Iterable[Leaf]) -> None:
         )
 
 
-def _checked(label: str, given: Any, dim: int, modality: Modality) -> NDArray[Any]:
+def _checked(label: str, rows: Any, dim: int, modality: Modality) -> NDArray[Any]:
     """Return rows as an array, once it is clear that each has a direction."""
-    array = as_array(given)
+    array = as_array(rows)
     if array.dtype.kind != "f" or array.ndim != 2:
         got = f"{array.dtype} of shape {array.shape}"
         raise UsageError(
@@ -164,8 +164,8 @@ def _refuse_unit(leaf: Leaf, rows: NDArray[Any], modality: Modality) -> None:
         )
 
 
-def _check_directions(made: NDArray[np.float32], modality: Modality) -> None:
-    norms = np.linalg.norm(made.astype(np.float64), axis=1)
+def _check_directions(embeddings: NDArray[np.float32], modality: Modality) -> None:
+    norms = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     bad = np.flatnonzero(~(np.abs(norms - 1.0) < 1e-2))
     if len(bad):
         raise DataError(

@@ -139,15 +139,15 @@ class TarItems:
         """What the tar held, and what of it was left out."""
         counts = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
         samples = "1 sample" if self._samples == 1 else f"{self._samples} samples"
-        left = [f"{n} {ending}" for ending, n in self._others.most_common(_SHOWN)]
+        left_out = [f"{n} {ending}" for ending, n in self._others.most_common(_SHOWN)]
         if more := sum(n for _, n in self._others.most_common()[_SHOWN:]):
-            left.append(f"{more} of other kinds")
-        left += [f"{self._loose} {_LOOSE}"] if self._loose else []
-        rest = f"; left out: {', '.join(left)}" if left else ""
+            left_out.append(f"{more} of other kinds")
+        left_out += [f"{self._loose} {_LOOSE}"] if self._loose else []
+        rest = f"; left out: {', '.join(left_out)}" if left_out else ""
         name = self._shard.name
         sentence = f"{name} holds {samples}: {counts or 'nothing to embed'}{rest}"
-        others = dict(self._others) | ({_LOOSE: self._loose} if self._loose else {})
-        return PlaceContents(name, "tar", dict(self._taken), others, sentence)
+        other_counts = dict(self._others) | ({_LOOSE: self._loose} if self._loose else {})
+        return PlaceContents(name, "tar", dict(self._taken), other_counts, sentence)
 
     def _grouped(self, stream: BinaryIO) -> Iterator[tuple[str, list[_Member]]]:
         """Yield the files of each sample, which lie behind one another."""
