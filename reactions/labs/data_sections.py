@@ -222,8 +222,8 @@ def read_folders(
         UsageError: a name is not that of an evaluation set.
     """
     for name in data.sets():
-        if name not in (known := ("root", *task_names(), *own)):
-            raise UsageError(f"{path}: unknown key data.{name}", fix=suggestion(name, known))
+        if name not in (names := ("root", *task_names(), *own)):
+            raise UsageError(f"{path}: unknown key data.{name}", fix=suggestion(name, names))
 
     def folder(text: str) -> Path:
         return path.parent / expand_user(rooted(text, root))

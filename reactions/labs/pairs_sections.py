@@ -184,15 +184,15 @@ def choose_pairs(
             fix=_how_to_add(tuned, paired),
             modalities=[tuned, paired],
         )
-    chosen = [source for source in fitting if source.default] if len(fitting) > 1 else fitting
-    if len(chosen) != 1:
+    defaults = [source for source in fitting if source.default] if len(fitting) > 1 else fitting
+    if len(defaults) != 1:
         names = [source.name for source in fitting]
         raise UsageError(
             f"lab '{lab}' has several pairs of {tuned} and {paired}: {', '.join(names)}",
             fix=f"name one, pairs={names[0]}, or set default = true in one of their sections",
             pairs=names,
         )
-    return chosen[0]
+    return defaults[0]
 
 
 def _how_to_add(tuned: Modality, paired: Modality) -> str:

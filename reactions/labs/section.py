@@ -48,8 +48,8 @@ class Section(BaseModel):
     @classmethod
     def check_key(cls, key: str) -> None:
         """Refuse a key that the table does not have; the error has no place yet."""
-        known = cls.known_keys()
-        if key not in known:
+        keys = cls.known_keys()
+        if key not in keys:
             if key in cls.ELSEWHERE:
                 what, fix = cls.ELSEWHERE[key]
                 raise mistake("", what, fix)

@@ -49,27 +49,27 @@ def read_tasks(tasks: Mapping[str, OwnTask], path: Path, root: Path) -> dict[str
     Raises:
         UsageError: a name is taken or cannot be typed, or templates and score do not fit.
     """
-    taken: dict[str, str] = {}
+    names_taken: dict[str, str] = {}
     if tasks:
-        for each in loadable_sets()[0]:
-            taken |= dict.fromkeys(each.task.spellings(), each.task.name)
+        for published in loadable_sets()[0]:
+            names_taken |= dict.fromkeys(published.task.spellings(), published.task.name)
     sets: dict[str, OwnSet] = {}
     for name, section in tasks.items():
-        _check_name(name, taken, path)
+        _check_name(name, names_taken, path)
         if (other := next((n for n in sets if folded(n) == folded(name)), None)) is not None:
             raise UsageError(f"{path}: [tasks.{name}] and [tasks.{other}] cannot be told apart")
         sets[name] = _own_set(name, section, path, root)
     return sets
 
 
-def _check_name(name: str, taken: Mapping[str, str], path: Path) -> None:
+def _check_name(name: str, names_taken: Mapping[str, str], path: Path) -> None:
     if not _NAME.fullmatch(name) or reserved(name):
         raise UsageError(
             f"{path}: [tasks.{name}] cannot be asked for by this name",
             fix="letters, digits, '-', '_' and '.', and not "
             f"'all', {', '.join(map(repr, GROUPS))} or '{OWN}', which stand for several tasks",
         )
-    if (published := taken.get(folded(name))) is not None:
+    if (published := names_taken.get(folded(name))) is not None:
         raise UsageError(
             f"{path}: [tasks.{name}] has the name of a published evaluation set, '{published}'",
             fix="choose another name; or say where the published set lies: "

@@ -120,9 +120,9 @@ def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def listing(named: Sequence[Mention]) -> list[str]:
+def listing(mentioned: Sequence[Mention]) -> list[str]:
     """Return a line for people for each of them."""
-    return [f"{mention.key} = {json.dumps(mention.value)}: {mention.kind}" for mention in named]
+    return [f"{mention.key} = {json.dumps(mention.value)}: {mention.kind}" for mention in mentioned]
 
 
 # --- what the user said --------------------------------------------------------------
@@ -168,13 +168,13 @@ def verdict(files: Sequence[TomlFile]) -> str:
         return "new"
 
 
-def refusal(files: Sequence[TomlFile], named: Sequence[Mention]) -> UsageError:
+def refusal(files: Sequence[TomlFile], mentioned: Sequence[Mention]) -> UsageError:
     """Return the error for a lab file that the user has not agreed to."""
     path, state = files[0].path, verdict(files)
     if state == "denied":
         why = "you denied it"
     else:
-        lines = listing(named)
+        lines = listing(mentioned)
         more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         why = "it names what would be fetched, imported or run: " + "; ".join(lines[:_SHOWN]) + more
     changed = " has changed since you allowed it" if state == "changed" else " is not allowed"
@@ -184,7 +184,7 @@ def refusal(files: Sequence[TomlFile], named: Sequence[Mention]) -> UsageError:
         fix="read it, then: molspace lab allow   or name the lab: --lab FILE, --lab mini",
         path=str(path),
         verdict=state,
-        names=[mention.to_json() for mention in named],
+        names=[mention.to_json() for mention in mentioned],
     )
 
 

@@ -154,9 +154,9 @@ class Bench:
 
     # --- embedding ---------------------------------------------------------------------
 
-    def is_ready(self, asked: Probe) -> bool:
+    def is_ready(self, probe: Probe) -> bool:
         """Return whether a query was embedded before, so that no model is needed."""
-        return asked.kind == "item" or self._atoms.get(_key(asked)) is not None
+        return probe.kind == "item" or self._atoms.get(_key(probe)) is not None
 
     def prepare(self, items: Sequence[Probe]) -> None:
         """Embed what is asked about, so that ``row`` can weigh it.
@@ -166,46 +166,46 @@ class Bench:
             MediaError: it cannot be decoded.
             MissingError: weights are missing.
         """
-        for asked in items:
-            if not self.is_ready(asked):
-                self._embed(asked)
+        for probe in items:
+            if not self.is_ready(probe):
+                self._embed(probe)
 
-    def _embed(self, asked: Probe) -> None:
-        modality = asked.modality
+    def _embed(self, probe: Probe) -> None:
+        modality = probe.modality
         item = (
-            asked.upload.item
-            if asked.upload
-            else Item(asked.text, modality, asked.text, own_id=False)
+            probe.upload.item
+            if probe.upload
+            else Item(probe.text, modality, probe.text, own_id=False)
         )
         embedder = self._embedder
         embedder.load(modality)
         packed = embedder.forward(modality, [embedder.preprocess(modality, item)])
         embedder.check(Batch(modality, [0], [item.id], packed))
         units, lengths = embedder.unpack(modality, packed)
-        self._atoms.put(_key(asked), (units, lengths, inner_products(units)))
+        self._atoms.put(_key(probe), (units, lengths, inner_products(units)))
 
-    def row(self, asked: Probe, adjustment: Adjustment) -> NDArray[np.float32]:
+    def row(self, probe: Probe, adjustment: Adjustment) -> NDArray[np.float32]:
         """Return the embedding of a query at some factors: (1, dim) float32, of unit norm.
 
         Raises:
             UsageError: the factors do not fit, or are fixed.
             NotThere: it is an item that an index does not have.
         """
-        if asked.kind == "item":
-            index = self.index(asked.index)
+        if probe.kind == "item":
+            index = self.index(probe.index)
             try:
-                index.item(asked.modality, asked.number)
+                index.item(probe.modality, probe.number)
             except UsageError as error:
                 raise NotThere(error.what, why=error.why) from None
-            return index.rows(asked.modality, [asked.number], adjustment)
-        kept = self._atoms.get(_key(asked))
-        if kept is None:
-            self._embed(asked)
-            kept = self._atoms.get(_key(asked))
-            assert kept is not None, "what was just put is there"
-        units, lengths, products = kept
+            return index.rows(probe.modality, [probe.number], adjustment)
+        atoms = self._atoms.get(_key(probe))
+        if atoms is None:
+            self._embed(probe)
+            atoms = self._atoms.get(_key(probe))
+            assert atoms is not None, "what was just put is there"
+        units, lengths, products = atoms
         fitted = fit_adjustment(self.target.space, adjustment)
-        scaled = self._weigher(asked.modality).coefficients(fitted, lengths, products)
+        scaled = self._weigher(probe.modality).coefficients(fitted, lengths, products)
         row = mixed_rows(units, scaled)
         if np.isnan(row).any():
             raise UsageError(
@@ -225,7 +225,7 @@ class Bench:
     def search(
         self,
         number: int,
-        asked: Probe,
+        probe: Probe,
         adjustment: Adjustment,
         *,
         into: Sequence[Modality] | None,
@@ -243,7 +243,7 @@ class Bench:
                 raise UsageError(
                     f"the index has no {modality[:80]}", fix=suggestion(modality, index.modalities)
                 )
-        row = self.row(asked, adjustment)
+        row = self.row(probe, adjustment)
         hits: dict[Modality, list[Hit] | MolspaceError] = {}
         for modality in into or index.modalities:
             try:
@@ -254,7 +254,7 @@ class Bench:
 
     def similarity(self, items: Sequence[Probe], adjustment: Adjustment) -> NDArray[np.float32]:
         """Return the cosines of each item with each: (n, n) float32."""
-        rows = np.concatenate([self.row(asked, adjustment) for asked in items])
+        rows = np.concatenate([self.row(probe, adjustment) for probe in items])
         cosines: NDArray[np.float32] = rows @ rows.T
         return cosines
 
@@ -274,19 +274,19 @@ class Bench:
                 fix=suggestion(knowledge[:80], self.knowledge),
             )
         key = knowledge, repr(self.acting(adjustment))
-        kept = self._classifiers.get(key)
-        if kept is None:
+        cached = self._classifiers.get(key)
+        if cached is None:
             centres = ClassCentres(open_source(self.session.lab, knowledge))
-            kept = classifier(self.session, self.target, centres, None, adjustment)
-            self._classifiers.put(key, kept)
-        return kept
+            cached = classifier(self.session, self.target, centres, None, adjustment)
+            self._classifiers.put(key, cached)
+        return cached
 
     def acting(self, adjustment: Adjustment) -> Mapping[str, Any]:
         """Return factors and experts as they act: JSON-able."""
         return acting_adjustment(self.target.space, fit_adjustment(self.target.space, adjustment))
 
 
-def _key(asked: Probe) -> tuple[str, str, str]:
-    if asked.upload is not None:
-        return "upload", asked.modality, asked.upload.key
-    return "text", asked.modality, hashlib.sha256(asked.text.encode(errors="replace")).hexdigest()
+def _key(probe: Probe) -> tuple[str, str, str]:
+    if probe.upload is not None:
+        return "upload", probe.modality, probe.upload.key
+    return "text", probe.modality, hashlib.sha256(probe.text.encode(errors="replace")).hexdigest()

@@ -50,11 +50,11 @@ def controls_of(space: Space) -> list[Control]:
     one of its turns is, or where they share different modalities.
     """
     free = weighed_fusions(space)
-    named = factor_names(space)
+    names = factor_names(space)
     controls: dict[tuple[str, str], Control] = {}
     for fusion, i in mixtures(space):
         expert = fusion.experts[i]
-        factors = dict(expert.factors) if (fusion, i) in named else {}
+        factors = dict(expert.factors) if (fusion, i) in names else {}
         key = expert.label, _OPTIONS[fusion.op]
         before = controls.get(key)
         is_free = fusion in free
@@ -91,14 +91,14 @@ def read_adjustment(space: Space, sigma: Any, lambda_: Any, experts: Any) -> Adj
     )
 
 
-def _factors(option: str, given: Any) -> dict[str, Factors]:
+def _factors(option: str, by_expert: Any) -> dict[str, Factors]:
     fix = f'"{option}": {{"EXPERT": {{"audio": 0.5, "text": 0.1}}}}'
-    if given is None:
+    if by_expert is None:
         return {}
-    if not isinstance(given, dict):
+    if not isinstance(by_expert, dict):
         raise UsageError(f"{option} is no object", fix=fix)
     read: dict[str, Factors] = {}
-    for expert, factors in given.items():
+    for expert, factors in by_expert.items():
         if not isinstance(factors, dict):
             raise UsageError(f"{option} of '{expert[:80]}' is no object", fix=fix)
         for modality, value in factors.items():
@@ -115,13 +115,15 @@ def options_of(controls: Sequence[Control], adjustment: Adjustment) -> list[str]
     words: list[str] = []
     for control in controls:
         by_expert = adjustment.sigma if control.option == "sigma" else adjustment.lambda_
-        chosen = by_expert.get(control.expert)
-        if not isinstance(chosen, Mapping):
+        expert_factors = by_expert.get(control.expert)
+        if not isinstance(expert_factors, Mapping):
             continue
         if any(
-            abs(chosen[m] - value) > 1e-9 for m, value in control.factors.items() if m in chosen
+            abs(expert_factors[m] - value) > 1e-9
+            for m, value in control.factors.items()
+            if m in expert_factors
         ):
-            texts = ",".join(f"{m}={chosen[m]:g}" for m in sorted(chosen))
+            texts = ",".join(f"{m}={expert_factors[m]:g}" for m in sorted(expert_factors))
             words += [f"--{control.option}", f"{control.expert}:{texts}"]
     if adjustment.experts is not None:
         words += ["--experts", ",".join(sorted(adjustment.experts))]
@@ -147,13 +149,13 @@ def command_line(
     """
     modality, value = query
     if modality == "text":
-        asked = [value] if _PLAIN.fullmatch(value) else [f"--text={value}"]
+        query_words = [value] if _PLAIN.fullmatch(value) else [f"--text={value}"]
     elif modality in ("image", "audio"):
-        asked = [f"--{modality}={value}" if value.startswith("-") else f"--{modality}", value]
-        asked = asked[:1] if value.startswith("-") else asked
+        query_words = [f"--{modality}={value}" if value.startswith("-") else f"--{modality}", value]
+        query_words = query_words[:1] if value.startswith("-") else query_words
     else:
-        asked = ["--query", f"{modality}={value}"]
-    words = ["molspace", "search", index, *asked]
+        query_words = ["--query", f"{modality}={value}"]
+    words = ["molspace", "search", index, *query_words]
     words += ["--into", into] if into else []
     words += ["-k", str(k), *options]
     return shlex.join(words)

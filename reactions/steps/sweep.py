@@ -181,7 +181,10 @@ class SweepTask(Step):
     ) -> list[Score]:
         """Hold the rows at the factors of each cell to the protocol; those that act alike once."""
         scores: dict[object, Score] = {}
-        keys = [tuple(side.shares(each) for side in sides.values()) for each in adjustments]
+        keys = [
+            tuple(side.shares(cell_adjustment) for side in sides.values())
+            for cell_adjustment in adjustments
+        ]
         for done, (key, adjustment) in enumerate(zip(keys, adjustments, strict=True)):
             on_cells(done)
             if key not in scores:

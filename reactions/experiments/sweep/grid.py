@@ -217,11 +217,14 @@ def _axes_of(
     modalities = sorted({m for of_expert in shared.values() for m in of_expert})
     prefix = f"{word} {text.expert}" if text.expert else word
 
-    def axis(chosen: Sequence[Modality], values: tuple[float, ...]) -> _Axis:
+    def axis(axis_modalities: Sequence[Modality], values: tuple[float, ...]) -> _Axis:
         places = tuple(
-            (label, m) for label, of_expert in shared.items() for m in of_expert if m in chosen
+            (label, m)
+            for label, of_expert in shared.items()
+            for m in of_expert
+            if m in axis_modalities
         )
-        return _Axis(op, places, tuple(f"{prefix} {m}" for m in chosen), values)
+        return _Axis(op, places, tuple(f"{prefix} {m}" for m in axis_modalities), values)
 
     if not shared:
         return

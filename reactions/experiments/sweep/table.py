@@ -160,6 +160,6 @@ class SweepTable:
                 yield row
 
 
-def _check(what: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> None:
-    if name not in known:
-        raise UsageError(f"this sweep has no {what} '{name}'", fix=suggestion(name, known))
+def _check(what: str, name: str, names: Mapping[str, Any] | Sequence[str]) -> None:
+    if name not in names:
+        raise UsageError(f"this sweep has no {what} '{name}'", fix=suggestion(name, names))
