@@ -67,30 +67,32 @@ def export(
     from reactions.products.target import Target
     from reactions.session import load_encoder
 
-    form = next((known for known in FORMS if known == to), None)
+    form = next((name for name in FORMS if name == to), None)
     if form is None and to != FORM:
         what = f"--to: '{to}' is not a form of export"
         raise UsageError(what, fix=suggestion(to, (*FORMS, FORM)))
     if form is None and whole:
         raise UsageError(f"--whole says nothing of {FORM}", why="a model is whole", fix="drop it")
-    chosen = factors.adjustment(sigma, lambda_, experts)
+    adjustment = factors.adjustment(sigma, lambda_, experts)
     target = Target.of_bundle(load_bundle(bundle))
 
-    def embedder(own: Adjustment) -> Embedder:
-        return Embedder(target, load_encoder=load_encoder, device="cpu", adjustment=own)
+    def embedder(fitted: Adjustment) -> Embedder:
+        return Embedder(target, load_encoder=load_encoder, device="cpu", adjustment=fitted)
 
     if form is None:
-        exported = export_sentence(target, out, embedder, chosen, overwrite=overwrite)
+        exported = export_sentence(target, out, embedder, adjustment, overwrite=overwrite)
     else:
         with_encoders = embedder if whole else None
-        exported = export_heads(target, form, out, chosen, overwrite=overwrite, whole=with_encoders)
+        exported = export_heads(
+            target, form, out, adjustment, overwrite=overwrite, whole=with_encoders
+        )
     if not quiet:
         say(f"{target.name}   lab: {target.lab}")
         for modality, about in exported.config["modalities"].items():
             if form is None:
                 what = f"{modality} of {about['space']}"
             else:
-                takes = ", ".join(given["name"] for given in about["inputs"])
+                takes = ", ".join(entry["name"] for entry in about["inputs"])
                 what = f"{about['file']}: {modality} of {takes}"
             say(f"{what}; loaded again, differs by {about['largest_difference']:.1e}")
         for modality, why in exported.left_out.items():

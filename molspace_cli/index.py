@@ -142,12 +142,12 @@ def build(
         raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
     check_directory(out)
     check_kind(kind)
-    taken_as, places, held = named_inputs(inputs or [], text=text, modality=modality)
+    taken_as, places, contents = named_inputs(inputs or [], text=text, modality=modality)
     session, quiet = running.open(command="index"), running.quiet
-    named = {name: session.lab.named_corpus(name) for name in corpus or ()}
-    fits = partial(refuse_others, corpora=named, taken_as=taken_as)
-    asked = partial(confirm, session, yes=running.yes, quiet=quiet)
-    target = session.target(space, confirm=checked_first(fits, asked))
+    named_corpora = {name: session.lab.named_corpus(name) for name in corpus or ()}
+    fits = partial(refuse_others, corpora=named_corpora, taken_as=taken_as)
+    confirm_run = partial(confirm, session, yes=running.yes, quiet=quiet)
+    target = session.target(space, confirm=checked_first(fits, confirm_run))
     fits(target.space)
     embedder = AtomEmbedder(target, load_encoder=load_encoder, device=session.parts(target).device)
     noted = InputNotes(quiet)
@@ -155,9 +155,11 @@ def build(
         noted.note(notice)
     if notice := unread_stdin(inputs or (), getattr(sys.stdin, "buffer", None)):
         noted.note(notice)
-    for holding in held:
+    for holding in contents:
         noted.held(holding)
-    items = read_items(session, embedder, places, named.values(), taken_as=taken_as, noted=noted)
+    items = read_items(
+        session, embedder, places, named_corpora.values(), taken_as=taken_as, noted=noted
+    )
     problems: list[Problem] = []
 
     def problem(entry: Problem) -> None:
@@ -189,7 +191,7 @@ def build(
         say("; ".join(filter(None, [f"added {added}", *also, about(index)])))
         if why := noted.reasons():
             say(f"  why: {why}")
-    if any(each.message == NOT_UTF8 for each in problems):
+    if any(skipped.message == NOT_UTF8 for skipped in problems):
         say(f"  fix: {RECODE}")
     for note in filter(None, [*notes(index.record), done.notice]):
         noted.note(note)

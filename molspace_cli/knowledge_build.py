@@ -305,27 +305,27 @@ def _make(
                 say(f"note: {notice}")
         agree_to_questions(run.expectation(), generator, yes=asking.yes, quiet=asking.quiet)
         with descriptions(path.name, quiet=asking.quiet) as (on_progress, on_wait):
-            made = run.run(on_progress, on_wait)
+            result = run.run(on_progress, on_wait)
     finally:
         run.journal.close()
-    for line in _missing(made):
+    for line in _missing(result):
         say(line)
     say_made(
-        made.table,
-        made.path,
-        _remarks(made, bounds),
+        result.table,
+        result.path,
+        _remarks(result, bounds),
         kind,
         quiet=asking.quiet,
         as_json=as_json,
-        facts=_facts(made, bounds),
+        facts=_facts(result, bounds),
     )
-    if not made.is_complete:
+    if not result.is_complete:
         raise typer.Exit(EXIT_STEP_FAILED)
 
 
-def _remarks(made: Made, bounds: Bounds) -> list[str]:
+def _remarks(result: Made, bounds: Bounds) -> list[str]:
     """Return what was left out, what went wrong, and what it took."""
-    outcome, remarks = made.outcome, []
+    outcome, remarks = result.outcome, []
     if outcome.dropped:
         remarks.append(f"left out: {_counts(outcome.dropped)}")
     if outcome.troubles:
@@ -338,29 +338,29 @@ def _remarks(made: Made, bounds: Bounds) -> list[str]:
     return remarks
 
 
-def _missing(made: Made) -> list[str]:
+def _missing(result: Made) -> list[str]:
     """Return a warning of what is missing, and how to get it, a line each; [] if all is there."""
-    short = made.outcome.short
+    short = result.outcome.short
     if not short:
         return []
     lines = [f"warning: {sum(short.values()):,} descriptions are missing, of {len(short):,}:"]
     for key, n in list(short.items())[:_SHOWN]:
-        why = made.outcome.failed.get(key, "no more were left of what was answered")
+        why = result.outcome.failed.get(key, "no more were left of what was answered")
         lines.append(f"  {key}: {n:,} missing ({why})")
     if len(short) > _SHOWN:
         lines.append(f"  and {len(short) - _SHOWN:,} more")
-    how = "with larger --rounds" if short.keys() - made.outcome.failed.keys() else "again"
-    return [*lines, f"  fix: the same command {how}; answers are kept in {made.journal}"]
+    how = "with larger --rounds" if short.keys() - result.outcome.failed.keys() else "again"
+    return [*lines, f"  fix: the same command {how}; answers are kept in {result.journal}"]
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts.items()))
 
 
-def _facts(made: Made, bounds: Bounds) -> dict[str, Any]:
-    outcome = made.outcome
+def _facts(result: Made, bounds: Bounds) -> dict[str, Any]:
+    outcome = result.outcome
     return {
-        "complete": made.is_complete,
+        "complete": result.is_complete,
         "missing": outcome.short,
         "failed": outcome.failed,
         "troubles": dict(outcome.troubles),
@@ -369,5 +369,5 @@ def _facts(made: Made, bounds: Bounds) -> dict[str, Any]:
         "tokens_out": outcome.tokens_out,
         "tokens_are_estimated": outcome.tokens_are_estimated,
         "cost": bounds.money(outcome.tokens_in, outcome.tokens_out),
-        "journal": None if made.journal is None else str(made.journal),
+        "journal": None if result.journal is None else str(result.journal),
     }

@@ -168,7 +168,7 @@ def _queries(
     texts: list[str] | None,
     images: list[str] | None,
     sounds: list[str] | None,
-    others: list[str] | None,
+    other_queries: list[str] | None,
     note: Callable[[str], None],
 ) -> list[Item]:
     """Read the queries, refusing any that cannot be read.
@@ -187,7 +187,7 @@ def _queries(
     modality_values = [("text", value) for value in texts or ()]
     modality_values += [("image", value) for value in images or ()]
     modality_values += [("audio", value) for value in sounds or ()]
-    for value in others or ():
+    for value in other_queries or ():
         modality, equals, path = value.partition("=")
         if not equals:
             raise UsageError(

@@ -161,10 +161,10 @@ def held_ids(ids: Iterable[str], corpora: Sequence[Corpus], share: float, seed: 
         seed: see ``split``.
     """
     may_be = {id for id in ids if _hash(id, seed) < share} if share and corpora else set()
-    held: set[str] = set()
+    ids_held: set[str] = set()
     for corpus in corpora if may_be else ():
-        held |= may_be.intersection(ids_of(corpus))
-    return held
+        ids_held |= may_be.intersection(ids_of(corpus))
+    return ids_held
 
 
 def subset(corpus: Corpus, rows: NDArray[np.int64], what: str) -> SubsetCorpus:
@@ -175,9 +175,9 @@ def subset(corpus: Corpus, rows: NDArray[np.int64], what: str) -> SubsetCorpus:
 
 def in_common(corpora: Sequence[Corpus]) -> Corpus | None:
     """Return the items of the first corpus whose ids all others have; None without any."""
-    first, *others = corpora
+    first, *other_corpora = corpora
     shared = set(ids_of(first))
-    for other in others:
+    for other in other_corpora:
         if other.digest != first.digest:  # equal corpora have equal ids
             shared &= set(ids_of(other))
     if len(shared) == len(first):

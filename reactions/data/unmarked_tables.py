@@ -53,7 +53,7 @@ def why_a_table(lines: Sequence[str]) -> str:
     rows = [line.strip("\r\n") for line in lines if line.strip()]
     if len(rows) < 2 or rows[0].lstrip().startswith(("{", "[")):
         return ""
-    for delimiter in ("\t", *(each for each in DELIMITERS if each != "\t")):
+    for delimiter in ("\t", *(candidate for candidate in DELIMITERS if candidate != "\t")):
         header = _fields(rows[0], delimiter)
         if not may_be_header(rows[0], delimiter):
             continue
@@ -85,15 +85,15 @@ def may_be_header(line: str, delimiter: str = "", *, usual: bool = False) -> boo
         delimiter: what sets them apart; "" for any.
         usual: whether one of them has to be a usual name.
     """
-    for each in (delimiter,) if delimiter else DELIMITERS:
-        names = [_plain(name) for name in _fields(line, each)]
+    for candidate in (delimiter,) if delimiter else DELIMITERS:
+        names = [_plain(name) for name in _fields(line, candidate)]
         filled = names[1:] if names[0] == "" else names  # of row numbers, as pandas writes them
         is_header = (
             len(names) > 1
             and len(set(filled)) == len(filled)
             and all(_NAME.fullmatch(name) and len(name.split()) <= _MOST_WORDS for name in filled)
         )
-        if is_header and (not usual or _is_named(names, line, each)):
+        if is_header and (not usual or _is_named(names, line, candidate)):
             return True
     return False
 

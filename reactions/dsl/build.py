@@ -205,17 +205,17 @@ class _Builder:
         Raises:
             LanguageError: it has no such option, or it is given twice.
         """
-        seen: set[str] = set()
+        names_seen: set[str] = set()
         for option in (child for child in children if _is(child, "option")):
             name_token, _, value = _children(option)
             name = str(name_token)
             if name not in known:
                 raise self.unknown_option(kind, name, known, _span(name_token))
-            if name in seen:
+            if name in names_seen:
                 raise self.source.error(
                     f"'{name}' is given twice", _span(name_token), fix="give it once"
                 )
-            seen.add(name)
+            names_seen.add(name)
             yield name, value
 
     def fusing(self, node: Node, children: list[Node]) -> Dr | Cr:

@@ -141,15 +141,15 @@ def ahead(
     largest_bytes: int | None = None  # unknown until a first task is done
 
     def run(task: _T) -> _Made[_R]:
-        made, size_bytes = [], 0
+        results, size_bytes = [], 0
         with _Passage(turnstile) as passage:
             for result in () if stopping.is_set() else work(task):
                 if stopping.is_set():
                     break
                 passage.count()
-                made.append(result)
+                results.append(result)
                 size_bytes += weigh(result)
-        return made, size_bytes
+        return results, size_bytes
 
     def has_room(begun: int) -> bool:
         if begun == 0 or largest_bytes is None:

@@ -197,13 +197,13 @@ def odd_classes(classes: Sequence[str]) -> list[str]:
     return remarks
 
 
-def unsplit_classes(own: OwnSet, classes: Sequence[str]) -> list[str]:
+def unsplit_classes(own_set: OwnSet, classes: Sequence[str]) -> list[str]:
     """Say that fields of a table look like several classes each, and were read as one.
 
     A sign is taken to separate classes where most parts of the fields that have it stand in other
     fields, too: 'dog|rain' beside 'dog' and 'rain|wind'. 'tub, vat' beside 'crane, bird' is whole.
     """
-    if own.separator:
+    if own_set.separator:
         return []
     for sign in _SEPARATORS:
         joined = [name for name in classes if sign in name]

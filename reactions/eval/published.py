@@ -166,8 +166,8 @@ class PublishedSet:
         names = dict(self.layout.media)[modality]
         media_index = MediaIndex(self.folder, modality, names)
         if not media_index.entries:
-            others = describe_others(media_index.others, modality)
-            beside = f"; {others}" if others else ""
+            description = describe_others(media_index.others, modality)
+            beside = f"; {description}" if description else ""
             raise self.missing(f"no {modality} files in {self.folder}{beside}", names)
         return media_index
 

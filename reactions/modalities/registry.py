@@ -300,9 +300,9 @@ def _malformed(modality: Modality) -> str:
     return ""
 
 
-def _collision(modality: Modality, others: Iterable[Modality]) -> str:
+def _collision(modality: Modality, registered: Iterable[Modality]) -> str:
     """Return which of a modality's names, letters and endings are taken; "" if none is."""
-    for other in others:
+    for other in registered:
         if modality.name == other.name:
             return f"there is a modality '{other.name}' already"
         if modality.letter and modality.letter == other.letter:

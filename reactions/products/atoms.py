@@ -199,15 +199,15 @@ def atom_rows(
         for node in atom.tuned:
             own_rows, own_parts = tuned_inputs(node, modality, own_rows, own_parts)
         if atom.stage is None:
-            made = fuse(atom.side, modality, own_rows, own_parts, adjustment)
+            embedded = fuse(atom.side, modality, own_rows, own_parts, adjustment)
         else:
             fusion, index = atom.stage
-            made = joined(
+            embedded = joined(
                 *(fusion, index, modality, own_rows, own_parts, adjustment), mean=fusion.mean
             )
-        made = made.float()
-        lengths.append(made.norm(dim=-1))
-        units.append(unit(made))
+        embedded = embedded.float()
+        lengths.append(embedded.norm(dim=-1))
+        units.append(unit(embedded))
     return torch.stack(units, dim=1), torch.stack(lengths, dim=1)
 
 

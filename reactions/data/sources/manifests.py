@@ -47,9 +47,9 @@ def manifest_part(
             fix=f"correct [corpora.{modality}] in the lab file",
             path=str(path),
         )
-    others: Counter[Modality] = Counter()
-    rows = read_manifest(path, modality, others)
-    facts = {"notices": [others_remark(path, others)]} if others else {}
+    other_modalities: Counter[Modality] = Counter()
+    rows = read_manifest(path, modality, other_modalities)
+    facts = {"notices": [others_remark(path, other_modalities)]} if other_modalities else {}
     own_ids = np.array([row.own_id for row in rows], bool)
     if not any(isinstance(row.value, Path) for row in rows):
         tags = (text_tag(str(row.value)) if row.sha256 else "" for row in rows)

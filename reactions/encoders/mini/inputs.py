@@ -95,7 +95,7 @@ INPUTS: Mapping[Modality, Input] = {
     ),
 }
 
-PREPROCESSING: Mapping[Modality, str] = {modality: each.tag for modality, each in INPUTS.items()}
+PREPROCESSING: Mapping[Modality, str] = {modality: kind.tag for modality, kind in INPUTS.items()}
 """Tags as ``SpaceSpec.preprocessing`` has them."""
 
 

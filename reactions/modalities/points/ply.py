@@ -111,9 +111,9 @@ def _header(stream: BinaryIO) -> tuple[str, list[_Element]]:
             case ["element", name, n] if n.isdigit() and len(n) < 19:
                 elements.append(_Element(name, int(n), {}))
             case ["property", "list", count, kind, name] if elements:
-                _add(elements[-1], name, "", known=count in _TYPES and kind in _TYPES)
+                _add(elements[-1], name, "", is_known=count in _TYPES and kind in _TYPES)
             case ["property", kind, name] if elements:
-                _add(elements[-1], name, _TYPES.get(kind, ""), known=kind in _TYPES)
+                _add(elements[-1], name, _TYPES.get(kind, ""), is_known=kind in _TYPES)
             case ["ply"] | ["comment" | "obj_info", *_] | []:
                 continue
             case _:
@@ -125,8 +125,8 @@ def _header(stream: BinaryIO) -> tuple[str, list[_Element]]:
     return order, elements
 
 
-def _add(element: _Element, name: str, kind: str, *, known: bool) -> None:
-    if not known:
+def _add(element: _Element, name: str, kind: str, *, is_known: bool) -> None:
+    if not is_known:
         raise ValueError(f"its property {name!r} is of an unknown type")
     if name in element.properties or len(element.properties) >= MAX_PROPERTIES:
         raise ValueError(f"its header names property {name!r} twice, or too many")

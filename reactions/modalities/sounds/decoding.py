@@ -127,11 +127,11 @@ def _pieces(stream: BinaryIO, limits: Limits) -> tuple[list[_Piece], bool]:
     stream.seek(0)
     head = stream.read(_HEAD_BYTES)
     try:
-        held = containers.find_samples(stream, size_bytes)
-        if held is not None:
-            if held.mpeg:
-                return _mpeg(_read(stream, held.start, held.size_bytes), limits)
-            return [_Piece(held=held)], False
+        samples = containers.find_samples(stream, size_bytes)
+        if samples is not None:
+            if samples.mpeg:
+                return _mpeg(_read(stream, samples.start, samples.size_bytes), limits)
+            return [_Piece(held=samples)], False
         if head.startswith(b"OggS"):
             return _ogg(stream, size_bytes), False
         if head.startswith(b"fLaC"):
@@ -225,13 +225,13 @@ def _decode_piece(
         limits.check(len(samples) + (piece.frames or declared), channels, rate_hz)
         downmix.check(channels)
         # Not past the end: what may follow there, such as a tag, does not concern a decoder.
-        left = (declared or sys.maxsize) if piece.frames is None else piece.frames
+        n_left = (declared or sys.maxsize) if piece.frames is None else piece.frames
         n = 0
         block = np.empty((max(1, _BLOCK_SAMPLES // channels), channels), np.float32)
-        while left > 0 and len(frames := sound.read(min(left, len(block)), out=block)):
+        while n_left > 0 and len(frames := sound.read(min(n_left, len(block)), out=block)):
             mono = downmix.add(frames)
             n += len(mono)
-            left -= len(mono)
+            n_left -= len(mono)
             # Block by block, too: what declares no length could not be checked beforehand.
             limits.check(len(samples) + len(mono), channels, rate_hz)
             samples.frombytes(mono.tobytes())

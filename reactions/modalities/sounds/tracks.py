@@ -167,7 +167,7 @@ def _stated_s(container: Any, track: Any, kind: str) -> Fraction:
         return (track.duration or 0) * Fraction(track.time_base)
     # Where Matroska states no length, FFmpeg guesses one by the rates of bits that it knows.
     coded = (*container.streams.audio, *container.streams.video)
-    if kind == "flv" or (kind == "matroska" and not any(each.bit_rate for each in coded)):
+    if kind == "flv" or (kind == "matroska" and not any(stream.bit_rate for stream in coded)):
         return Fraction(container.duration or 0, _MICROSECONDS)
     return Fraction(0)
 
