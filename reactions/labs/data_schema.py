@@ -223,9 +223,9 @@ class Corpora(Section):
     @classmethod
     def check_key(cls, key: str) -> None:
         """Refuse what is near a known modality's name; any other may be somebody's own."""
-        known = registry.names()
-        if key not in known and did_you_mean(key, known):
-            raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, known))
+        names = registry.names()
+        if key not in names and did_you_mean(key, names):
+            raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, names))
 
 
 # --- [tasks.NAME] ------------------------------------------------------------------------
@@ -364,9 +364,9 @@ class Data(Section):
     @classmethod
     def _check_values(cls, table: Any) -> Any:
         for key, value in table.items() if isinstance(table, Mapping) else ():
-            known = ("root", *task_names())
-            if key not in known and not isinstance(value, Mapping):
-                raise mistake("unknown key ", f".{key}", suggestion(key, known))
+            names = ("root", *task_names())
+            if key not in names and not isinstance(value, Mapping):
+                raise mistake("unknown key ", f".{key}", suggestion(key, names))
         return table
 
     def sets(self) -> Mapping[str, DataFolder]:
