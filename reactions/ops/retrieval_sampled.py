@@ -85,13 +85,18 @@ def share_that_pays(queries: Matrix, keys: Matrix, *, scale: float) -> float | N
         if share * float(light) <= most:
             break
     density = float((shares / (share * alike)).clamp_(max=1.0).mean())
-    whole = width * (1 - _FIXED * max(_MIN_QUERIES / n, _MIN_KEYS / m))
-    if density * (_KEPT + _KEPT_COLUMN * width) + _FINDING >= whole:
+    whole = 1 - _FIXED * max(_MIN_QUERIES / n, _MIN_KEYS / m)
+    if density * _keeping(width) + _FINDING / width >= whole:
         return None
     logger.info(
         "soft retrieval of %d from %d: keys below %.1e of a row's weight are drawn", n, m, share
     )
     return share
+
+
+def _keeping(width: int) -> float:
+    """Return what it takes to keep a key, relative to its share of the whole product."""
+    return _KEPT / width + _KEPT_COLUMN
 
 
 def _squared_norm(weights: Tensor, few: Tensor, alike: float) -> float:
@@ -154,6 +159,8 @@ class SampledTiles(RowSums):
         super().__init__(queries, n, [value.shape[1] for value in values])
         self._rows, self._matrices = queries, (keys, *values)
         self._share, self._scale, self._tiling = share, scale, tiling
+        # Not by the values' widths: a value's result must not depend on the others.
+        self._keeping = _keeping(queries.shape[1])
         # [q, -log2 t, -1] . [k, 1, log2 u] is positive where w > t u, for u uniform in (0, 1).
         self._queries = torch.cat(
             [queries * scale, queries.new_zeros(n, 1), -queries.new_ones(n, 1)], dim=1
@@ -193,7 +200,13 @@ class SampledTiles(RowSums):
             queries = self._queries[rows]
             self._products, over = scratch(self._products, len(queries), len(k))
             torch.mm(queries, k.T, out=over)
-            self._add_kept(rows, over.view(-1), drawn, v)
+            is_kept = over > 0
+            # A sample may mislead thresholds: where most keys would be kept, to add them one by one
+            # takes longer than the whole product.
+            if int(is_kept.count_nonzero()) * self._keeping > over.numel():
+                self._add_whole(rows, over, drawn, v)
+            else:
+                self._add_kept(rows, over.view(-1), is_kept.view(-1), drawn, v)
 
     def move(self, rows: slice | Tensor, unit: Tensor) -> Tensor:
         """Hold rows relative to other units."""
@@ -292,28 +305,34 @@ class SampledTiles(RowSums):
         self._queries[:, -2] = -self._threshold
 
     def _add_kept(
-        self, rows: slice, over: Tensor, drawn: Tensor, values: Sequence[Sequence[Tensor]]
+        self,
+        rows: slice,
+        over: Tensor,
+        is_kept: Tensor,
+        drawn: Tensor,
+        values: Sequence[Sequence[Tensor]],
     ) -> None:
         """Add the keys of a tile that count for a block of queries.
 
         Args:
             rows: the block.
             over: (block * tile,) base-2 logits, less threshold and random number.
+            is_kept: (block * tile,) whether a key counts.
             drawn: (tile,) random numbers.
             values: of the tile, unit rows cut into columns.
         """
         m = len(drawn)
-        kept = (over > 0).nonzero().squeeze(1)
+        kept = is_kept.nonzero().squeeze(1)
         row, column = kept // m, kept % m
         octaves = over[kept] + drawn[column]  # of the weight above the threshold
         above = self._threshold[rows] - self.unit[rows]
         heights = octaves.clamp(min=0) + above[row]
         if len(heights) and not float(heights.max()) < _REACH:
-            tops = torch.zeros_like(above).scatter_reduce_(0, row, heights, "amax").floor_()
-            moves = torch.where(tops > _REACH, tops, 0.0)
-            self.move(rows, self.unit[rows] + moves)
-            above -= moves
-            heights -= moves[row]
+            tops = torch.zeros_like(above).scatter_reduce_(0, row, heights, "amax")
+            moves = self._reach(rows, tops)
+            if moves is not None:
+                above -= moves
+                heights -= moves[row]
         light = torch.where(octaves <= 0, torch.exp2(above)[row], 0.0)
         self._variance[rows].index_add_(0, row, light.square_())
         weights = heights.exp2_()
@@ -324,6 +343,43 @@ class SampledTiles(RowSums):
                 into += torch.embedding_bag(
                     part, column, begins, mode=0, per_sample_weights=weights
                 )[0]
+
+    def _add_whole(
+        self, rows: slice, over: Tensor, drawn: Tensor, values: Sequence[Sequence[Tensor]]
+    ) -> None:
+        """Add all keys of a tile, as they are, for a block of queries.
+
+        Args:
+            rows: the block.
+            over: (block, tile) base-2 logits, less threshold and random number.
+            drawn: (tile,) random numbers.
+            values: of the tile, unit rows cut into columns.
+        """
+        heights = over.add_(drawn).add_((self._threshold[rows] - self.unit[rows]).unsqueeze(1))
+        moves = self._reach(rows, heights.amax(dim=1))
+        if moves is not None:
+            heights -= moves.unsqueeze(1)
+        weights = heights.exp2_()
+        self.total[rows] += weights.sum(dim=1)
+        for sums, value in zip(self.sums, values, strict=True):
+            for part, into in zip(value, torch.split(sums[rows], _COLUMNS, dim=1), strict=True):
+                into.addmm_(weights, part)
+
+    def _reach(self, rows: slice, tops: Tensor) -> Tensor | None:
+        """Move the units of a block that weights lie too far above.
+
+        Args:
+            rows: the block.
+            tops: (block,) largest octaves of a row's weights above its unit.
+
+        Returns:
+            Octaves by which units moved; None if none did.
+        """
+        if not len(tops) or float(tops.max()) < _REACH:
+            return None
+        moves = torch.where(tops > _REACH, tops.floor(), 0.0)
+        self.move(rows, self.unit[rows] + moves)
+        return moves
 
     def _exactly(self, which: Tensor, index: int) -> Tensor:
         """Return the means of some rows of one value matrix, in one more pass over the keys."""

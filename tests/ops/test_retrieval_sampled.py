@@ -30,6 +30,12 @@ def in_tiles(q, k, values, *, share=1e-3, tile=400, block=25, scale=SCALE):
     return [torch.nn.functional.normalize(mean).double().numpy() for mean in means], sum(again)
 
 
+@pytest.fixture
+def only_drawn(monkeypatch):
+    """No tile is added whole, however many of its keys are kept."""
+    monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: 0.0)
+
+
 def errors(retrieved, expected):
     rows = np.linalg.norm(retrieved - expected, axis=1)
     return np.linalg.norm(rows) / len(rows) ** 0.5, rows.max()
@@ -37,7 +43,9 @@ def errors(retrieved, expected):
 
 @pytest.mark.parametrize("d", [64, 512])
 @pytest.mark.parametrize("name", NAMES)
-def test_errors_are_within_the_bounds_whatever_the_data(name, d):
+@pytest.mark.parametrize("keeping", [0.0, 4.0])
+def test_errors_are_within_the_bounds_whatever_the_data(name, d, keeping, monkeypatch):
+    monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: keeping)
     q, k = (rows.astype(np.float32) for rows in hard(name, d))
     v = unit(np.random.default_rng(3).normal(size=(M, 200)) + 0.5).astype(np.float32)
     for temperature in (1 / 20, 1 / 100, 1 / 200):
@@ -50,7 +58,7 @@ def test_errors_are_within_the_bounds_whatever_the_data(name, d):
                 assert row < 3 * ROW_ERROR  # three times what is expected
 
 
-def test_a_threshold_that_is_too_high_is_found_out(monkeypatch):
+def test_a_threshold_that_is_too_high_is_found_out(only_drawn, monkeypatch):
     monkeypatch.setattr(retrieval_sampled, "_MOST", 1.0)
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     (retrieved,), again = in_tiles(q, k, [k], share=0.2)
@@ -58,7 +66,7 @@ def test_a_threshold_that_is_too_high_is_found_out(monkeypatch):
     assert errors(retrieved, reference(q, k, k, 1 / 100))[0] < 1e-5
 
 
-def test_what_is_drawn_is_right_on_average(monkeypatch):
+def test_what_is_drawn_is_right_on_average(only_drawn, monkeypatch):
     monkeypatch.setattr(retrieval_sampled, "COLUMN_ERROR", 1.0)
     monkeypatch.setattr(retrieval_sampled, "ROW_ERROR", 1.0)
     monkeypatch.setattr(retrieval_sampled, "_MOST", 1.0)
@@ -76,7 +84,7 @@ def test_what_is_drawn_is_right_on_average(monkeypatch):
     assert single > 1e-3
 
 
-def test_the_estimate_of_the_error_is_one(monkeypatch):
+def test_the_estimate_of_the_error_is_one(only_drawn, monkeypatch):
     estimates = []
 
     class Sums(SampledTiles):
@@ -94,7 +102,7 @@ def test_the_estimate_of_the_error_is_one(monkeypatch):
     assert 0.1 * float(estimates[0]) < measured < 1.5 * float(estimates[0])
 
 
-def test_lanes_merge_the_estimate_of_the_error():
+def test_lanes_merge_the_estimate_of_the_error(only_drawn):
     q, k = (torch.from_numpy(rows).float() for rows in hard("near duplicates", 64))
     tiling = Tiling(query_rows=len(q), block_rows=25, key_rows=M // 2)
     sums = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
@@ -118,7 +126,31 @@ def test_lanes_merge_the_estimate_of_the_error():
     assert torch.equal(sums._largest, third._largest)
 
 
-def test_each_key_has_a_random_number_of_its_own():
+@pytest.mark.parametrize("name", NAMES)
+def test_tiles_whose_keys_would_mostly_be_kept_are_added_whole(name, monkeypatch):
+    q, k = (rows.astype(np.float32) for rows in hard(name, 64))
+    v = unit(np.random.default_rng(3).normal(size=(M, 200)) + 0.5).astype(np.float32)
+    monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: np.inf)
+    monkeypatch.setattr(retrieval_sampled, "_SAMPLE_SHARE", 1 << 20)  # samples that mislead
+    retrieved, again = in_tiles(q, k, [k, v], share=2.0**-10)
+    assert again == 0
+    for value, out in zip((k, v), retrieved, strict=True):
+        assert errors(out, reference(q, k, value, 1 / 100))[1] < 2e-5
+
+
+@pytest.mark.parametrize(("keeping", "whole"), [(1.9, 0), (2.1, 1)])
+def test_a_tile_is_added_whole_where_keeping_its_keys_takes_longer(keeping, whole, monkeypatch):
+    calls = []
+    monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: keeping)
+    monkeypatch.setattr(SampledTiles, "_add_whole", lambda *arguments: calls.append("whole"))
+    # Of 400 keys half weigh something.
+    q = np.eye(1, 8, dtype=np.float32)
+    k = np.repeat([q[0], -q[0]], 200, axis=0)
+    in_tiles(q, k, [k])
+    assert len(calls) == whole
+
+
+def test_each_key_has_a_random_number_of_its_own(only_drawn):
     q, k = (torch.from_numpy(rows).float() for rows in hard("near duplicates", 64))
     tiling = Tiling(query_rows=len(q), block_rows=25, key_rows=M // 2)
     sums = SampledTiles(q, k, [k], share=1e-3, scale=SCALE / 5, tiling=tiling)
