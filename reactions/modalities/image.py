@@ -27,7 +27,8 @@ _TAIL_BYTES = 1 << 12
 def load_image(source: Source) -> NDArray[np.uint8]:
     """Decode an image, first frame only, upright as its EXIF orientation says.
 
-    Transparent pixels show a white background; 16-bit images are scaled to 8 bits.
+    Transparent pixels show a white background; 16-bit images are scaled to 8 bits. What values of
+    more than 8 bits mean, they say themselves (``images.greys``).
 
     Args:
         source: an image in one of ``images.files.FORMATS``, whatever its name ends in.

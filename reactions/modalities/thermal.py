@@ -15,6 +15,7 @@ from reactions.modalities.values import other_array
 
 if TYPE_CHECKING:
     import numpy as np
+    import PIL.Image
     from numpy.typing import NDArray
 
 MAX_COLOUR = 8.0
@@ -50,6 +51,7 @@ def decode(stream: BinaryIO, path: str, *, scaling: str = "range") -> NDArray[np
     with files.open_image(stream, path, image.MAX_PIXELS) as picture:
         values = files.to_16_bits(picture)
         if values is not None:
+            _check_black_is_zero(picture, path)
             return SCALINGS[scaling](values)
     stream.seek(0)
     pixels = image.decode(stream, path)
@@ -63,6 +65,18 @@ def decode(stream: BinaryIO, path: str, *, scaling: str = "range") -> NDArray[np
             path=path,
         )
     return brightness(pixels).astype(np.float32) / np.float32(255)
+
+
+def _check_black_is_zero(picture: PIL.Image.Image, path: str) -> None:
+    from reactions.modalities.images import greys
+
+    if greys.is_inverted(picture):
+        raise MediaError(
+            f"cannot use the thermal image '{path}'",
+            why="it says that 0 is white: whether large values are hot or cold is not known",
+            fix="save it with 0 as black, and hot as white",
+            path=path,
+        )
 
 
 def brightness(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

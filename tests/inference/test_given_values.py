@@ -170,7 +170,7 @@ def test_pillow_images_that_cannot_be_read(tmp_path):
         items_of("image", [image], ())
     assert "load" in caught.value.fix
     with pytest.raises(MediaError, match=r"(?s)image 0: .*floats"):
-        items_of("image", [Image.new("F", (2, 2))], ())
+        items_of("image", [Image.new("F", (2, 2), 2.5)], ())
     cut = Image.open(io.BytesIO(path.read_bytes()[:80]))
     with pytest.raises(UsageError, match="image 0 is a Pillow image"):
         items_of("image", [cut], ())

@@ -16,7 +16,7 @@ from PIL import Image
 from reactions.core.errors import MediaError
 from reactions.modalities.base import CHECK_DEPTHS
 from reactions.modalities.image import load_image
-from reactions.modalities.images import files, headers
+from reactions.modalities.images import files, greys, headers
 from reactions.modalities.registry import check
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> Non
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG")
         at_once = load_image(stream.getvalue())
-        monkeypatch.setattr(files, "_BAND_PIXELS", 10)
+        monkeypatch.setattr(greys, "_BAND_PIXELS", 10)
         np.testing.assert_array_equal(load_image(stream.getvalue()), at_once, mode)
         monkeypatch.undo()
 

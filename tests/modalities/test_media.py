@@ -119,7 +119,7 @@ def test_wide_integers_and_floats_have_no_defined_range(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="16 bits"):
         load_image(save(wide, tmp_path / "wide.tif"))
     with pytest.raises(MediaError, match="floats"):
-        load_image(save(Image.new("F", (1, 1), 0.5), tmp_path / "f.tif"))
+        load_image(save(Image.new("F", (1, 1), 2.5), tmp_path / "f.tif"))
 
 
 def test_animation_gives_its_first_frame(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ import numpy as np
 
 from reactions.core.errors import MediaError
 from reactions.core.left_out import note
+from reactions.modalities.images import greys
 from reactions.modalities.images.headers import Excess, check_header
 from reactions.modalities.images.jpegs import stored_pixels
 
@@ -56,7 +58,6 @@ FIRST_OF_SEVERAL = "the first of several pictures in a file, and its others are 
 _SEVERAL = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 """Formats of animations and pages. JPEGs hold smaller versions of the same, which do not count."""
 
-_BAND_PIXELS = 1 << 20
 _ORIENTATION = 0x0112
 _TILE_TAGS = (322, 323)
 _SHARES = {"AVIF": 2, "JPEG2000": 4, "WEBP": 2}
@@ -143,21 +144,23 @@ def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) ->
         (h, w, 3) uint8, RGB.
 
     Raises:
-        MediaError: the range of its values is not defined.
+        MediaError: the range of its values is not defined (``greys``).
         Exception: Pillow's plugins raise whatever their parser meets.
     """
-    if image.mode == "F":
-        raise _undefined(path, "it holds floats, whose range is not defined")
     if stream is not None and (stored := stored_pixels(image, stream)) is not None:
         turn = _turn(image)
         return stored if turn is None else np.ascontiguousarray(turn(stored))
+    raw_mode = greys.raw_mode(image)
     image.load()
     turn = _turn(image)
     out = np.empty((image.height, image.width, 3), np.uint8)
-    rows = max(1, _BAND_PIXELS // max(1, image.width))
-    for top in range(0, image.height, rows):
-        bottom = min(image.height, top + rows)
-        out[top:bottom] = _band(image.crop((0, top, image.width, bottom)), path)
+    if greys.is_wide(image):
+        grey = greys.greys_of(image, path)
+        for rows, band in greys.bands(image):
+            out[rows] = grey.to_8_bits(np.asarray(band))[:, :, None]
+    else:
+        for rows, band in greys.bands(_in_8_bits(image, raw_mode, path, stream)):
+            out[rows] = _on_white(band)
     _note_several(image)
     return out if turn is None else np.ascontiguousarray(turn(out))
 
@@ -271,27 +274,24 @@ def _turn(
         return None
 
 
-def _band(image: PIL.Image.Image, path: str) -> NDArray[np.uint8]:
+def _in_8_bits(
+    image: PIL.Image.Image, raw_mode: str, path: str, stream: BinaryIO | None
+) -> PIL.Image.Image:
+    """Return a loaded picture by the lower bytes of its 16 bits a channel, if the upper are 0."""
+    if not raw_mode or stream is None or not greys.is_black(image):
+        return image
+    stream.seek(0)
+    # Its size was held against the limits when it was opened before.
+    anew = open_image(stream, path, sys.maxsize)
+    return greys.low_bytes(anew, raw_mode, path) or image
+
+
+def _on_white(image: PIL.Image.Image) -> NDArray[np.uint8]:
     """Return some rows as (h, w, 3) uint8."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow names byte orders apart
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 0xFFFF:
-            raise _undefined(path, "its values do not fit 16 bits")
-        eight = ((grey + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255, rounded
-        return np.repeat(eight[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(canvas, image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
-
-
-def _undefined(path: str, why: str) -> MediaError:
-    return MediaError(
-        f"cannot use the image '{path}'",
-        why=why,
-        fix="save it with 8 or 16 bits a channel",
-        path=path,
-    )
