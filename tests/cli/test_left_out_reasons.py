@@ -40,9 +40,9 @@ def test_what_differs_alone_is_masked(messages, reason):
 
 
 def test_other_words_are_other_reasons():
-    counts, said = reasons("not UTF-8", "it isn't a's", "it isn't b's", "not UTF-16", "not UTF-8")
+    counts, text = reasons("not UTF-8", "it isn't a's", "it isn't b's", "not UTF-16", "not UTF-8")
     assert counts == {"not UTF-8": 2, "not UTF-16": 1, "it isn't a's": 1, "it isn't b's": 1}
-    assert said.startswith("2: not UTF-8; 1: it isn't a's; ")
+    assert text.startswith("2: not UTF-8; 1: it isn't a's; ")
 
 
 def test_many_reasons_are_one():

@@ -76,15 +76,18 @@ def rows_of(space, modality):
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
     """Products and their exports by name, each loaded in a process that has no molspace."""
-    made = {}
+    targets_and_exports = {}
     for name, (space, form, adjustment) in EXPORTS.items():
         if form == "torch" or HAS_ONNX:
             folder = tmp_path_factory.mktemp("export")
             target = target_at(folder / "bundle", space)
-            made[name] = target, export_heads(target, form, folder / "out", adjustment)
-            for modality in made[name][1].config["modalities"]:
+            targets_and_exports[name] = (
+                target,
+                export_heads(target, form, folder / "out", adjustment),
+            )
+            for modality in targets_and_exports[name][1].config["modalities"]:
                 np.savez(folder / f"{modality}.npz", **rows_of(space, modality))
-    paths = [str(exported.path) for _, exported in made.values()]
+    paths = [str(exported.path) for _, exported in targets_and_exports.values()]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOAD, *paths],
         capture_output=True,
@@ -93,7 +96,7 @@ def exports(tmp_path_factory):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    return made
+    return targets_and_exports
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -120,14 +123,14 @@ def test_without_molspace_it_gives_what_project_gives(exports, name):
 def test_maps_and_means_can_be_traced(tmp_path, part):
     heads = heads_of(IB, "text", {(IB, None): part}, Adjustment())
     rows = heads.example(4)
-    made = graphs.write_graph("torch", heads, tmp_path / "text.pt2")(rows)
-    torch.testing.assert_close(made, part.apply("text", rows[0]))
+    traced = graphs.write_graph("torch", heads, tmp_path / "text.pt2")(rows)
+    torch.testing.assert_close(traced, part.apply("text", rows[0]))
 
 
 def test_factors_and_experts_are_fixed_in_it(exports):
     _, exported = exports["fixed factors"]
     inputs = exported.config["modalities"]["text"]["inputs"]
-    assert [given["name"] for given in inputs] == ["ImageBind", "CLAP_m"]
+    assert [leaf["name"] for leaf in inputs] == ["ImageBind", "CLAP_m"]
     assert exported.config["factors"] == {"sigma CLAP_m": {"audio": 0.3, "text": 0.3}}
     readme = (exported.path / "README.md").read_text()
     assert "- sigma CLAP_m: audio 0.3, text 0.3" in readme
@@ -193,7 +196,7 @@ def test_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["modalities"]["text"]["file"] == "text.pt2"
     assert "loaded again, differs by" in done.stderr
-    for arguments, said in (
+    for arguments, message in (
         (("--to", "torhc", "--out", out), "did you mean 'torch'"),
         (("--to", "sentence-transformers", "--out", f"{out}-2"), "cannot be written for"),
         (("--to", "torch", "--out", out), "--overwrite"),
@@ -201,5 +204,5 @@ def test_the_command(tmp_path):
     ):
         refused = export(*arguments)
         assert refused.returncode == 2, refused.stderr
-        assert said in refused.stderr
+        assert message in refused.stderr
         assert "Traceback" not in refused.stderr

@@ -62,9 +62,9 @@ def test_a_pillow_image_is_turned_as_its_file_is(orientation, tmp_path):
     exif[0x0112] = orientation
     image.save(tmp_path / "a.png", exif=exif)
     with Image.open(tmp_path / "a.png") as opened:
-        got = decoded("image", opened)
-    np.testing.assert_array_equal(got, decoded("image", tmp_path / "a.png"))
-    assert got.shape == ((7, 5, 3) if orientation > 4 else (5, 7, 3))
+        picture = decoded("image", opened)
+    np.testing.assert_array_equal(picture, decoded("image", tmp_path / "a.png"))
+    assert picture.shape == ((7, 5, 3) if orientation > 4 else (5, 7, 3))
 
 
 def test_cmyk_jpegs(tmp_path):
@@ -110,14 +110,14 @@ def test_values_of_own_items_are_read_alike():
     (item,) = items_of("image", [Item("mine", "image", tensor)], ())
     assert item.id == "mine"
     np.testing.assert_array_equal(item.value, pixels())
-    (kept,) = items_of("image", [Item("mine", "image", None)], ())
-    assert kept.value is None
+    (own_item,) = items_of("image", [Item("mine", "image", None)], ())
+    assert own_item.value is None
 
 
 def test_a_batch_of_pictures_is_a_list():
     batch = np.stack([pixels(0), pixels(1)])
-    for given in (batch, torch.from_numpy(batch).permute(0, 3, 1, 2)):
-        items = items_of("image", given, ())
+    for pictures in (batch, torch.from_numpy(batch).permute(0, 3, 1, 2)):
+        items = items_of("image", pictures, ())
         for item, want in zip(items, batch, strict=True):
             np.testing.assert_array_equal(item.value, want)
 
@@ -220,9 +220,9 @@ def test_samples_are_their_file(sound):
         {"bytes": path.read_bytes(), "path": "a.wav"},
     ]
     for value in values:
-        got = decoded("audio", value)
-        assert (got.rate_hz, got.samples.dtype) == (16_000, np.float32)
-        np.testing.assert_array_equal(got.samples, floats)
+        decoded_sound = decoded("audio", value)
+        assert (decoded_sound.rate_hz, decoded_sound.samples.dtype) == (16_000, np.float32)
+        np.testing.assert_array_equal(decoded_sound.samples, floats)
 
 
 class Decoder:
@@ -252,9 +252,9 @@ def test_decoders_give_what_the_file_gives(channels, tmp_path):
     samples = wave(300 * channels).reshape(300, channels)
     soundfile.write(tmp_path / "a.wav", samples, 22_050, subtype="FLOAT")
     want = decoded("audio", tmp_path / "a.wav")
-    got = decoded("audio", Decoder(tmp_path / "a.wav"))
-    assert got.rate_hz == want.rate_hz
-    np.testing.assert_array_equal(got.samples, want.samples)
+    decoded_sound = decoded("audio", Decoder(tmp_path / "a.wav"))
+    assert decoded_sound.rate_hz == want.rate_hz
+    np.testing.assert_array_equal(decoded_sound.samples, want.samples)
 
 
 def test_overshoot_is_clipped_as_that_of_float_files(tmp_path):
@@ -262,9 +262,11 @@ def test_overshoot_is_clipped_as_that_of_float_files(tmp_path):
 
     loud = wave() * 2
     soundfile.write(tmp_path / "a.wav", loud, 8000, subtype="FLOAT")
-    got = decoded("audio", {"array": loud, "sampling_rate": 8000})
-    np.testing.assert_array_equal(got.samples, decoded("audio", tmp_path / "a.wav").samples)
-    assert got.samples.max() == 1.0
+    decoded_sound = decoded("audio", {"array": loud, "sampling_rate": 8000})
+    np.testing.assert_array_equal(
+        decoded_sound.samples, decoded("audio", tmp_path / "a.wav").samples
+    )
+    assert decoded_sound.samples.max() == 1.0
 
 
 @pytest.mark.parametrize(
@@ -333,21 +335,21 @@ def dataset(tmp_path, sound):
     Image.fromarray(pixels(1)).save(tmp_path / "b.jpg")
     files = [str(tmp_path / "a.png"), str(tmp_path / "b.jpg")]
     table = {"picture": files, "caption": ["a", "b"], "sound": [str(sound[0])] * 2}
-    made = datasets.Dataset.from_dict(table)
-    made = made.cast_column("picture", datasets.Image())
-    return made.cast_column("sound", datasets.Audio()), files, sound[0]
+    table_of_media = datasets.Dataset.from_dict(table)
+    table_of_media = table_of_media.cast_column("picture", datasets.Image())
+    return table_of_media.cast_column("sound", datasets.Audio()), files, sound[0]
 
 
 def test_columns_are_read_as_their_files(dataset):
     table, files, path = dataset
-    for given in (table, table.to_iterable_dataset()):
-        for item, file in zip(items_of("image", (given, "picture"), ()), files, strict=True):
+    for source in (table, table.to_iterable_dataset()):
+        for item, file in zip(items_of("image", (source, "picture"), ()), files, strict=True):
             np.testing.assert_array_equal(registry.load(item).value, decoded("image", Path(file)))
-        sounds = items_of("audio", (given, "sound"), ())
+        sounds = items_of("audio", (source, "sound"), ())
         want = decoded("audio", path)
         for item in sounds:
             np.testing.assert_array_equal(registry.load(item).value.samples, want.samples)
-        assert [item.value for item in items_of("text", (given, "caption"), ())] == ["a", "b"]
+        assert [item.value for item in items_of("text", (source, "caption"), ())] == ["a", "b"]
     images = items_of("image", table["picture"], ())  # Pillow's, as the data set decodes them
     np.testing.assert_array_equal(images[1].value, decoded("image", Path(files[1])))
 
@@ -362,9 +364,9 @@ def test_a_data_set_needs_the_name_of_a_column(dataset):
         items_of("text", (table, "captoin"), ())
     assert "caption" in caught.value.fix
     splits = datasets.DatasetDict({"test": table})
-    for given in (splits, (splits, "caption")):
+    for source in (splits, (splits, "caption")):
         with pytest.raises(UsageError, match="splits") as caught:
-            items_of("text", given, ())
+            items_of("text", source, ())
         assert 'dataset["test"]' in caught.value.fix
 
 
