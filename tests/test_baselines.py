@@ -48,11 +48,11 @@ def cosines(space):
 
 @pytest.fixture(scope="module")
 def session_target_and_rows(tmp_path_factory):
-    where = tmp_path_factory.mktemp("twins")
+    folder = tmp_path_factory.mktemp("twins")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
-        patch.setenv("XDG_DATA_HOME", str(where / "data"))
-        session, spaces = twin_session(where)
+        patch.setenv("MOLSPACE_CACHE", str(folder / "cache"))
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        session, spaces = twin_session(folder)
         target = session.target("A + Cr(B, sigma=(0.3, 0.6))")
         yield session, target, spaces
 
@@ -98,10 +98,10 @@ def test_rows_come_from_the_cache(session_target_and_rows):
     session.baselines(target, TASKS)
     finished = []
     session.events = lambda event: isinstance(event, PlanFinished) and finished.append(event)
-    again = session.baselines(target, TASKS)
+    from_cache = session.baselines(target, TASKS)
     session.events = lambda event: None
     assert finished == []  # nothing was run, so no run is shown
-    assert all("coco" in baseline.results for baseline in again)
+    assert all("coco" in baseline.results for baseline in from_cache)
 
 
 def test_a_space_by_itself_has_no_rows(session_target_and_rows):

@@ -49,9 +49,9 @@ def test_react_prints_the_bundle_and_only_that(machine):
 
 
 def test_a_second_run_executes_nothing_and_loads_no_torch(machine):
-    again = molspace(machine, "react", EXPRESSION)
-    assert again.stdout.strip() == machine["BUNDLE"]
-    assert "steps run" not in again.stderr
+    second_run = molspace(machine, "react", EXPRESSION)
+    assert second_run.stdout.strip() == machine["BUNDLE"]
+    assert "steps run" not in second_run.stderr
     code = (
         "import sys\nfrom molspace_cli.__main__ import main\n"
         f"sys.argv = ['molspace', 'react', '-q', {EXPRESSION!r}]\n"
@@ -87,9 +87,9 @@ def test_eval_takes_the_current_bundle_and_keeps_its_result(machine):
     metrics = result["metrics"]
     directions = [metrics["text->audio R@1"], metrics["audio->text R@1"]]
     assert metrics["mean R@1"] == pytest.approx(sum(directions) / 2)
-    again = molspace(machine, "eval", "--task", "audiocaps", "--json")
-    assert again.stdout == first.stdout
-    assert "steps run" not in again.stderr
+    second_run = molspace(machine, "eval", "--task", "audiocaps", "--json")
+    assert second_run.stdout == first.stdout
+    assert "steps run" not in second_run.stderr
     # Other factors score again, but embed nothing again.
     other = molspace(machine, "eval", "--task", "audiocaps", "--sigma", "0.8,0.5", "--json")
     assert json.loads(other.stdout)["results"][0]["metrics"] != metrics
@@ -163,11 +163,11 @@ def test_folders_of_embeddings_can_be_base_and_expert(machine, tmp_path):
     # The lab has no sample: no input is a mistake there.
     assert molspace(env, "infer").returncode == 2
     # An id that the folders do not have is skipped, and the exit code says so.
-    lost = molspace(
+    partial_run = molspace(
         env, "infer", "--format", "jsonl", stdin=query + '\n{"id": "x", "text": null}\n'
     )
-    assert lost.returncode == 4
-    assert len(lost.stdout.splitlines()) == 1
+    assert partial_run.returncode == 4
+    assert len(partial_run.stdout.splitlines()) == 1
     # Ids that do not match are an error before anything is trained.
     (tmp_path / "expert" / "text.ids.txt").write_text("\n".join(f"other-{i}" for i in range(120)))
     bad = molspace(env, "react", 'base + Cr("./expert")')
@@ -185,8 +185,8 @@ def test_killed_with_9_anywhere_the_next_run_finishes_with_the_same_bundle(machi
         assert running.returncode == -signal.SIGKILL
     result = molspace(env, "react", EXPRESSION)
     assert result.returncode == 0, result.stderr
-    ours, theirs = Path(result.stdout.strip()), Path(machine["BUNDLE"])
-    assert (ours / "bundle.json").read_bytes() == (theirs / "bundle.json").read_bytes()
+    ours, bundle_made_before = Path(result.stdout.strip()), Path(machine["BUNDLE"])
+    assert (ours / "bundle.json").read_bytes() == (bundle_made_before / "bundle.json").read_bytes()
 
 
 def test_two_runs_at_once_both_end_well(machine, tmp_path):

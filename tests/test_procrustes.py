@@ -16,7 +16,7 @@ TASKS = parse_tasks("coco")
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory):
+def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twins")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOLSPACE_CACHE", str(folder / "cache"))
@@ -25,8 +25,8 @@ def where(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def session_bundle_and_rows(where):
-    session, spaces = twin_session(where)
+def session_bundle_and_rows(root):
+    session, spaces = twin_session(root)
     checked = session.check("A + Cr(B, sigma=0.4, recipe=procrustes)")
     assert checked.expression == "A + Cr(B, sigma=0.4, recipe=procrustes)"
     return session, session.react(checked), spaces

@@ -161,9 +161,9 @@ def test_urls_are_shown_as_they_were_given(fused):
 
 
 def test_any_iterable_will_do(fused):
-    want = fused.embed(text=["a", "b"])["text"]
-    np.testing.assert_array_equal(fused.embed(text=(t for t in "ab"))["text"], want)
-    np.testing.assert_array_equal(fused.embed(text=np.array(["a", "b"]))["text"], want)
+    expected = fused.embed(text=["a", "b"])["text"]
+    np.testing.assert_array_equal(fused.embed(text=(t for t in "ab"))["text"], expected)
+    np.testing.assert_array_equal(fused.embed(text=np.array(["a", "b"]))["text"], expected)
     assert fused.embed(text=[])["text"].shape == (0, 6)
 
 

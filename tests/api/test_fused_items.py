@@ -135,8 +135,8 @@ def test_hits_are_the_nearest(fused, tmp_path):
 def test_what_is_there_is_not_indexed_again(fused, tmp_path):
     place = tmp_path / "idx"
     fused.index(place, text=["a"], image=[IMAGE])
-    again = fused.index(place, text=["a", "b"], image=[IMAGE + 9, IMAGE])
-    assert (again.added, again.replaced, again.kept) == ({"text": 1, "image": 1}, {}, 2)
+    second = fused.index(place, text=["a", "b"], image=[IMAGE + 9, IMAGE])
+    assert (second.added, second.replaced, second.kept) == ({"text": 1, "image": 1}, {}, 2)
     further = fused.index(place, image=[Item("mine", "image", IMAGE + 30)])
     assert further.added == {"image": 1}
     assert "mine" in {item.id for _, item in SearchIndex(place, fused._target).items("image")}

@@ -65,14 +65,14 @@ def test_lending_changes_no_result_and_no_key(fused, trained, tmp_path):
     scores = fused.evaluate("esc50,coco", sigma=0.3)
     fresh = replace(fused._session, encoders=None)
     ran = []
-    apart = replace(fresh, events=ran.append)
-    tasks = apart.lab.parse_tasks("esc50,coco")
-    results = apart.evaluate(fused._target, tasks, Adjustment(sigma={"": 0.3}))
+    unshared = replace(fresh, events=ran.append)
+    tasks = unshared.lab.parse_tasks("esc50,coco")
+    results = unshared.evaluate(fused._target, tasks, Adjustment(sigma={"": 0.3}))
     assert PlanStarted(steps=0, hits=2) in ran
     assert [dict(s.metrics) for s in scores] == [r.record["metrics"] for r in results]
-    again = fused_toy(trained, tmp_path / "apart")
-    others = replace(again._session, encoders=None).evaluate(
-        again._target, tasks, Adjustment(sigma={"": 0.3})
+    reopened = fused_toy(trained, tmp_path / "apart")
+    others = replace(reopened._session, encoders=None).evaluate(
+        reopened._target, tasks, Adjustment(sigma={"": 0.3})
     )
     assert [r.record["metrics"] for r in others] == [r.record["metrics"] for r in results]
 
@@ -120,10 +120,10 @@ def test_scores_are_the_sessions(fused):
     scores = fused.evaluate("esc50, audiocaps", sigma={"CLAP_m": 0.5}, ties="lenient")
     tasks = fused._session.lab.parse_tasks("esc50,audiocaps")
     chosen = Adjustment(sigma={"CLAP_m": 0.5})
-    want = fused._session.evaluate(fused._target, tasks, chosen, ties="lenient")
-    assert [score.record for score in scores] == [result.record for result in want]
-    assert scores["esc50"].value == want[0].record["metrics"]["accuracy"]
-    assert scores["esc50"].arrays.keys() == want[0].arrays.keys()
+    expected = fused._session.evaluate(fused._target, tasks, chosen, ties="lenient")
+    assert [score.record for score in scores] == [result.record for result in expected]
+    assert scores["esc50"].value == expected[0].record["metrics"]["accuracy"]
+    assert scores["esc50"].arrays.keys() == expected[0].arrays.keys()
     assert len(scores) == 2
     assert scores[1].task == "audiocaps"
     with pytest.raises(UsageError, match="no score of 'esc5'") as caught:
@@ -340,12 +340,12 @@ def test_a_sweep_is_the_librarys(fused):
     space = fused._target.space
     grid = make_grid(space, sigma="0/0.5/1", experts="all-subsets")
     tasks = fused._session.lab.parse_tasks("esc50")
-    want = sweep(fused._session, fused._target, tasks, grid)
-    assert swept.table.rows == want.rows
+    expected = sweep(fused._session, fused._target, tasks, grid)
+    assert swept.table.rows == expected.rows
     frame = swept.to_dataframe()
-    assert len(frame) == len(swept) == len(want.rows)
+    assert len(frame) == len(swept) == len(expected.rows)
     assert frame["score"].max() == swept.best("esc50")["score"]
-    assert swept.own("esc50") == want.defaults[0]
+    assert swept.own("esc50") == expected.defaults[0]
     assert "lab: mini (tiny)" in swept._repr_html_()
     assert "flattered" in repr(swept)
     assert json.loads(json.dumps(swept.to_json()))["lab"] == "mini (tiny)"

@@ -38,12 +38,12 @@ def test_at_a_prompt():
 
 
 def test_long_tables_are_cut_and_say_so():
-    many = Names(*map(str, range(100, 130)))
-    for text in (repr(many), many._repr_html_()):
+    long_table = Names(*map(str, range(100, 130)))
+    for text in (repr(long_table), long_table._repr_html_()):
         assert "119" in text
         assert "120" not in text
         assert "and 10 more rows: to_dataframe() has all" in text
-    assert len(many.to_dataframe()) == 30
+    assert len(long_table.to_dataframe()) == 30
 
 
 def test_names_are_no_markup():
@@ -94,7 +94,7 @@ def test_embeddings_are_a_dict_and_a_frame():
     assert frame.attrs == {"lab": "mini"}
     assert json.loads(json.dumps(rows.to_json()))["embeddings"]["image"][0]["item"] == "c.png"
     assert "lab: mini" in rows._repr_html_()
-    again = pickle.loads(pickle.dumps(rows))
-    assert (again.labels, again.lab) == (rows.labels, "mini")
-    np.testing.assert_array_equal(again["text"], rows["text"])
+    unpickled = pickle.loads(pickle.dumps(rows))
+    assert (unpickled.labels, unpickled.lab) == (rows.labels, "mini")
+    np.testing.assert_array_equal(unpickled["text"], rows["text"])
     assert Embeddings({}, {}, "mini").to_dataframe().empty

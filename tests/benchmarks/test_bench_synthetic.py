@@ -73,8 +73,10 @@ def test_aligned_rows_are_about_the_same_item():
     assert (products.argmax(1) == torch.arange(512)).float().mean() > 0.9
     # Across spaces too: neighbours in the one are neighbours in the other. What spaces share is
     # CONTENT = 0.4 of a row, so cosines correlate by its square; the rest of them by nothing.
-    off = ~torch.eye(512, dtype=torch.bool)
-    first, other = ((table @ table.T)[off] for table in (pairs["X", "text"], pairs["Y", "audio"]))
+    off_diagonal = ~torch.eye(512, dtype=torch.bool)
+    first, other = (
+        (table @ table.T)[off_diagonal] for table in (pairs["X", "text"], pairs["Y", "audio"])
+    )
     assert torch.corrcoef(torch.stack([first, other]))[0, 1] == pytest.approx(0.16, abs=0.02)
 
 

@@ -15,7 +15,7 @@ REACTION = "A + Cr(B, sigma=0.6)"
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory):
+def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twins")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOLSPACE_CACHE", str(folder / "cache"))
@@ -26,10 +26,10 @@ def where(tmp_path_factory):
 
 
 @pytest.fixture
-def run(where, monkeypatch):
-    monkeypatch.setenv("MOLSPACE_CACHE", str(where / "cache"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(where / "data"))
-    monkeypatch.setattr(opening, "open_session", lambda *_, **__: twin_session(where)[0])
+def run(root, monkeypatch):
+    monkeypatch.setenv("MOLSPACE_CACHE", str(root / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(root / "data"))
+    monkeypatch.setattr(opening, "open_session", lambda *_, **__: twin_session(root)[0])
 
     def molspace(*arguments, space=REACTION):
         result = CliRunner().invoke(app, ["eval", "--task", "coco", "--space", space, *arguments])
@@ -74,12 +74,12 @@ def test_a_column_for_each_row_and_a_sentence(run):
 
 def test_json_has_them_beside_what_it_had(run):
     (with_them,) = json.loads(run("--baselines", "--json").stdout)["results"]
-    (without,) = json.loads(run("--no-baselines", "--json").stdout)["results"]
+    (without_rows,) = json.loads(run("--no-baselines", "--json").stdout)["results"]
     rows = with_them.pop("baselines")
-    assert with_them == without
+    assert with_them == without_rows
     names = ["best part", "sum of cosines", "centred sum of cosines", "Procrustes"]
     assert [row["name"] for row in rows] == names
-    assert all(row["metrics"].keys() == without["metrics"].keys() for row in rows)
+    assert all(row["metrics"].keys() == without_rows["metrics"].keys() for row in rows)
     assert sum(rows[1]["weights"].values()) == pytest.approx(1)
 
 

@@ -100,8 +100,8 @@ def test_further_metrics_of_centres_and_of_what_stands_beside(run):
     expected = [record["metrics"]["accuracy"], *record["further"].values()]
     assert scores["central 50, mean (kb)"] == pytest.approx(expected, abs=0.006)
     (names,) = (row for row in record["baselines"] if row["name"] == "the class name")
-    beside = [names["metrics"]["accuracy"], *names["further"].values()]
-    assert scores["the class name"] == pytest.approx(beside, abs=0.006)
+    of_class_name = [names["metrics"]["accuracy"], *names["further"].values()]
+    assert scores["the class name"] == pytest.approx(of_class_name, abs=0.006)
 
 
 def test_rows_beside_can_be_left_out(run):

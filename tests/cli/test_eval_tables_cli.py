@@ -54,12 +54,12 @@ def test_metrics_of_a_published_task_leave_its_usual_score_alone(molspace):
     code, out, _ = molspace(*EVAL, "--task", "clotho")
     usual = json.loads(out)["results"][0]
     code, out, _ = molspace(*EVAL, "--task", "clotho", "--metrics", "all")
-    more = json.loads(out)["results"][0]
+    result = json.loads(out)["results"][0]
     assert code == 0
     assert "further" not in usual
-    assert more["metrics"] == usual["metrics"]
+    assert result["metrics"] == usual["metrics"]
     # Five captions an item: by the best of them, and by all.
-    further = more["further"]
+    further = result["further"]
     assert further["text->audio MRR"] == pytest.approx(further["text->audio mAP"])
     assert further["audio->text mAP"] < further["audio->text MRR"]
 

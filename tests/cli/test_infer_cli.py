@@ -78,10 +78,10 @@ def test_stdin_to_a_file_whose_path_is_all_of_stdout(run, own_lab):
     code, out, err = run(stdin=QUERIES)
     assert (code, out) == (0, "embeddings.safetensors\n")
     assert "embedded 3 of 3: 1 image, 2 text, in 4 dimensions, lab: own" in err
-    want = [row("image", "cat"), row("text", "2"), row("text", "naïve 東京")]
+    expected = [row("image", "cat"), row("text", "2"), row("text", "naïve 東京")]
     # Computed in double precision here, in single there.
     rows = load_file("embeddings.safetensors")["embeddings"]
-    np.testing.assert_allclose(rows, want, atol=1e-6)
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
     lines = (own_lab / "embeddings.items.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["cat", "2", "naïve 東京"]
 
@@ -133,8 +133,8 @@ def test_arguments_of_mixed_kinds_compared(run):
     assert header.startswith("# cosines: image x text")
     assert "lab: own" in header
     assert columns.split("\t") == ["image / text", "naïve 東京", "1"]
-    want = [row("image", "dog.png") @ row("text", i) for i in ("naïve 東京", "1")]
-    assert cells == "\t".join(["dog.png", *(f"{cosine:.4f}" for cosine in want)])
+    cosines = [row("image", "dog.png") @ row("text", i) for i in ("naïve 東京", "1")]
+    assert cells == "\t".join(["dog.png", *(f"{cosine:.4f}" for cosine in cosines)])
 
 
 def test_a_terminal_gets_short_names_and_as_many_columns_as_fit(run, own_lab, monkeypatch):

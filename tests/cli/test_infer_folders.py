@@ -85,9 +85,9 @@ def test_a_file_is_not_its_row(run, tmp_path):
 def test_ids_of_the_input_are_looked_up_and_nothing_is_read(run, query):
     code, out, err = run(stdin=query)
     assert code == 0, err
-    want = np.load("toy/text.npy")[2]
+    expected = np.load("toy/text.npy")[2]
     embedding = json.loads(out)["embedding"]
-    np.testing.assert_allclose(embedding, want / np.linalg.norm(want), atol=1e-6)
+    np.testing.assert_allclose(embedding, expected / np.linalg.norm(expected), atol=1e-6)
     assert "image and text items are looked up by the ids that the input gives" in err
 
 

@@ -158,17 +158,17 @@ def test_the_same_words_either_way(run):
 
 
 def test_lines_of_any_kind_of_file(run):
-    def assert_same(out, want):
+    def assert_same(out, expected):
         # The last digits of a row depend, on some CPUs, on how many are multiplied at once.
-        assert len(out) == len(want)
-        for row, other in zip(out, want, strict=True):
+        assert len(out) == len(expected)
+        for row, other in zip(out, expected, strict=True):
             assert row["embedding"] == pytest.approx(other["embedding"], abs=1e-6)
 
     out, _ = run(stdin=b"\xef\xbb\xbfa dog\ra cat\r\na bird\n\xef\xbb\xbfa cow")
-    want, _ = run("a dog", "a cat", "a bird", "a cow")
-    assert_same(out, want)
+    expected, _ = run("a dog", "a cat", "a bird", "a cow")
+    assert_same(out, expected)
     out, _ = run(stdin="a dog\na cat\n".encode("utf-16"))
-    assert_same(out, want[:2])
+    assert_same(out, expected[:2])
     _, err = run(stdin="a dog".encode("utf-16-le"), code=4)
     assert "NUL byte; is this UTF-16" in err
     _, err = run(stdin=b'["a dog", "a cat"]', code=4)

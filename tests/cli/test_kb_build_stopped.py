@@ -78,10 +78,10 @@ def test_stopped_in_the_middle_it_goes_on_and_gives_the_same_file(folder, run, s
         assert code == 0, err
         assert f"{n_kept} answered before" in err
         assert len(server.requests) - n_before == 9 - n_kept
-        again = Path("animals.parquet").read_bytes()
+        finished_bytes = Path("animals.parquet").read_bytes()
         Path("animals.parquet").unlink()
         assert run(*build(server))[0] == 0
-        assert Path("animals.parquet").read_bytes() == again
+        assert Path("animals.parquet").read_bytes() == finished_bytes
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def terminal(folder):
     os.close(parent)
 
 
-def many(server):
+def large_build(server):
     """Return a command with 120 requests: so many of this machine's are not sent unasked."""
     return (
         *("build", "--classes", "animals.txt", "--per-class", "40", "--batch", "1"),
@@ -111,7 +111,7 @@ def many(server):
 
 def test_a_person_may_say_no(terminal):
     with LanguageServer() as server:
-        process, end = terminal(many(server))
+        process, end = terminal(large_build(server))
         text = read_until(end, "go on?")
         assert "120 requests to http://127.0.0.1" in " ".join(text.split())
         os.write(end, b"n\n")
@@ -123,7 +123,7 @@ def test_a_person_may_say_no(terminal):
 
 def test_a_terminal_shows_a_bar_no_wider_than_it_is(terminal):
     with LanguageServer(usual=stall(0.01)) as server:
-        process, end = terminal(many(server))
+        process, end = terminal(large_build(server))
         read_until(end, "go on?")
         os.write(end, b"y\n")
         text = read_until(end, "animals.parquet\r\n")

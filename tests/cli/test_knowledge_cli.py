@@ -159,17 +159,17 @@ def test_the_classes_of_a_task(kb, tmp_path):
 
 
 def test_two_as_one(kb, pets, tmp_path):
-    more = [Description("dog/0", "dog", "a puppy", "LLM"), ROWS[1]]
-    write_knowledge(tmp_path / "more.parquet", more, METADATA)
+    more_rows = [Description("dog/0", "dog", "a puppy", "LLM"), ROWS[1]]
+    write_knowledge(tmp_path / "more.parquet", more_rows, METADATA)
     merged = kb("merge", "pets", "more.parquet", "--out", "both.parquet")
     assert merged.returncode == 0, merged.stderr
     assert merged.stdout == "both.parquet\n"
     for words in ("9 rows", "letter for letter, kept once: 1", "as theirs was taken: 1"):
         assert words in merged.stderr, words
     assert len(open_knowledge(tmp_path / "both.parquet")) == 9
-    again = ("merge", "pets", "more.parquet", "--out", "both.parquet")
-    refused(kb(*again), "both.parquet is there already")
-    body = json.loads(kb(*again, "--overwrite", "--json").stdout)
+    command = ("merge", "pets", "more.parquet", "--out", "both.parquet")
+    refused(kb(*command), "both.parquet is there already")
+    body = json.loads(kb(*command, "--overwrite", "--json").stdout)
     assert (body["rows"], body["same"], body["renamed"], body["shared_categories"]) == (9, 1, 1, 1)
     assert body["digest"] == open_knowledge(tmp_path / "both.parquet").digest
 

@@ -59,8 +59,8 @@ def test_weights_of_a_space_that_is_not_asked_for_are_refused(molspace):
 
 
 def test_weights_twice_for_a_space_are_refused(molspace):
-    twice = ("--weights", "CLAP_m=some.pt", "--weights", "CLAP_m=some.pt")
-    code, _, err = molspace("plan", "ImageBind + Cr(CLAP_m)", *twice)
+    options = ("--weights", "CLAP_m=some.pt", "--weights", "CLAP_m=some.pt")
+    code, _, err = molspace("plan", "ImageBind + Cr(CLAP_m)", *options)
     assert code == 2
     assert "--weights is given twice for CLAP_m" in err
 

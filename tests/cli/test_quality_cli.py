@@ -14,20 +14,20 @@ N = 300
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    where = tmp_path_factory.mktemp("twins")
+    folder = tmp_path_factory.mktemp("twins")
     for name, rows in zip(("a", "b"), twins(N, noise=(1.8, 1.2), means=0.6), strict=True):
-        write_space(where / name, rows, ids(N))
-    (where / "molspace.toml").write_text(
+        write_space(folder / name, rows, ids(N))
+    (folder / "molspace.toml").write_text(
         '[spaces.A]\npath = "a"\n[spaces.B]\npath = "b"\ncentre = true\n'
         "[reaction]\nholdout = 0.2\nhidden_dim = 32\n",
         encoding="utf-8",
     )
-    return where
+    return folder
 
 
-def molspace(where, *arguments, code=0):
-    environment = {"MOLSPACE_CACHE": str(where / "cache"), "XDG_DATA_HOME": str(where / "data")}
-    result = command_line.molspace(*arguments, cwd=where, env={**os.environ, **environment})
+def molspace(folder, *arguments, code=0):
+    environment = {"MOLSPACE_CACHE": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")}
+    result = command_line.molspace(*arguments, cwd=folder, env={**os.environ, **environment})
     assert result.returncode == code, result.stderr
     return result
 
@@ -66,9 +66,9 @@ def test_a_product_worse_than_its_part_is_reported_with_better_factors(lab):
     line = {"id": "item-00003", "text": "item-00003"}
     (lab / "in.jsonl").write_text(json.dumps(line), encoding="utf-8")
     molspace(lab, *command, "in.jsonl")
-    again = molspace(lab, "react", "A + Cr(B)", "--json", "--quiet")
-    assert again.stderr.splitlines() == [warning, fix]  # quiet as it may be
-    record = json.loads(again.stdout)
+    quiet_run = molspace(lab, "react", "A + Cr(B)", "--json", "--quiet")
+    assert quiet_run.stderr.splitlines() == [warning, fix]  # quiet as it may be
+    record = json.loads(quiet_run.stdout)
     assert record["quality"]["cross"][0]["worse"]["part"] == "B"
     assert record["rows"] == planned["rows"]
 

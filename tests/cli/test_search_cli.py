@@ -320,9 +320,9 @@ def test_duplicates_are_taken_out_only_if_asked(built, run, tmp_path):
     run("index", "bundle", "copy.png", "--out", "idx")
     _, out, err = run("index", "dedupe", "idx")
     (row,) = (line for line in out.splitlines() if line.startswith("image\t"))
-    _, first_path, again, cosine = row.split("\t")
+    _, first_path, copy, cosine = row.split("\t")
     assert first_path.endswith("/photos/cat.png")
-    assert again.endswith("/copy.png")
+    assert copy.endswith("/copy.png")
     assert cosine == "1.0000"
     assert "nothing was removed" in err
     _, out, _ = run("index", "dedupe", "idx", "--apply", "--json")

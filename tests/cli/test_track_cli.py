@@ -55,9 +55,9 @@ def test_what_is_tracked_is_what_was_trained(machine):
 def test_tracking_changes_neither_keys_nor_results(machine):
     root, _, tracked, plain = machine
     assert tracked["digest"] == plain["digest"]
-    without, with_ = contents(root / "cache 2"), contents(root / "cache")
-    assert without
-    assert without.items() <= with_.items()
+    untracked, with_ = contents(root / "cache 2"), contents(root / "cache")
+    assert untracked
+    assert untracked.items() <= with_.items()
 
 
 def test_a_second_run_has_a_board_of_its_own_with_the_cached_losses(machine):

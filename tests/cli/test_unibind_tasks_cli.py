@@ -23,8 +23,8 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def on_a_terminal(folder, *arguments, columns=80):
     """Run a command whose stdout and stderr are a terminal, and return the lines that it shows."""
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    ours, terminal_end = os.openpty()
+    fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
     environment |= {"TERM": "xterm"}
     process = subprocess.Popen(
@@ -32,10 +32,10 @@ def on_a_terminal(folder, *arguments, columns=80):
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
+        stdout=terminal_end,
+        stderr=terminal_end,
     )
-    os.close(theirs)
+    os.close(terminal_end)
     screen = b""
     while True:
         try:

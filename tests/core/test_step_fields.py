@@ -172,13 +172,17 @@ def test_a_step_is_frozen_and_equal_to_itself_alone():
 
 def test_a_step_pickles_with_its_key_and_its_inputs():
     step = Blend(base=A, heads={"x": {"T": B}})
-    again = pickle.loads(pickle.dumps(step))
-    assert (again.key, again.preimage, again.label) == (step.key, step.preimage, step.label)
-    assert [(name, source.key) for name, source in again.inputs] == [
+    unpickled = pickle.loads(pickle.dumps(step))
+    assert (unpickled.key, unpickled.preimage, unpickled.label) == (
+        step.key,
+        step.preimage,
+        step.label,
+    )
+    assert [(name, source.key) for name, source in unpickled.inputs] == [
         (name, source.key) for name, source in step.inputs
     ]
-    assert again.base is dict(again.inputs)["base"]
-    assert again.base.run(None, {}, 0, 1).meta == {"seed": 0}
+    assert unpickled.base is dict(unpickled.inputs)["base"]
+    assert unpickled.base.run(None, {}, 0, 1).meta == {"seed": 0}
 
 
 def test_steps_that_are_run_together_are_run_in_turn_unless_they_know_better():

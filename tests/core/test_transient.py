@@ -110,15 +110,15 @@ def scanned(path: Path, cache: Path) -> SourceCorpus:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
-@pytest.mark.parametrize("where", ["folder", "shard"])
+@pytest.mark.parametrize("fixture_name", ["folder", "shard"])
 def test_a_scan_stops_and_the_next_one_finds_everything(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
-    where: str,
+    fixture_name: str,
 ) -> None:
-    path, cache = request.getfixturevalue(where), tmp_path / "cache"
+    path, cache = request.getfixturevalue(fixture_name), tmp_path / "cache"
     expected = scanned(path, tmp_path / "other").digest
     with monkeypatch.context() as patch:
         patch_decoder(patch, "image", raising(IMAGE.decode, error, image_bytes(1), 9))
@@ -131,12 +131,15 @@ def test_a_scan_stops_and_the_next_one_finds_everything(
     assert corpus.digest == expected
 
 
-@pytest.mark.parametrize("where", ["folder", "shard"])
+@pytest.mark.parametrize("fixture_name", ["folder", "shard"])
 def test_what_fails_beside_others_is_tried_alone(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fixture_name: str,
 ) -> None:
     patch_decoder(monkeypatch, "image", raising(IMAGE.decode, MemoryError(), image_bytes(1), 1))
-    assert len(scanned(request.getfixturevalue(where), tmp_path / "cache")) == 3
+    assert len(scanned(request.getfixturevalue(fixture_name), tmp_path / "cache")) == 3
 
 
 def test_what_a_stopped_scan_looked_at_is_not_looked_at_again(

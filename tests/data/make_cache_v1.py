@@ -60,10 +60,10 @@ def main(folder):
     # The record names the places of the weights, which are others on every machine.
     specs = [lab.catalogue.by_name(name) for name in lab.catalogue.names()]
     moved = {s.name: replace(s, source=f"/weights/{s.name}.safetensors") for s in specs}
-    elsewhere = replace(bench, lab=replace(lab, catalogue=Catalogue(moved)))
-    checked = elsewhere.check(HEADLINE)
-    bundle = elsewhere.react(checked, out=folder / "bundle", current=False)
-    keys += [step.key for step in elsewhere.plan(checked).targets]
+    moved_bench = replace(bench, lab=replace(lab, catalogue=Catalogue(moved)))
+    checked = moved_bench.check(HEADLINE)
+    bundle = moved_bench.react(checked, out=folder / "bundle", current=False)
+    keys += [step.key for step in moved_bench.plan(checked).targets]
     scores = bench.scores(bench.target(bundle.path), [get_task(name) for name in TASKS])
     bench.run(scores.targets)
     keys += [step.key for step in scores.targets]

@@ -289,9 +289,9 @@ def test_captions_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         "reactions.data.sources.corpus.rows_digest", lambda *a: pytest.fail("hashed again")
     )
-    again = opened(path, cache=tmp_path / "cache")
-    assert rows(again) == rows(first)
-    assert again.digest == digest
+    reopened = opened(path, cache=tmp_path / "cache")
+    assert rows(reopened) == rows(first)
+    assert reopened.digest == digest
 
 
 def test_captions_that_changed_are_read_again(tmp_path: Path) -> None:
@@ -346,6 +346,6 @@ def test_a_list_of_files_is_no_list_of_captions(tmp_path: Path) -> None:
     finding = like_paths(corpus)
     assert finding is not None
     assert (finding.kind, finding.count, finding.total) == ("paths", 1, 2)
-    few = opened(put(tmp_path / "c.txt", "dogs/1.wav\na dog.\nand/or\n"))
-    assert [example["text"] for example in like_paths(few).examples] == ["dogs/1.wav"]
+    near_threshold = opened(put(tmp_path / "c.txt", "dogs/1.wav\na dog.\nand/or\n"))
+    assert [example["text"] for example in like_paths(near_threshold).examples] == ["dogs/1.wav"]
     assert like_paths(opened(put(tmp_path / "d.txt", "a dog.\nand/or\n"))) is None

@@ -42,8 +42,11 @@ def test_an_id_is_held_back_or_not_whatever_else_is_there():
 def test_nothing_is_held_back_of_nothing():
     corpus = IdCorpus("a", "image", IDS)
     assert split(corpus, 0, 0).training is corpus
-    few = IdCorpus("a", "image", [id for id in IDS if not is_held(id, 0, 0.05)][:5])
-    assert (split(few, 0.05, 0).training, split(few, 0.05, 0).measured) == (few, None)
+    small_corpus = IdCorpus("a", "image", [id for id in IDS if not is_held(id, 0, 0.05)][:5])
+    assert (split(small_corpus, 0.05, 0).training, split(small_corpus, 0.05, 0).measured) == (
+        small_corpus,
+        None,
+    )
 
 
 def test_two_rows_are_left_to_train_on():

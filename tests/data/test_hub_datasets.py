@@ -68,8 +68,8 @@ def test_a_split_is_fetched_once(hub: HubServer, monkeypatch: pytest.MonkeyPatch
 
 
 def test_other_files_are_counted(hub: HubServer) -> None:
-    more = {"data/more.csv": b"a\n", "c.jpg": PICTURES[0]}
-    commit = hub.push("org/photos", {**files(), "README.md": b"# Photos", **more})
+    further_files = {"data/more.csv": b"a\n", "c.jpg": PICTURES[0]}
+    commit = hub.push("org/photos", {**files(), "README.md": b"# Photos", **further_files})
     remarks = [remark for remark in opened(commit).remarks if "left out" in remark]
     assert len(remarks) == 1
     assert "2 other files are left out (.jpg, .csv)" in remarks[0]
@@ -209,10 +209,10 @@ def test_files_beside_climb_out_of_no_snapshot(hub: HubServer, tmp_path: Path) -
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, hub: HubServer) -> None:
-    def gone(name: str) -> object:
+    def refuse_import(name: str) -> object:
         raise ImportError(name)
 
-    monkeypatch.setattr(repository.importlib, "import_module", gone)
+    monkeypatch.setattr(repository.importlib, "import_module", refuse_import)
     with pytest.raises(MissingError, match="cannot fetch data sets") as caught:
         opened("a" * 40)
     assert "huggingface_hub" in caught.value.fix

@@ -189,8 +189,8 @@ def test_a_file_that_did_not_change_is_not_scanned_again(
         "ParquetTable",
         lambda file, *a: (names_scanned.append(file.name), real(file, *a))[1],
     )
-    again = opened(shards, cache=cache)
-    assert (again.digest, names_scanned) == (key, [])
+    reopened = opened(shards, cache=cache)
+    assert (reopened.digest, names_scanned) == (key, [])
     put_media(tmp_path / "train-1.parquet", {"photo": [struct(PICTURES[0])]}, row_group_size=1)
     changed = opened(shards, cache=cache)
     assert names_scanned == ["train-1.parquet"]
@@ -213,9 +213,9 @@ def test_a_corpus_pickles_by_the_paths_of_its_tables(tmp_path: Path) -> None:
     corpus = opened(path, "taste", tmp_path / "cache")
     data = pickle.dumps(corpus)
     assert len(data) < 4096
-    again = pickle.loads(data)
-    assert again.items(15_000, 15_001)[0].value.read() == b"15000"
-    assert again.digest == corpus.digest
+    unpickled = pickle.loads(data)
+    assert unpickled.items(15_000, 15_001)[0].value.read() == b"15000"
+    assert unpickled.digest == corpus.digest
 
 
 def test_a_file_elsewhere() -> None:

@@ -30,22 +30,22 @@ def test_a_scanned_corpus_pickles_by_the_paths_of_its_tables(captions):
     key = captions.digest
     data = pickle.dumps(captions)
     assert len(data) < 4096
-    again = pickle.loads(data)
-    assert again.items(10, 30) == captions.items(10, 30)
-    assert again.ids() == captions.ids()
-    assert list(again.bad()) == list(captions.bad())
-    assert (again.digest, again.skipped) == (key, captions.skipped)
+    unpickled = pickle.loads(data)
+    assert unpickled.items(10, 30) == captions.items(10, 30)
+    assert unpickled.ids() == captions.ids()
+    assert list(unpickled.bad()) == list(captions.bad())
+    assert (unpickled.digest, unpickled.skipped) == (key, captions.skipped)
 
 
 def test_a_part_of_a_corpus_pickles_as_a_bit_a_row(captions):
     divided = split(captions, 0.1, 0)
     data = pickle.dumps(divided.training)
     assert len(data) < 4096 + len(captions) / 8
-    again = pickle.loads(data)
-    assert again.ids() == divided.training.ids()
-    assert again.digest == divided.training.digest
-    assert again.items(5, 9) == divided.training.items(5, 9)
-    assert list(again.tags()) == list(divided.training.tags())
+    unpickled = pickle.loads(data)
+    assert unpickled.ids() == divided.training.ids()
+    assert unpickled.digest == divided.training.digest
+    assert unpickled.items(5, 9) == divided.training.items(5, 9)
+    assert list(unpickled.tags()) == list(divided.training.tags())
 
 
 def test_a_corpus_of_the_mini_world_pickles_by_its_parameters():
@@ -64,11 +64,11 @@ def test_tables_pickle_by_path_where_they_are_mapped(tmp_path):
     table = TableCache(tmp_path).put("t", "s", ScanTable(columns, {"fact": 1}))
     data = pickle.dumps(table)
     assert len(data) < 2048
-    again = pickle.loads(data)
-    assert again.facts == {"fact": 1}
-    assert again.strings("id").at(np.array([3, 19_999])) == ["3", "19999"]
-    assert isinstance(again.numbers("size"), np.memmap)
-    np.testing.assert_array_equal(again.numbers("odd"), columns["odd"])
+    unpickled = pickle.loads(data)
+    assert unpickled.facts == {"fact": 1}
+    assert unpickled.strings("id").at(np.array([3, 19_999])) == ["3", "19999"]
+    assert isinstance(unpickled.numbers("size"), np.memmap)
+    np.testing.assert_array_equal(unpickled.numbers("odd"), columns["odd"])
     # What is not mapped whole has no file of its own.
     part = ScanTable({"size": table.numbers("size")[5:9]})
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).numbers("size"), [5, 6, 7, 8])

@@ -286,9 +286,9 @@ def test_tars_are_read_once_and_only_those_that_changed_again(
     digest = first.digest
     opened(shards, "text", cache=cache)
     assert names_scanned == ["s-0000.tar", "s-0001.tar"]
-    again = opened(shards, cache=cache)
-    assert again.digest == digest
-    assert again.items(0, 3) == first.items(0, 3)
+    reopened = opened(shards, cache=cache)
+    assert reopened.digest == digest
+    assert reopened.items(0, 3) == first.items(0, 3)
     assert len(names_scanned) == 2
     members = sample("002", 5, "snow")
     path = put_tar(shards.parent / "s-0001.tar", members)

@@ -94,8 +94,8 @@ def test_remote_folders() -> None:
     assert isinstance(item.value, Blob)
     np.testing.assert_array_equal(load(item).value, load_image(image_bytes(0)))
     # The same contents under the same ids are the same corpus, wherever they lie.
-    again = [Item(f"{seed}.png", "image", image_bytes(seed)) for seed in range(2)]
-    assert corpus.digest == ListCorpus("x", "image", again).digest
+    expected_items = [Item(f"{seed}.png", "image", image_bytes(seed)) for seed in range(2)]
+    assert corpus.digest == ListCorpus("x", "image", expected_items).digest
 
 
 # --- what cannot be used ---

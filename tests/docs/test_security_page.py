@@ -21,8 +21,8 @@ def functions(path):
 def test_every_test_that_is_named_is_there():
     tests_named = _NAMED.findall(PAGE)
     assert len(tests_named) > 40
-    gone = [f"{path}::{name}" for path, name in tests_named if name not in functions(path)]
-    assert not gone
+    missing = [f"{path}::{name}" for path, name in tests_named if name not in functions(path)]
+    assert not missing
 
 
 def test_every_promise_names_a_test():

@@ -16,10 +16,10 @@ from reactions.dsl import check, parse
 @given(expressions())
 def test_parsing_what_was_printed_gives_the_same_tree(expression):
     text = str(expression)
-    again = parse(text).result
-    assert again == expression
-    assert hash(again) == hash(expression)
-    assert str(again) == text
+    reparsed = parse(text).result
+    assert reparsed == expression
+    assert hash(reparsed) == hash(expression)
+    assert str(reparsed) == text
 
 
 @unhurried
@@ -80,8 +80,8 @@ def fusions(space):
 @given(valid_products())
 def test_a_checked_expression_is_canonical_and_typed(expression):
     checked = check(expression, CATALOGUE, factors=FactorDefaults())
-    again = check(parse(checked.expression), CATALOGUE, factors=FactorDefaults())
-    assert again == checked
+    rechecked = check(parse(checked.expression), CATALOGUE, factors=FactorDefaults())
+    assert rechecked == checked
     for fusion in fusions(checked.space):
         assert math.fsum(e.weight for e in fusion.experts) == pytest.approx(1, abs=1e-12)
         assert fusion.dim == (fusion.experts[0].space.dim if fusion.op == "dr" else fusion.base.dim)

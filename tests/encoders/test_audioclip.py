@@ -71,11 +71,11 @@ def hearer():
 
 @pytest.mark.parametrize("samples", GOLDEN)
 def test_the_audio_tower_gives_the_repositorys_numbers(samples):
-    heard = adapter.samples_of(Waveform(chirp(samples), 44_100))
+    samples_heard = adapter.samples_of(Waveform(chirp(samples), 44_100))
     # The transform computed anew, or once and for all: both must give them.
     model = hearer().freeze() if samples == 220_500 else hearer()
     with torch.inference_mode():
-        actual = model(torch.from_numpy(heard)[None])[0].numpy()
+        actual = model(torch.from_numpy(samples_heard)[None])[0].numpy()
     # Its angles, up to 3200 radians, are single precision on both sides.
     np.testing.assert_allclose(actual, GOLDEN[samples], atol=1e-3)
 
@@ -93,13 +93,13 @@ def test_the_transform_has_a_row_for_each_frequency():
 
 def test_short_sounds_are_held_at_both_ends():
     clip = sound(1001, rate_hz=44_100)
-    heard = adapter.samples_of(clip)
-    assert heard.shape == (220_500,)
+    samples = adapter.samples_of(clip)
+    assert samples.shape == (220_500,)
     n_before = round(0.5 * (220_500 - 1001))
     inside = (clip.samples * 32_768 + 32_768) * 2 / 65_535 - 1
-    np.testing.assert_allclose(heard[n_before : n_before + 1001], inside, atol=1e-7)
-    assert (heard[:n_before] == heard[n_before]).all()
-    assert (heard[n_before + 1001 :] == heard[n_before + 1000]).all()
+    np.testing.assert_allclose(samples[n_before : n_before + 1001], inside, atol=1e-7)
+    assert (samples[:n_before] == samples[n_before]).all()
+    assert (samples[n_before + 1001 :] == samples[n_before + 1000]).all()
 
 
 def test_five_to_ten_seconds_are_taken_whole_and_longer_ones_cut_to_the_middle():
@@ -110,8 +110,10 @@ def test_five_to_ten_seconds_are_taken_whole_and_longer_ones_cut_to_the_middle()
 
 
 def test_full_scale_stays_within_one():
-    heard = adapter.samples_of(Waveform(np.array([-2.0, 2.0], np.float32), 44_100))
-    np.testing.assert_allclose([heard.min(), heard.max()], [-1.0, 1.0], atol=4e-5)  # a 16-bit step
+    samples = adapter.samples_of(Waveform(np.array([-2.0, 2.0], np.float32), 44_100))
+    np.testing.assert_allclose(
+        [samples.min(), samples.max()], [-1.0, 1.0], atol=4e-5
+    )  # a 16-bit step
 
 
 def test_what_is_not_a_sound_is_reported():

@@ -25,16 +25,18 @@ def small(*, fused, **changes):
 
 def test_filters_are_librosas():
     librosa = pytest.importorskip("librosa")
-    theirs = librosa.filters.mel(sr=48_000, n_fft=1024, n_mels=64, fmin=50, fmax=14_000).T
+    librosas = librosa.filters.mel(sr=48_000, n_fft=1024, n_mels=64, fmin=50, fmax=14_000).T
     ours = mel_filters(48_000, 1024, 64, 50.0, 14_000.0, "slaney")
-    np.testing.assert_allclose(ours, theirs, atol=1e-8)  # single precision of values below 0.02
+    np.testing.assert_allclose(ours, librosas, atol=1e-8)  # single precision of values below 0.02
 
 
 def test_filters_are_torchaudios():
     torchaudio = pytest.importorskip("torchaudio", exc_type=(ImportError, RuntimeError))
-    theirs = torchaudio.functional.melscale_fbanks(513, 50.0, 14_000.0, 64, 48_000).numpy()
+    torchaudios = torchaudio.functional.melscale_fbanks(513, 50.0, 14_000.0, 64, 48_000).numpy()
     ours = mel_filters(48_000, 1024, 64, 50.0, 14_000.0, "htk")
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)  # theirs are computed in single precision
+    np.testing.assert_allclose(
+        ours, torchaudios, atol=1e-5
+    )  # theirs are computed in single precision
 
 
 @pytest.mark.parametrize("scale", ["htk", "slaney"])
@@ -111,10 +113,10 @@ def test_padding(monkeypatch, padding, samples, filled):
     )
     clip = sound(samples)
     features(clip, small(fused=False, padding=padding, quantised=False))
-    (heard,) = heard_by
-    assert heard.shape == (4800,)
-    np.testing.assert_array_equal(heard[:filled], np.resize(clip.samples, filled))
-    assert (heard[filled:] == 0).all()
+    (samples_given,) = heard_by
+    assert samples_given.shape == (4800,)
+    np.testing.assert_array_equal(samples_given[:filled], np.resize(clip.samples, filled))
+    assert (samples_given[filled:] == 0).all()
 
 
 def test_a_longer_sound_is_cut_to_its_middle():

@@ -347,6 +347,6 @@ def test_a_missing_file_says_what_may_be_named(tmp_path):
 
 
 def test_cuda_gives_the_same(cuda, encoder):
-    heard = [item(clip) for clip in CLIPS.values()]
+    sounds = [item(clip) for clip in CLIPS.values()]
     texts = [item(text, "text") for text in TEXTS]
-    assert_same_on(cuda, encoder, {"audio": heard, "text": texts})
+    assert_same_on(cuda, encoder, {"audio": sounds, "text": texts})

@@ -88,7 +88,7 @@ def test_audio_towers_of_published_sizes_are_those_that_the_package_builds(name,
     config = SimpleNamespace(**{**clap_reference.AUDIO, "model_name": name})
     with alone():
         ours = htsat(modules, sizes, config, False, "None")
-        theirs = modules.htsat.create_htsat_model(config, False, "None")
-    assert str(ours) == str(theirs)
-    shapes = {key: value.shape for key, value in theirs.state_dict().items()}
+        packaged = modules.htsat.create_htsat_model(config, False, "None")
+    assert str(ours) == str(packaged)
+    shapes = {key: value.shape for key, value in packaged.state_dict().items()}
     assert {key: value.shape for key, value in ours.state_dict().items()} == shapes

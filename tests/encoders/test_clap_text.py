@@ -22,12 +22,12 @@ def folder(tmp_path_factory):
 
 def test_tokens_are_those_of_transformers(folder):
     transformers = pytest.importorskip("transformers")
-    theirs = transformers.RobertaTokenizer.from_pretrained(folder)
+    reference = transformers.RobertaTokenizer.from_pretrained(folder)
     ours = Tokens(folder)
     for text in (*TEXTS, "a <pad> and </s> in the text", " two  spaces "):
-        expected = theirs(text, truncation=True, max_length=77)["input_ids"]
+        expected = reference(text, truncation=True, max_length=77)["input_ids"]
         assert ours.of(text).tolist() == expected
-    assert len(ours) == len(theirs)
+    assert len(ours) == len(reference)
 
 
 def test_both_ends_are_there_and_long_texts_lose_their_tail(folder):
@@ -73,14 +73,14 @@ def test_missing_files_say_which_and_where(tmp_path):
 
 
 def test_beside_the_checkpoint_comes_first(tmp_path):
-    beside, other = tmp_path / "beside", tmp_path / "other"
+    checkpoint_folder, other = tmp_path / "beside", tmp_path / "other"
     locator = WeightLocator(folders=(other,), hub=tmp_path / "hub")
     tokenizer(other / "roberta-base")
-    assert find("x", beside, locator) == other / "roberta-base"
-    tokenizer(beside / "roberta-base")
-    assert find("x", beside, locator) == beside / "roberta-base"
-    tokenizer(beside)
-    assert find("x", beside, locator) == beside
+    assert find("x", checkpoint_folder, locator) == other / "roberta-base"
+    tokenizer(checkpoint_folder / "roberta-base")
+    assert find("x", checkpoint_folder, locator) == checkpoint_folder / "roberta-base"
+    tokenizer(checkpoint_folder)
+    assert find("x", checkpoint_folder, locator) == checkpoint_folder
 
 
 @pytest.mark.parametrize("repo", [ROBERTA.repo, "roberta-base"])

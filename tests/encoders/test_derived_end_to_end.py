@@ -49,10 +49,10 @@ def test_it_is_trained_and_read_again(lab, tmp_path):
         assert {"event", "video"} < set(fused.modalities)
         rows = fused.embed(event=[event], video=[video])
     assert all(row.shape == (1, 128) for row in rows.values())
-    with load(tmp_path / "bundle", lab=lab) as again:
-        for modality, row in again.embed(event=[event], video=[video]).items():
+    with load(tmp_path / "bundle", lab=lab) as reloaded:
+        for modality, row in reloaded.embed(event=[event], video=[video]).items():
             np.testing.assert_array_equal(row, rows[modality])
         picture = np.zeros((40, 40, 3), np.uint8)
         picture[10:20] = 255, 255, 0
-        (drawn,) = again.embed(event=[Item("x", "event", picture)])["event"]
+        (drawn,) = reloaded.embed(event=[Item("x", "event", picture)])["event"]
         assert np.isfinite(drawn).all()

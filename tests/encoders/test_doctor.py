@@ -69,8 +69,8 @@ class Cropping(Encoder):
             size = self.SECONDS * item.value.rate_hz
             spare = len(item.value.samples) - size
             start = self._rng.integers(spare) if self._by_chance and spare > 0 else 0
-            heard = np.abs(np.fft.rfft(item.value.samples[start : start + size]))
-            rows.append([part.sum() for part in np.array_split(heard, self.spec.dim)])
+            spectrum = np.abs(np.fft.rfft(item.value.samples[start : start + size]))
+            rows.append([part.sum() for part in np.array_split(spectrum, self.spec.dim)])
         rows = np.float32(rows)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

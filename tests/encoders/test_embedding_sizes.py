@@ -192,8 +192,8 @@ def test_ids_that_unpack_to_too_much(tmp_path: Path) -> None:
     del long
     with pytest.raises(DataError, match=r"unpacks to too much|repeats"):
         corpora.corpus(resolve(tmp_path), "text")
-    few = pa.table({"embedding": pa.array([[1.0]] * 200_000, pa.list_(pa.float32()))})
-    pq.write_table(few, path, compression="zstd")
+    packed_table = pa.table({"embedding": pa.array([[1.0]] * 200_000, pa.list_(pa.float32()))})
+    pq.write_table(packed_table, path, compression="zstd")
     with pytest.raises(DataError, match="declares 200,000 rows"):
         resolve(tmp_path)
 

@@ -59,8 +59,8 @@ class TestParity:
         folder, model = hf_saved[family]
         images = [Image.open(path).convert("RGB") for path in pictures]
         reference = features(model, **by_pillow(folder)(images=images, return_tensors="pt"))
-        mine = opened(f"hf:{folder}").embed("image", items("image", pictures))
-        np.testing.assert_allclose(mine, reference, atol=EXACT)
+        actual = opened(f"hf:{folder}").embed("image", items("image", pictures))
+        np.testing.assert_allclose(actual, reference, atol=EXACT)
 
     @pytest.mark.parametrize("family", ["clip", "siglip"])
     def test_pixels_are_those_of_the_default_processor_too(self, family, hf_saved, pictures):
@@ -69,9 +69,9 @@ class TestParity:
         transform = clip._images(ADAPTER.locate(ADAPTER.request(f"hf:{folder}")))
         processor = processor_of(folder)
         for path in pictures:
-            mine = torch.from_numpy(encoder.preprocess("image", Item("x", "image", path)))
-            theirs = processor(images=Image.open(path).convert("RGB"), return_tensors="pt")
-            gap = (transform.normalise(mine[None]) - theirs["pixel_values"]).abs()
+            pixels = torch.from_numpy(encoder.preprocess("image", Item("x", "image", path)))
+            reference = processor(images=Image.open(path).convert("RGB"), return_tensors="pt")
+            gap = (transform.normalise(pixels[None]) - reference["pixel_values"]).abs()
             # It resizes tensors: no rounding to bytes between rows and columns, which on noise
             # like this overshoots here and there. Pillow's bytes are what models were trained on.
             levels = gap * torch.tensor(transform.std)[:, None, None] * 255
@@ -88,9 +88,9 @@ class TestParity:
             CAPTIONS, padding="max_length", truncation=True, max_length=context, return_tensors="pt"
         )
         reference = features(model, input_ids=ids["input_ids"])
-        mine = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
-        np.testing.assert_allclose(mine, reference, atol=EXACT)
-        assert np.abs(mine[0] - mine[2]).max() > 0.01
+        actual = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        np.testing.assert_allclose(actual, reference, atol=EXACT)
+        assert np.abs(actual[0] - actual[2]).max() > 0.01
 
     def test_the_whole_processor_as_its_authors_call_it(self, hf_saved, pictures):
         folder, model = hf_saved["clip"]
@@ -100,8 +100,8 @@ class TestParity:
             text=CAPTIONS, return_tensors="pt", padding=True, truncation=True, max_length=12
         )
         reference = features(model, **inputs)  # with its attention mask, which changes nothing
-        mine = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
-        np.testing.assert_allclose(mine, reference, atol=EXACT)
+        actual = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        np.testing.assert_allclose(actual, reference, atol=EXACT)
 
     def test_siglips_own_sentencepiece_tokeniser(self, tmp_path):
         pieces = pytest.importorskip("sentencepiece")
@@ -128,17 +128,17 @@ class TestParity:
         ids = tokenizer(
             CAPTIONS, padding="max_length", truncation=True, max_length=9, return_tensors="pt"
         )
-        mine = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
-        np.testing.assert_allclose(mine, features(model, input_ids=ids["input_ids"]), atol=EXACT)
+        actual = opened(f"hf:{folder}").embed("text", items("text", CAPTIONS))
+        np.testing.assert_allclose(actual, features(model, input_ids=ids["input_ids"]), atol=EXACT)
 
     @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 7), (64, 64), (33, 65), (100, 99)])
-    @pytest.mark.parametrize("most", [4, 20, 256])
-    def test_native_shapes_are_cut_into_the_same_grid(self, shape, most):
+    @pytest.mark.parametrize("most_patches", [4, 20, 256])
+    def test_native_shapes_are_cut_into_the_same_grid(self, shape, most_patches):
         module = pytest.importorskip("transformers.models.siglip2.image_processing_siglip2")
         transform = ImageTransform((1, 1), "squash", (1, 1))
-        rows, columns = image_processor.Patches(transform, 16, most).grid(*shape)
-        theirs = module.get_image_size_for_max_num_patches(*shape, 16, most)
-        assert (rows * 16, columns * 16) == tuple(theirs)
+        rows, columns = image_processor.Patches(transform, 16, most_patches).grid(*shape)
+        reference = module.get_image_size_for_max_num_patches(*shape, 16, most_patches)
+        assert (rows * 16, columns * 16) == tuple(reference)
 
 
 class TestDescription:
@@ -206,10 +206,10 @@ class TestDescription:
         other = registry.resolve_uri(f"hf:{folder}")
         words = json.loads((folder / "tokenizer_config.json").read_text())
         (folder / "tokenizer_config.json").write_text(json.dumps({**words, "x": 1}))
-        again = registry.resolve_uri(f"hf:{folder}")
-        assert before.weights_digest != other.weights_digest == again.weights_digest
-        assert again.identity("text") != other.identity("text")
-        assert again.identity("image") == other.identity("image")
+        reverted = registry.resolve_uri(f"hf:{folder}")
+        assert before.weights_digest != other.weights_digest == reverted.weights_digest
+        assert reverted.identity("text") != other.identity("text")
+        assert reverted.identity("image") == other.identity("image")
         assert half.identity("image") != before.identity("image")
 
     def test_what_has_to_be_fetched(self):

@@ -88,11 +88,11 @@ def test_sounds_embed_as_with_their_processor(official, encoder, samples):
 def test_a_single_short_sound_is_not_longer_by_chance(toy, encoder):
     # The whole model, called as its documentation says: it differs just where it throws dice.
     clip = sound(100_000)
-    heard = toy.processor.feature_extractor(
+    features = toy.processor.feature_extractor(
         [clip.samples] * 2, sampling_rate=48_000, return_tensors="pt"
     )
     fused = toy.model.config.audio_config.enable_fusion
-    assert int(heard["is_longer"].sum()) == (1 if fused else 0)
+    assert int(features["is_longer"].sum()) == (1 if fused else 0)
     rows = encoder.embed("audio", [item(clip)] * 2)
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
 
@@ -116,8 +116,10 @@ def test_it_embeds_as_the_same_weights_in_laions_format(toy, encoder, tmp_path):
     other = laion.LaionClapAdapter().load(spec_of(tmp_path / "same.pt", dim=DIM))
     rounded = Waveform(audio_features.quantise(sound(60_000).samples), 48_000)
     items = [item(rounded)]
-    twice = audio_features.quantise(rounded.samples)
-    assert np.abs(twice - rounded.samples).max() <= 1 / 32_767  # towards zero, at times again
+    quantised_twice = audio_features.quantise(rounded.samples)
+    assert (
+        np.abs(quantised_twice - rounded.samples).max() <= 1 / 32_767
+    )  # towards zero, at times again
     np.testing.assert_allclose(
         encoder.embed("audio", items), other.embed("audio", items), atol=1e-3
     )
@@ -144,8 +146,8 @@ def test_a_folder_is_described(toy):
     assert spec.modalities == ("audio", "text")
     assert dict(spec.flops_per_item).keys() == dict(spec.preprocessing).keys() == {"audio", "text"}
     transformers.HfClapAdapter().check(spec)
-    again = registry.resolve_uri(toy.uri)
-    assert again.identity("audio") == spec.identity("audio")
+    second_spec = registry.resolve_uri(toy.uri)
+    assert second_spec.identity("audio") == spec.identity("audio")
 
 
 def copied(toy, tmp_path, **changes):
@@ -183,11 +185,11 @@ def test_the_older_layout_serves_as_well(toy, encoder, tmp_path):
 def test_its_own_settings_are_heeded(tmp_path):
     toy = saved(tmp_path, fused=False, max_length_s=2, frequency_min=0, padding="pad")
     clip = sound(20_000)
-    heard = toy.processor.feature_extractor(
+    features = toy.processor.feature_extractor(
         clip.samples, sampling_rate=48_000, return_tensors="pt"
     )["input_features"][0]
     actual = registry.load(registry.resolve_uri(toy.uri)).preprocess("audio", item(clip))
-    np.testing.assert_allclose(actual, heard, atol=2e-3)  # dB
+    np.testing.assert_allclose(actual, features, atol=2e-3)  # dB
 
 
 # --- models that cannot be used ------------------------------------------------------

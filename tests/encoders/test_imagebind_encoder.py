@@ -148,10 +148,10 @@ class TestFiles:
         data = path.read_bytes()
         shard = tmp_path / "shard.tar"
         shard.write_bytes(b"..." + data + b"..")
-        want = encoder.preprocess(modality, Item("x", modality, path))
+        expected = encoder.preprocess(modality, Item("x", modality, path))
         for value in (data, Blob(str(shard), 3, len(data), path.name)):
             np.testing.assert_array_equal(
-                encoder.preprocess(modality, Item("x", modality, value)), want
+                encoder.preprocess(modality, Item("x", modality, value)), expected
             )
 
     @pytest.mark.parametrize("modality", sorted(VALUES))

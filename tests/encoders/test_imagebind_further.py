@@ -187,11 +187,11 @@ class TestNames:
         spec = registry.resolve_uri(f"imagebind:{path}")
         assert spec.modalities == ("audio", "image", "text")
         assert spec.source == str(path)
-        more = registry.resolve_uri(uri(path, modalities="all"))
-        assert more.modalities == ALL == ("audio", "depth", "image", "text", "thermal", "video")
+        with_all = registry.resolve_uri(uri(path, modalities="all"))
+        assert with_all.modalities == ALL == ("audio", "depth", "image", "text", "thermal", "video")
         for modality in spec.modalities:
-            assert more.identity(modality) == spec.identity(modality)
-        registry.check(more)
+            assert with_all.identity(modality) == spec.identity(modality)
+        registry.check(with_all)
 
     def test_variants_stand_in_the_tags_of_their_own_modality(self, path):
         usual = registry.resolve_uri(uri(path, modalities="all"))

@@ -79,7 +79,7 @@ class TestNetworks:
         # A layer's size is computed with a tensor, which has no value on the meta device.
         counted = functools.partial(torch.linspace, device="cpu")
         with torch.device("meta"), mock.patch.object(torch, "linspace", counted):
-            theirs = published.ImageBindModel(
+            published_state = published.ImageBindModel(
                 vision_embed_dim=1280,
                 vision_num_blocks=32,
                 vision_num_heads=16,
@@ -89,25 +89,25 @@ class TestNetworks:
                 out_embed_dim=1024,
             ).state_dict()
             actual = ImageBind(HUGE).state_dict()
-        expected = {key: value.shape for key, value in theirs.items()}
+        expected = {key: value.shape for key, value in published_state.items()}
         assert {key: value.shape for key, value in actual.items()} == expected
 
     @pytest.mark.parametrize("modality", ["audio", "depth", "image", "imu", "thermal"])
     def test_equal_outputs(self, model, modality):
-        mine = ImageBind(toy.SIZES)
-        mine.load_state_dict(toy.state())
+        network = ImageBind(toy.SIZES)
+        network.load_state_dict(toy.state())
         shapes = {"audio": (1, 128, 204), "image": (3, 224, 224), "imu": (6, 2000)}
         shape = shapes.get(modality, (1, 224, 224))
         inputs = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
             expected = model({PUBLISHED[modality]: inputs})[PUBLISHED[modality]]
-            actual = mine(modality, inputs)
+            actual = network(modality, inputs)
         # Single precision; the image's two equal frames are summed in another order.
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
     def test_equal_outputs_for_videos(self, model, loaders):
-        mine = ImageBind(toy.SIZES)
-        mine.load_state_dict(toy.state())
+        network = ImageBind(toy.SIZES)
+        network.load_state_dict(toy.state())
         for height, width in ((240, 320), (260, 224), (224, 224)):
             frames = torch.randn(10, 3, height, width, generator=torch.Generator().manual_seed(2))
             clips = list(frames.view(5, 2, 3, height, width).transpose(1, 2))
@@ -117,7 +117,7 @@ class TestNetworks:
             torch.testing.assert_close(views, expected_views)
             with torch.inference_mode():
                 expected = model({"vision": expected_views[None]})["vision"]
-                actual = mine("image", views).mean(dim=0, keepdim=True)
+                actual = network("image", views).mean(dim=0, keepdim=True)
             torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
     @pytest.mark.parametrize("size", [(36, 50), (300, 224), (480, 854), (224, 224)])
@@ -135,14 +135,14 @@ class TestNetworks:
         torch.testing.assert_close(torch.from_numpy(actual), expected, atol=1e-5, rtol=1e-5)
 
     def test_equal_outputs_for_text_without_the_padding(self, model, loaders):
-        mine = ImageBind(toy.SIZES)
-        mine.load_state_dict(toy.state())
+        network = ImageBind(toy.SIZES)
+        network.load_state_dict(toy.state())
         padded = loaders.load_and_transform_text(["a dog barks", "rain " * 90, ""], "cpu")
         with torch.inference_mode():
             expected = model({"text": padded})["text"]
-            torch.testing.assert_close(mine("text", padded), expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(network("text", padded), expected, atol=1e-5, rtol=1e-4)
             longest = len(clip_bpe.tokenize("a dog barks"))
-            short = mine("text", padded[[0, 2], :longest])
+            short = network("text", padded[[0, 2], :longest])
         torch.testing.assert_close(short, expected[[0, 2]], atol=1e-5, rtol=1e-4)
 
 
@@ -162,8 +162,8 @@ class TestSound:
         actual = prepared("audio", path)
         assert actual.shape == expected.shape
         # Bands above what a slowly sampled sound can hold are filled by rounding alone.
-        heard = np.full(actual.shape, rate_hz >= 16000) | (expected > -0.75)
-        np.testing.assert_allclose(actual[heard], expected[heard], atol=1e-4)
+        audible = np.full(actual.shape, rate_hz >= 16000) | (expected > -0.75)
+        np.testing.assert_allclose(actual[audible], expected[audible], atol=1e-4)
         np.testing.assert_allclose(actual, expected, atol=5e-3)
 
     @pytest.mark.parametrize("seconds", [1.0, 5.0, 40.0])
@@ -173,9 +173,9 @@ class TestSound:
         actual = prepared("audio", path)
         # Where clips overlap, the step that they leave in one another comes from the mean of
         # both channels in the published code. A band with next to nothing shows rounding.
-        apart = np.abs(actual - expected)
-        assert (apart <= 1e-4).mean() > (0.998 if seconds == 5.0 else 0.9995)
-        assert apart.max() < 5e-3
+        difference = np.abs(actual - expected)
+        assert (difference <= 1e-4).mean() > (0.998 if seconds == 5.0 else 0.9995)
+        assert difference.max() < 5e-3
 
     @pytest.mark.parametrize("rate_hz", [8000, 11025, 44100, 96000])
     def test_equal_resampling(self, rate_hz):
@@ -311,11 +311,11 @@ class TestTexts:
         assert actual == expected[: len(actual)]
 
     def test_equal_vocabularies(self):
-        theirs = tokenizer()
+        package_tokenizer = tokenizer()
         learnt = clip_bpe._vocabulary()
         special = {"<|startoftext|>": clip_bpe.START, "<|endoftext|>": clip_bpe.END}
-        assert learnt.ids | special == theirs.encoder
-        assert learnt.ranks == theirs.bpe_ranks
+        assert learnt.ids | special == package_tokenizer.encoder
+        assert learnt.ranks == package_tokenizer.bpe_ranks
 
 
 def ftfy():

@@ -44,9 +44,9 @@ class TestColour:
     def test_rows_stay_rows(self):
         upright = pixels(300, 400)
         turned = np.ascontiguousarray(upright.transpose(1, 0, 2))
-        apart = images.colour(turned) - images.colour(upright).transpose(0, 2, 1)
+        difference = images.colour(turned) - images.colour(upright).transpose(0, 2, 1)
         # Pillow rounds and clips to 8 bits between its two passes.
-        assert np.abs(apart).mean() < 0.02
+        assert np.abs(difference).mean() < 0.02
 
 
 class TestOthers:

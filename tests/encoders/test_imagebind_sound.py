@@ -50,9 +50,9 @@ class TestClips:
 
     def test_an_offset_hardly_matters(self):
         samples = noise(16000 * 3)
-        apart = sound.clips(samples + np.float32(0.25), 16000) - sound.clips(samples, 16000)
+        difference = sound.clips(samples + np.float32(0.25), 16000) - sound.clips(samples, 16000)
         # Frames across the edge of an earlier clip see the offset as a step.
-        assert (np.abs(apart) < 1e-2).mean() > 0.98
+        assert (np.abs(difference) < 1e-2).mean() > 0.98
 
     def test_silence(self):
         actual = sound.clips(np.zeros(32000, np.float32), 16000)

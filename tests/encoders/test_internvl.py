@@ -93,9 +93,9 @@ class TestEncoder:
             row[: len(tokens)] = torch.tensor(tokens)
         assert ids[2, -1] == 2  # the longest is cut, and still ended
         reference = unit(original[1].encode_text(ids))
-        mine = encoder.embed("text", items("text", CAPTIONS))
+        actual = encoder.embed("text", items("text", CAPTIONS))
         # Padded less here: other sums, in bfloat16.
-        assert ((mine * reference).sum(axis=1) > 0.9999).all()
+        assert ((actual * reference).sum(axis=1) > 0.9999).all()
         prepared = [encoder.preprocess("text", item) for item in items("text", CAPTIONS)]
         for row, have in zip(ids, prepared, strict=True):
             np.testing.assert_array_equal(row[: len(have)], have)
@@ -173,8 +173,8 @@ class TestDescription:
     def test_a_chat_model_of_the_family_is_refused(self, repository):
         path = repository / "config.json"
         config = json.loads(path.read_text())
-        for gone in ("clip_embed_dim", "auto_map"):
-            path.write_text(json.dumps({k: v for k, v in config.items() if k != gone}))
+        for absent_key in ("clip_embed_dim", "auto_map"):
+            path.write_text(json.dumps({k: v for k, v in config.items() if k != absent_key}))
             with pytest.raises(DataError, match="only InternVL-C"):
                 registry.resolve_uri(PINNED)
 
@@ -328,4 +328,4 @@ def test_cuda_gives_the_same(cuda, repository, monkeypatch, tmp_path):
     encoder = registry.load(registry.resolve_uri(PINNED))
     photos, captions = items("image", hf_tiny.save_pictures(tmp_path)), items("text", CAPTIONS)
     # The model computes in bfloat16: eight bits.
-    assert_same_on(cuda, encoder, {"image": photos, "text": captions}, apart=2e-2)
+    assert_same_on(cuda, encoder, {"image": photos, "text": captions}, atol=2e-2)

@@ -337,9 +337,9 @@ class TestLoad:
 
     def test_round_trip(self, spec):
         encoder = ADAPTER.load(spec, device="cpu")
-        again = ADAPTER.load(spec, device="cpu")
+        reloaded = ADAPTER.load(spec, device="cpu")
         items = mini.corpus("image", n=3, seed=0).items(0, 3)
-        np.testing.assert_array_equal(encoder.embed("image", items), again.embed("image", items))
+        np.testing.assert_array_equal(encoder.embed("image", items), reloaded.embed("image", items))
 
     def test_other_weights(self, spec):
         path = Path(spec.source)

@@ -162,9 +162,9 @@ class TestEvents:
 
     def test_twice_as_many_events_mean_the_same(self, eventbind):
         once = events(1000)
-        twice = Events(*(np.repeat(v, 2) for v in (once.x, once.y, once.t_us, once.p)), once.size)
+        doubled = Events(*(np.repeat(v, 2) for v in (once.x, once.y, once.t_us, once.p)), once.size)
         np.testing.assert_allclose(
-            embed_one(eventbind, "event", once), embed_one(eventbind, "event", twice), atol=1e-4
+            embed_one(eventbind, "event", once), embed_one(eventbind, "event", doubled), atol=1e-4
         )
 
     def test_pictures_of_events_are_refused_by_what_counts_them(self, eventbind):

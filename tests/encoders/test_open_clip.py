@@ -95,16 +95,16 @@ def ours(uri, pictures, device="cpu"):
 
 class TestParity:
     def test_a_checkpoint_of_ones_own(self, checkpoint, pictures):
-        for mine, reference in zip(
+        for actual, reference in zip(
             ours(f"open_clip:Tiny-16/{checkpoint}", pictures),
             theirs(checkpoint, pictures),
             strict=True,
         ):
-            np.testing.assert_allclose(mine, reference, atol=EXACT)
+            np.testing.assert_allclose(actual, reference, atol=EXACT)
 
     def test_a_published_tag_with_its_own_preprocessing(self, state, pictures):
         folder = snapshot("maker/tiny-two", {"open_clip_model.safetensors": state})
-        mine = ours("open_clip:Tiny-16/two-B", pictures)  # tags are spelt in two ways
+        actual = ours("open_clip:Tiny-16/two-B", pictures)  # tags are spelt in two ways
         reference = theirs(
             folder / "open_clip_model.safetensors",
             pictures,
@@ -113,7 +113,7 @@ class TestParity:
             image_interpolation="bilinear",
             image_resize_mode="squash",
         )
-        for a, b in zip(mine, reference, strict=True):
+        for a, b in zip(actual, reference, strict=True):
             np.testing.assert_allclose(a, b, atol=EXACT)
 
     def test_a_repository_on_the_hub_and_a_folder(self, state, pictures, tmp_path):
@@ -186,9 +186,9 @@ class TestParity:
         for path in pictures:
             image = Image.open(path).convert("RGB")
             fitted = torch.from_numpy(transform.fit(np.asarray(image)))
-            mine = transform.normalise(fitted[None])[0]
+            actual = transform.normalise(fitted[None])[0]
             # One rounding of single precision.
-            torch.testing.assert_close(mine, reference(image), atol=1e-6, rtol=0.0)
+            torch.testing.assert_close(actual, reference(image), atol=1e-6, rtol=0.0)
 
 
 class TestDescription:
@@ -262,8 +262,8 @@ class TestDescription:
         monkeypatch.setattr(model_names, "import_package", fail)
         with monkeypatch.context() as forgetful:
             forgetful.delitem(sys.modules, "open_clip")
-            again = model_names._tables("open_clip:x")
-        assert again == json.loads(json.dumps(first))
+            reread = model_names._tables("open_clip:x")
+        assert reread == json.loads(json.dumps(first))
 
 
 class TestEncoder:

@@ -153,9 +153,9 @@ class TestNetworks:
         file = Path(package.submodule_search_locations[0]) / (
             "models/uni3d/pointnet2_ops/pointnet2_utils.py"
         )
-        theirs = importlib.util.spec_from_file_location("pointnet2_ops.pointnet2_utils", file)
-        module = importlib.util.module_from_spec(theirs)
-        theirs.loader.exec_module(module)
+        kernel_spec = importlib.util.spec_from_file_location("pointnet2_ops.pointnet2_utils", file)
+        module = importlib.util.module_from_spec(kernel_spec)
+        kernel_spec.loader.exec_module(module)
         clouds = torch.from_numpy(np.stack([cloud(700, seed) for seed in range(3)]))
         expected = module._furthest_point_sample_pytorch(clouds, 300)
         torch.testing.assert_close(farthest_points(clouds, 300, skip_small=True), expected)
@@ -177,18 +177,18 @@ class TestInputs:
         np.testing.assert_array_equal(xyz_of(coloured), xyz_of(plain))
 
     def test_more_points_are_sampled_alike_every_time(self):
-        many = cloud(9000)
-        first = xyz_of(many)
-        np.testing.assert_array_equal(first, xyz_of(many))
+        large_cloud = cloud(9000)
+        first = xyz_of(large_cloud)
+        np.testing.assert_array_equal(first, xyz_of(large_cloud))
         assert len(np.unique(first, axis=0)) == 8192
 
     def test_farthest(self):
-        many = cloud(8200)
-        assert len(np.unique(xyz_of(many, "farthest"), axis=0)) == 8192
+        large_cloud = cloud(8200)
+        assert len(np.unique(xyz_of(large_cloud, "farthest"), axis=0)) == 8192
 
     def test_fewer_are_repeated(self):
-        few = xyz_of(cloud(100))
-        np.testing.assert_array_equal(few[:100], few[100:200])
+        sampled = xyz_of(cloud(100))
+        np.testing.assert_array_equal(sampled[:100], sampled[100:200])
 
     @pytest.mark.parametrize(
         "value", [np.zeros((9, 3), np.float32), np.zeros((9, 2), np.float32), "a chair", None]

@@ -52,9 +52,9 @@ def test_it_is_found_hashed_and_used(folder, spec):
 
 
 def test_its_digest_stands_in_its_own_keys_alone(spec):
-    without = replace(spec, tower_digests=(), modalities=("image",))
+    single_tower = replace(spec, tower_digests=(), modalities=("image",))
     other = replace(spec, tower_digests=(("text", "f" * 64),))
-    assert spec.identity("image") == without.identity("image") == other.identity("image")
+    assert spec.identity("image") == single_tower.identity("image") == other.identity("image")
     assert spec.identity("text") != other.identity("text")
     assert spec.identity("text")["weights"] == spec.tower_digests[0][1]
 

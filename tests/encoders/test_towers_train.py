@@ -63,8 +63,10 @@ def check(encoder, folder, modalities=None):
             if not name.endswith(UNUSED)
         }
         assert parameters
-        without = [name for name, parameter in parameters.items() if parameter.grad is None]
-        assert not without, (modality, without)
+        without_gradient = [
+            name for name, parameter in parameters.items() if parameter.grad is None
+        ]
+        assert not without_gradient, (modality, without_gradient)
         assert sum(float(p.grad.abs().sum()) for p in parameters.values()) > 0
         with torch.no_grad():
             for parameter in parameters.values():

@@ -40,11 +40,11 @@ def test_sounds_embed_as_in_the_package(weights, samples):
     for package in ("librosa", "torchaudio"):
         pytest.importorskip(package, exc_type=(ImportError, RuntimeError))
     package = pytest.importorskip("wav2clip.model.encoder")
-    theirs = package.ResNetExtractor(checkpoint=checkpoint(), scenario="frozen", transform=True)
+    reference = package.ResNetExtractor(checkpoint=checkpoint(), scenario="frozen", transform=True)
     clip = sound(samples, rate_hz=16_000)
-    heard = clip.samples if samples >= 512 else np.resize(clip.samples, 512)
+    samples_heard = clip.samples if samples >= 512 else np.resize(clip.samples, 512)
     with torch.inference_mode():
-        expected = theirs(torch.from_numpy(heard)[None]).numpy()
+        expected = reference(torch.from_numpy(samples_heard)[None]).numpy()
     model = wav2clip.build("x", weights, checkpoint())
     with torch.inference_mode():
         actual = model(torch.from_numpy(wav2clip.features(clip))[None]).numpy()
@@ -52,11 +52,11 @@ def test_sounds_embed_as_in_the_package(weights, samples):
 
 
 def test_a_spectrogram_is_standardised():
-    heard = wav2clip.features(sound(48_000, rate_hz=48_000))
-    assert heard.shape == (1, 257, 16_000 // 353 + 1)
-    assert heard.dtype == np.float32
-    assert abs(heard.mean()) < 1e-4
-    assert abs(heard.std() - 1) < 1e-3
+    spectrogram = wav2clip.features(sound(48_000, rate_hz=48_000))
+    assert spectrogram.shape == (1, 257, 16_000 // 353 + 1)
+    assert spectrogram.dtype == np.float32
+    assert abs(spectrogram.mean()) < 1e-4
+    assert abs(spectrogram.std() - 1) < 1e-3
 
 
 def test_loudness_is_taken_out():
@@ -72,9 +72,9 @@ def test_silence_is_zeros_and_not_rounding_errors():
 
 @pytest.mark.parametrize("samples", [1, 2, 511])
 def test_a_click_is_repeated(samples):
-    heard = wav2clip.features(sound(samples, rate_hz=16_000))
-    assert heard.shape == (1, 257, 2)
-    assert np.isfinite(heard).all()
+    spectrogram = wav2clip.features(sound(samples, rate_hz=16_000))
+    assert spectrogram.shape == (1, 257, 2)
+    assert np.isfinite(spectrogram).all()
 
 
 def test_more_than_a_minute_is_cut_to_its_middle():
@@ -128,9 +128,9 @@ def test_it_is_described(spec, weights, clip_folder):
     assert spec.licence == "MIT"
     other = weights.with_name("other.pt")
     torch.save(checkpoint(1), other)
-    again = ADAPTER.resolve(f"wav2clip:{other}?clip=hf:{clip_folder}", name="W")
-    assert again.name == "W"
-    assert again.identity("image") != spec.identity("image")
+    other_spec = ADAPTER.resolve(f"wav2clip:{other}?clip=hf:{clip_folder}", name="W")
+    assert other_spec.name == "W"
+    assert other_spec.identity("image") != spec.identity("image")
 
 
 def test_it_embeds_all_three(spec, clip_folder, tmp_path):

@@ -104,15 +104,15 @@ def watches(monkeypatch):
 def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(
     watches, clock_s, core_s, brief_s, together
 ):
-    busy, most = 0, 0
+    busy, most_busy = 0, 0
     lock = threading.Lock()
     others = threading.Event()
 
     def work(task):
-        nonlocal busy, most
+        nonlocal busy, most_busy
         with lock:
             busy += 1
-            most = max(most, busy)
+            most_busy = max(most_busy, busy)
             if busy > 1:
                 others.set()
         watches.spend(1.0, 1.0)  # fetching what all results need is not what they take
@@ -126,7 +126,7 @@ def test_brief_work_is_left_to_one_thread_and_slow_work_is_not(
 
     results = list(run(work, range(12), workers=3, depth=9, brief_s=brief_s))
     assert results == [[task] * 8 for task in range(12)]
-    assert (most > 1) == together
+    assert (most_busy > 1) == together
 
 
 def test_a_single_slow_result_may_be_an_accident(watches):
@@ -165,38 +165,38 @@ def test_one_slow_result_lets_the_others_in(watches):
     assert [len(numbers) for numbers in run(work, range(3), brief_s=0.001)] == [3, 2, 2]
 
 
-def counted(n, begun):
+def counted(n, tasks_begun):
     for task in range(n):
-        begun.append(task)
+        tasks_begun.append(task)
         yield task
 
 
 def test_no_more_is_begun_than_there_is_room_for():
-    begun = []
-    with closing(run(twice, counted(100, begun), depth=5)) as results:
+    tasks_begun = []
+    with closing(run(twice, counted(100, tasks_begun), depth=5)) as results:
         for turn, _ in enumerate(results):
             # What was handed on makes room when the next is asked for.
-            assert len(begun) <= turn + 5
-    assert len(begun) == 100
-    begun = []
-    with closing(run(twice, counted(100, begun), depth=50, workers=2)) as results:
+            assert len(tasks_begun) <= turn + 5
+    assert len(tasks_begun) == 100
+    tasks_begun = []
+    with closing(run(twice, counted(100, tasks_begun), depth=50, workers=2)) as results:
         next(results)
-        assert len(begun) > 2  # once a first task tells its size, more than one a worker
-    begun = []
-    with closing(run(twice, counted(100, begun), workers=0)) as results:
+        assert len(tasks_begun) > 2  # once a first task tells its size, more than one a worker
+    tasks_begun = []
+    with closing(run(twice, counted(100, tasks_begun), workers=0)) as results:
         next(results)
-        assert len(begun) == 1
+        assert len(tasks_begun) == 1
 
 
 def test_no_more_is_held_than_may_be():
-    held_bytes, most = 0, 0
+    held_bytes, most_bytes = 0, 0
     lock = threading.Lock()
 
     def work(task):
-        nonlocal held_bytes, most
+        nonlocal held_bytes, most_bytes
         with lock:
             held_bytes += 100
-            most = max(most, held_bytes)
+            most_bytes = max(most_bytes, held_bytes)
         yield task
 
     # Twice two results a worker before anything is known, then 350 bytes: three at a time.
@@ -204,7 +204,7 @@ def test_no_more_is_held_than_may_be():
         time.sleep(0.001)  # time enough to run too far ahead
         with lock:
             held_bytes -= 100
-    assert most <= 400  # one of them is in the caller's hands
+    assert most_bytes <= 400  # one of them is in the caller's hands
     assert held_bytes == 0
 
 

@@ -96,15 +96,15 @@ def test_preparing_goes_on_while_a_batch_is_embedded():
 
 def test_what_is_prepared_ahead_is_bounded(monkeypatch):
     """However slow the encoder is; by items, and by bytes."""
-    ahead_items, most = 0, 0
+    ahead_items, most_ahead = 0, 0
     lock = threading.Lock()
 
     class Slow(Staged):
         def preprocess(self, modality, item):
-            nonlocal ahead_items, most
+            nonlocal ahead_items, most_ahead
             with lock:
                 ahead_items += 1
-                most = max(most, ahead_items)
+                most_ahead = max(most_ahead, ahead_items)
             return super().preprocess(modality, item)
 
         def forward(self, modality, inputs):
@@ -116,13 +116,13 @@ def test_what_is_prepared_ahead_is_bounded(monkeypatch):
 
     monkeypatch.setattr(stream, "AHEAD_ITEMS", 512)
     gather(Slow(), pictures(4000), workers=2)
-    assert 2 * MOST_ITEMS <= most <= 512 + 2 * MOST_ITEMS  # a batch beside what waits for one
+    assert 2 * MOST_ITEMS <= most_ahead <= 512 + 2 * MOST_ITEMS  # a batch beside what waits for one
     assert ahead_items == 0
-    most = 0
+    most_ahead = 0
     monkeypatch.setattr(stream, "AHEAD_ITEMS", 4096)
     monkeypatch.setattr(stream, "AHEAD_BYTES", 8 * 200)  # 200 items of eight bytes
     gather(Slow(), pictures(4000), workers=2)
-    assert most <= 256 + 2 * MOST_ITEMS
+    assert most_ahead <= 256 + 2 * MOST_ITEMS
 
 
 def test_one_thread_at_a_time_takes_items_of_the_corpus(monkeypatch):

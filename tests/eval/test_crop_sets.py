@@ -239,6 +239,6 @@ def test_scans_of_pictures_are_remembered(tmp_path: Path) -> None:
     def on_progress(name: str, done: int, total: int) -> None:
         names_reported.append(name)
 
-    again = find_set("llvip", folders, tables=tables, on_progress=on_progress).read()
+    rescanned = find_set("llvip", folders, tables=tables, on_progress=on_progress).read()
     assert not names_reported
-    assert again.queries.digest == first.queries.digest
+    assert rescanned.queries.digest == first.queries.digest

@@ -22,10 +22,10 @@ def slow_ranks(scores, right, ties):
 def slow(left, right, owner, ties):
     gains, precisions = [], []
     for i, query in enumerate(left):
-        mine = {int(j) for j in np.flatnonzero(owner == i)}
-        ranks = slow_ranks((right @ query).tolist(), mine, ties)
+        own_answers = {int(j) for j in np.flatnonzero(owner == i)}
+        ranks = slow_ranks((right @ query).tolist(), own_answers, ties)
         dcg = sum(1 / np.log2(1 + r) for r in ranks if r <= 10)
-        gains.append(dcg / sum(1 / np.log2(1 + r) for r in range(1, min(len(mine), 10) + 1)))
+        gains.append(dcg / sum(1 / np.log2(1 + r) for r in range(1, min(len(own_answers), 10) + 1)))
         precisions.append(np.mean([(j + 1) / r for j, r in enumerate(ranks)]))
     return 100 * np.mean(gains), 100 * np.mean(precisions)
 

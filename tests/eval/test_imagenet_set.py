@@ -111,8 +111,8 @@ def test_names_of_imagenets_classes(form: str, tmp_path: Path) -> None:
 def test_classes_that_share_their_first_name_keep_the_others(tmp_path: Path) -> None:
     root = published.imagenet(tmp_path / "imagenet")
     lines = [
-        f"{w} maillot{more}"
-        for w, more in zip(published.WNIDS, ("", ", tank suit", ""), strict=True)
+        f"{w} maillot{further_names}"
+        for w, further_names in zip(published.WNIDS, ("", ", tank suit", ""), strict=True)
     ]
     put(root / "LOC_synset_mapping.txt", "\n".join(lines))
     assert imagenet(tmp_path).classes == ("maillot", "maillot, tank suit", "maillot")

@@ -74,8 +74,8 @@ def test_absent_classes_are_left_out_together() -> None:
 
 
 def test_strata_weigh_alike_whatever_their_size() -> None:
-    many, few = np.zeros(300), np.ones(3)
-    assert bootstrap_strata([many, few]) == (0.5, 0.5, 0.5)
+    long_stratum, short_stratum = np.zeros(300), np.ones(3)
+    assert bootstrap_strata([long_stratum, short_stratum]) == (0.5, 0.5, 0.5)
     rng = np.random.default_rng(0)
     first, second = rng.normal(0, 1, size=100), rng.normal(3, 2, size=400)
     interval = bootstrap_strata([first, second], n_resamples=4000)

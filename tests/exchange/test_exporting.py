@@ -142,10 +142,10 @@ def test_what_is_there_stays(tmp_path):
     export_heads(target, "torch", tmp_path / "out")
     with pytest.raises(UsageError, match="already exists"):
         export_heads(target, "torch", tmp_path / "out")
-    again = export_heads(
+    overwritten = export_heads(
         target, "torch", tmp_path / "out", Adjustment(sigma={"": 1.0}), overwrite=True
     )
-    assert json.loads((again.path / "config.json").read_text()) == again.config
+    assert json.loads((overwritten.path / "config.json").read_text()) == overwritten.config
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="something other than an export"):
         export_heads(target, "torch", tmp_path / "out", overwrite=True)

@@ -81,8 +81,8 @@ def test_subsets_keep_their_projectors(published, lab):
 
 def test_importing_again_gives_the_same_bundle(published, lab):
     first = [entry.bundle for entry in import_freebind(published, lab)]
-    again = [entry.bundle for entry in import_freebind(published, lab)]
-    assert [(b.path, b.digest) for b in first] == [(b.path, b.digest) for b in again]
+    imported_again = [entry.bundle for entry in import_freebind(published, lab)]
+    assert [(b.path, b.digest) for b in first] == [(b.path, b.digest) for b in imported_again]
     assert len({b.path for b in first}) == len(first) == 3
     damage(
         published / "InternVL_IB_Proj" / "T" / "best.pt",

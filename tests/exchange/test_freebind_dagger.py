@@ -132,7 +132,7 @@ def test_the_tuned_tower_hears_as_the_published_network_does(published, lab):
     ((_, node),) = tuned_nodes(imported.bundle.space)
     state = torch.load(published / TUNED_FILES[0], weights_only=True)
     tower = {k.removeprefix("ib."): v for k, v in state.items() if k.startswith("ib.")}
-    theirs = reference.model({**toy.state(), **tower})
+    published_network = reference.model({**toy.state(), **tower})
     spec = lab.catalogue.by_name("ImageBind")
     ours = ImageBindAdapter().load(replace(spec, modalities=("audio",)))
     left = ours.tower("audio").load_state_dict(
@@ -142,13 +142,13 @@ def test_the_tuned_tower_hears_as_the_published_network_does(published, lab):
     assert left.missing_keys == ["modality_postprocessors.audio.1.log_logit_scale"]
     clips = torch.randn(3, 3, 1, 128, 204, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        rows = theirs({"audio": clips})["audio"]
+        rows = published_network({"audio": clips})["audio"]
         untuned = reference.model(toy.state())({"audio": clips})["audio"]
     expected = torch.nn.functional.normalize(rows, dim=-1).numpy()
-    heard = ours.forward("audio", list(clips.numpy()))
+    embedded = ours.forward("audio", list(clips.numpy()))
     # Single precision.
-    np.testing.assert_allclose(heard, expected, atol=1e-5)
-    assert np.abs(heard - torch.nn.functional.normalize(untuned, dim=-1).numpy()).max() > 0.1
+    np.testing.assert_allclose(embedded, expected, atol=1e-5)
+    assert np.abs(embedded - torch.nn.functional.normalize(untuned, dim=-1).numpy()).max() > 0.1
 
 
 def write_sound(path, seed):
@@ -168,10 +168,12 @@ def test_sounds_embed_as_by_the_published_networks(published, lab, tmp_path):
     embeddings = embedder.embed("audio", [Item(path.name, "audio", path) for path in paths])
     state = torch.load(published / TUNED_FILES[0], weights_only=True)
     tower = {k.removeprefix("ib."): v for k, v in state.items() if k.startswith("ib.")}
-    theirs = reference.model({**toy.state(), **tower})
+    published_network = reference.model({**toy.state(), **tower})
     with torch.inference_mode():
-        heard = theirs({"audio": loaders.load_and_transform_audio_data(paths, "cpu")})["audio"]
-    rows = tuned(state, unit(heard.double().numpy()))
+        trunk_rows = published_network(
+            {"audio": loaders.load_and_transform_audio_data(paths, "cpu")}
+        )["audio"]
+    rows = tuned(state, unit(trunk_rows.double().numpy()))
     # Spectrograms agree to 1e-4.
     np.testing.assert_allclose(embeddings, unit(rows.mean(axis=0)), atol=2e-3)
 

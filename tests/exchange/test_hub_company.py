@@ -46,10 +46,10 @@ def add(hub, name, text="theirs"):
 @pytest.mark.parametrize("name", COMPANY)
 def test_company_is_left_where_it_is(bundle, hub, tmp_path, name):  # noqa: F811
     hub.create_repo("me/fused")
-    theirs = add(hub, name)
+    company = add(hub, name)
     push(bundle, "me/fused")
     push(bundle, "me/fused")
-    assert theirs.read_text() == "theirs"
+    assert company.read_text() == "theirs"
     pulled = pull("me/fused", out=tmp_path / "got")
     assert {path.name for path in (tmp_path / "got").iterdir()} == {RECORD, PROJECTORS}
     assert set(pulled.ignored) == {name} - {CONFIG, ".gitattributes"}
@@ -90,9 +90,9 @@ def test_all_files_of_a_bundle_go_there_and_back(bundle, hub, tmp_path, monkeypa
 
 def test_weights_beside_a_bundle_do_not_stop_a_second_push(bundle, hub):  # noqa: F811
     push(bundle, "me/fused")
-    theirs = add(hub, "extra.safetensors")
+    company = add(hub, "extra.safetensors")
     push(bundle, "me/fused")
-    assert theirs.read_text() == "theirs"
+    assert company.read_text() == "theirs"
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "onnx/model.onnx"])

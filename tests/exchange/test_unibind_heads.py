@@ -113,9 +113,9 @@ def test_nothing_in_a_file_is_run(lab, tmp_path):
 
 def test_layers_that_do_not_fit(lab, tmp_path):
     image = saved(tmp_path, "image")
-    again = saved(tmp_path, "image2", model("image"))
+    second_layer = saved(tmp_path, "image2", model("image"))
     for paths, space, error, words in (
-        ([image, again], "ImageBind", UsageError, "both have a layer of image"),
+        ([image, second_layer], "ImageBind", UsageError, "both have a layer of image"),
         ([saved(tmp_path, "event")], "ImageBind", UsageError, "does not embed event"),
         ([saved(tmp_path, "point")], "ImageBind", UsageError, "does not embed point"),
         ([tmp_path / "none.pt"], "ImageBind", MissingError, "there is no file"),

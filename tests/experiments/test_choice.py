@@ -131,6 +131,6 @@ def test_the_best_of_many_is_less_flattered_across_folds():
 
 def test_losses_are_of_the_same_folds():
     results = board([[1, 2, 3, 4], [2, 3, 4, 5], [0, 0, 0, 0]], [[1] * 4] * 3)
-    beside = summary(results, [read_keep("coco >= 0", TASKS)], 0, 1)
-    assert beside["loss"] == {"mean": 1.0, "standard_error": 0.0}
-    assert beside["kept"][0]["margin"]["mean"] == 1.0
+    tuning = summary(results, [read_keep("coco >= 0", TASKS)], 0, 1)
+    assert tuning["loss"] == {"mean": 1.0, "standard_error": 0.0}
+    assert tuning["kept"][0]["margin"]["mean"] == 1.0

@@ -52,8 +52,8 @@ def test_a_drawing_twice_and_the_table_twice(tmp_path):
 
 def test_the_same_figure_is_the_same_files(tmp_path):
     first = [path.read_bytes() for path in write_figure(figure(), tmp_path)]
-    again = [path.read_bytes() for path in write_figure(figure(), tmp_path / "again")]
-    assert first == again
+    rewritten = [path.read_bytes() for path in write_figure(figure(), tmp_path / "again")]
+    assert first == rewritten
     other = [path.read_bytes() for path in write_figure(figure(hole=True), tmp_path)]
     assert first[:2] != other[:2]
 
@@ -63,8 +63,8 @@ def test_the_users_own_style_changes_nothing(tmp_path):
 
     first = write_figure(figure(families=("audio-text",)), tmp_path)[0].read_bytes()
     with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 10}):
-        again = write_figure(figure(families=("audio-text",)), tmp_path)[0].read_bytes()
-    assert first == again
+        rewritten = write_figure(figure(families=("audio-text",)), tmp_path)[0].read_bytes()
+    assert first == rewritten
 
 
 @pytest.mark.parametrize("n", [1, 2])

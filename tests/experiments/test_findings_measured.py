@@ -45,9 +45,9 @@ def test_the_same_seeds_give_the_same_figures(sessions, measured):
 
 
 def test_the_second_time_nothing_runs(sessions, measured):
-    again, events = sessions("first"), []
-    assert measure(again, ONLY, events=events.append).to_json() == measured.to_json()
-    assert again[0].events.executed == 0
+    second_sessions, events = sessions("first"), []
+    assert measure(second_sessions, ONLY, events=events.append).to_json() == measured.to_json()
+    assert second_sessions[0].events.executed == 0
     labels = [event.label for event in events if isinstance(event, PartStarted)]
     assert labels[0] == "seed 0: ImageBind"
     assert len(labels) == len(set(labels)) == 2 * len(measured.scores)

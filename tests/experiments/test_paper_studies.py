@@ -56,10 +56,10 @@ def chosen(table, text):
     ],
 )
 def test_what_two_tables_have_is_the_same_in_both(first, second):
-    mine, other = figures(*first), figures(*second)
-    both = set(mine) & set(other)
+    figures_first, other = figures(*first), figures(*second)
+    both = set(figures_first) & set(other)
     assert len(both) >= 2
-    assert {task: mine[task] for task in both} == {task: other[task] for task in both}
+    assert {task: figures_first[task] for task in both} == {task: other[task] for task in both}
     assert _space(*first) == _space(*second)
 
 
@@ -190,9 +190,9 @@ def test_modules_are_chosen_from_one_product(open_session):
     first_session = open_session()
     results = measure(TABLES["table7"], first_session, chosen("table7", "+Cr(CLAP_g)+Cr(CLAP_m)"))
     executed = first_session.events.executed
-    again = open_session()
-    results = measure(TABLES["table7"], again)
-    assert again.events.executed < executed  # scores alone
+    second_session = open_session()
+    results = measure(TABLES["table7"], second_session)
+    assert second_session.events.executed < executed  # scores alone
     assert set(records(results, "+Cr(CLAP_g)")["esc50"]["factors"]) == {"sigma CLAP_g"}
     rows = {row["name"]: row for row in results.to_json()["rows"]}
     assert rows["+Cr(CLAP_m)"]["experts"] == ["CLAP_m"]

@@ -86,9 +86,9 @@ def test_ours_beside_the_papers_and_the_second_time_nothing_runs(open_session):
     assert first.events.executed > 0
     (plan,) = planned
     assert [step.kind for step in plan.targets] == ["assemble"]  # once for both settings
-    again = open_session()
-    assert measure(T3, again, rows).to_json() == results.to_json()
-    assert again.events.executed == 0
+    second_session = open_session()
+    assert measure(T3, second_session, rows).to_json() == results.to_json()
+    assert second_session.events.executed == 0
     assert states(results, "ImageBind") == ["measured"] * 3
     assert states(results, "InternVL") == ["no modality", "no modality", "measured"]
     assert states(results, "ImageBind++ Ver.") == ["measured"] * 3
@@ -190,8 +190,8 @@ def test_a_baseline_that_the_lab_knows_is_measured(open_session):
 
 @pytest.mark.parametrize("kind", [MissingError, DataError])
 def test_a_task_without_usable_data_does_not_stop_the_others(open_session, kind):
-    lost = {"audioset": kind("no eval_segments.csv", why="looked in x", fix="get it")}
-    results = measure(T3, open_session(absent=lost), parse_rows("ImageBind,InternVL,WAV2CLIP"))
+    absent = {"audioset": kind("no eval_segments.csv", why="looked in x", fix="get it")}
+    results = measure(T3, open_session(absent=absent), parse_rows("ImageBind,InternVL,WAV2CLIP"))
     assert states(results, "ImageBind") == ["measured", "no data", "measured"]
     assert states(results, "InternVL") == ["no modality", "no modality", "measured"]
     assert states(results, "WAV2CLIP") == ["not run", "no data", "not run"]
@@ -216,18 +216,18 @@ def test_without_any_data_nothing_is_trained(open_session):
 def test_weights_that_are_missing_are_told_early_or_late(open_session, monkeypatch):
     early = open_session()
 
-    def gone():
+    def refuse():
         raise MissingError("no weights for space 'CLAP_g'", fix="molspace spaces fetch CLAP_g")
 
-    early.lab.catalogue._specs["CLAP_g"] = gone
+    early.lab.catalogue._specs["CLAP_g"] = refuse
     results = measure(T3, early, parse_rows("CLAP_g,CLAP_m"))
     assert states(results, "CLAP_g") == ["not run", "not run", "no modality"]
     assert states(results, "CLAP_m") == ["measured", "measured", "no modality"]
     assert results.rows[0].lack.fix == "molspace spaces fetch CLAP_g"
 
-    monkeypatch.setattr(session, "load_encoder", lambda spec, device: gone())
-    late = measure(T4, open_session(), parse_rows("CLAP_m"))
-    assert late.rows[0].lack.what == "no weights for space 'CLAP_g'"
+    monkeypatch.setattr(session, "load_encoder", lambda spec, device: refuse())
+    late_results = measure(T4, open_session(), parse_rows("CLAP_m"))
+    assert late_results.rows[0].lack.what == "no weights for space 'CLAP_g'"
 
 
 def test_a_step_that_fails_stops_the_table(open_session, monkeypatch):
@@ -273,9 +273,9 @@ def test_the_command_prints_a_table_a_task_and_runs_nothing_the_second_time(tmp_
     assert "AudioCLIP\t\t11.45\tnot in this lab" in lines
     assert any(line.startswith("# n: 2000 of 2000   the paper's: 400   prompt: ") for line in lines)
     assert any("rehearsal" in line for line in lines)
-    again = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")
-    assert again.stdout == first.stdout
-    assert "steps run" not in again.stderr
+    second_run = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--device", "cpu")
+    assert second_run.stdout == first.stdout
+    assert "steps run" not in second_run.stderr
     result = molspace(tmp_path, "table3", "--rows", rows, "--lab", "mini", "--json", "-q")
     assert result.stderr == ""
     body = json.loads(result.stdout)

@@ -150,10 +150,10 @@ def test_the_defaults_may_lie_between_grid_points(report_and_path, open_page, tm
     report, _ = report_and_path
     sigma, lambda_ = report.surfaces
     audio, text = sigma.axes
-    off = replace(sigma, axes=(replace(audio, default=0.35), text))
+    off_grid = replace(sigma, axes=(replace(audio, default=0.35), text))
     differing = replace(lambda_, axes=(replace(lambda_.axes[0], default=None), lambda_.axes[1]))
     path = tmp_path / "off.html"
-    path.write_text(render(replace(report, surfaces=[off, differing])), encoding="utf-8")
+    path.write_text(render(replace(report, surfaces=[off_grid, differing])), encoding="utf-8")
     page, record = open_page(path)
     assert page.input_value("#s0-0") == "0.35"
     before = score_text(page, 0, "audiocaps")

@@ -169,18 +169,18 @@ def test_pca_is_exact_and_its_signs_are_settled():
     np.testing.assert_allclose(shares, values[:2] / values.sum(), rtol=1e-6)
     mirrored, _ = flatten(rows @ np.linalg.qr(np.random.default_rng(0).normal(size=(9, 9)))[0])
     np.testing.assert_allclose(np.abs(mirrored), np.abs(places), atol=1e-5)
-    again, _ = flatten(rows.copy())
-    np.testing.assert_array_equal(again, places)
+    recomputed, _ = flatten(rows.copy())
+    np.testing.assert_array_equal(recomputed, places)
 
 
 def test_a_gap_is_the_distance_of_means():
     left, right = fakes.unit_rows(40, 5, 0), fakes.unit_rows(40, 5, 1)
     measured = gap(left, right)
     cosines = left.astype(np.float64) @ right.T.astype(np.float64)
-    off = cosines[~np.eye(40, dtype=bool)]
+    unpaired = cosines[~np.eye(40, dtype=bool)]
     assert measured.distance == pytest.approx(np.linalg.norm(left.mean(0) - right.mean(0)), 1e-5)
     assert measured.paired == pytest.approx(np.diagonal(cosines).mean(), abs=1e-6)
-    assert measured.unpaired == pytest.approx(off.mean(), abs=1e-6)
+    assert measured.unpaired == pytest.approx(unpaired.mean(), abs=1e-6)
     same = gap(left, left)
     assert (same.distance, round(same.paired, 6)) == (0, 1)
 

@@ -181,15 +181,15 @@ def test_without_its_cache_the_rest_is_shown(session, tmp_path):
     first = report_of(session)
     bundle = first.bundle.path
     shutil.rmtree(tmp_path / "store")
-    again = report_of(session, bundle)
-    gone = "the cache no longer has the embeddings of the training"
-    assert ("hops", gone) in lacks(again)
-    assert again.hops == []
-    assert [s.record["metrics"] for s in again.scores] == [
+    reopened = report_of(session, bundle)
+    reason = "the cache no longer has the embeddings of the training"
+    assert ("hops", reason) in lacks(reopened)
+    assert reopened.hops == []
+    assert [s.record["metrics"] for s in reopened.scores] == [
         s.record["metrics"] for s in first.scores
     ]
-    assert {cost.is_stored for cost in again.costs if cost.kind == "train"} == {False}
-    assert gone in Elements(render(again)).words
+    assert {cost.is_stored for cost in reopened.costs if cost.kind == "train"} == {False}
+    assert reason in Elements(render(reopened)).words
 
 
 def test_cached_computes_nothing_and_says_what_is_not_there(session):
@@ -203,18 +203,18 @@ def test_cached_computes_nothing_and_says_what_is_not_there(session):
     assert bare.costs
     assert "What is missing" in Elements(render(bare)).words
     full = report_of(session, bundle)
-    again = report_of(session, bundle, cached=True)
-    assert [surface.to_json() for surface in again.surfaces] == [
+    cached_report = report_of(session, bundle, cached=True)
+    assert [surface.to_json() for surface in cached_report.surfaces] == [
         surface.to_json() for surface in full.surfaces
     ]
-    assert Elements(render(again)).data == Elements(render(full)).data
-    assert {lack.section for lack in again.lacks} == {lack.section for lack in full.lacks}
+    assert Elements(render(cached_report)).data == Elements(render(full)).data
+    assert {lack.section for lack in cached_report.lacks} == {lack.section for lack in full.lacks}
 
 
 def test_another_lab_has_its_own_scores_and_says_that_the_training_is_not_its(session, tmp_path):
     bundle = session.target(HEADLINE).bundle.path
-    lost = {"vggss": MissingError("no vggss.json", why="looked in x", fix="get it")}
-    other = tiny_session(tmp_path / "other", absent=lost)
+    absent = {"vggss": MissingError("no vggss.json", why="looked in x", fix="get it")}
+    other = tiny_session(tmp_path / "other", absent=absent)
     settings = replace(other.lab.settings, cr_epochs=9)
     other = replace(other, lab=replace(other.lab, settings=settings))
     report = report_of(other, bundle)
@@ -231,8 +231,8 @@ def test_another_lab_has_its_own_scores_and_says_that_the_training_is_not_its(se
 
 
 def test_without_any_task_there_is_still_a_page(session):
-    lost = {task: MissingError("gone") for task in ("esc50", "audiocaps")}
-    object.__setattr__(session.lab, "absent", lost)
+    absent = {task: MissingError("gone") for task in ("esc50", "audiocaps")}
+    object.__setattr__(session.lab, "absent", absent)
     report = report_of(session, tasks="esc50,audiocaps")
     assert report.scores == []
     assert report.hops

@@ -98,9 +98,9 @@ def test_a_tuned_product_says_what_was_tuned(open_session, measured):
 
 def test_the_second_time_nothing_runs_and_the_figures_are_the_same(open_session, measured):
     session = open_session()
-    again = prepare(session).measure()
+    repeated = prepare(session).measure()
     assert session.events.executed == 0
-    assert again.to_json() == measured.to_json()
+    assert repeated.to_json() == measured.to_json()
 
 
 def test_the_long_table_has_a_row_a_cell_and_task(measured):
@@ -123,8 +123,8 @@ def test_the_long_table_has_a_row_a_cell_and_task(measured):
 
 
 def test_a_family_without_one_of_its_sets_is_left_out_and_says_so(open_session):
-    lost = {"flickrnet": MissingError("no FlickrNet", fix="get it")}
-    figure = prepare(open_session(absent=lost)).measure()
+    absent = {"flickrnet": MissingError("no FlickrNet", fix="get it")}
+    figure = prepare(open_session(absent=absent)).measure()
     assert [surface.family for surface in figure.surfaces] == ["audio-text", "image-text"]
     assert figure.lacks["audio-image"].what == "no FlickrNet"
 

@@ -25,10 +25,12 @@ def cells_scored(session, run):
     for event in events:
         if isinstance(event, StepProgress) and event.kind == "sweep":
             totals[event.key] = max(totals.get(event.key, 0), event.done)
-    begun = {e.key: e.done for e in events if isinstance(e, StepStarted) and e.kind == "sweep"}
+    done_at_start = {
+        e.key: e.done for e in events if isinstance(e, StepStarted) and e.kind == "sweep"
+    }
     finished = {e.key for e in events if isinstance(e, StepFinished)}
-    assert set(begun) <= finished
-    return result, sum(totals.get(key, 0) - n_before for key, n_before in begun.items())
+    assert set(done_at_start) <= finished
+    return result, sum(totals.get(key, 0) - n_before for key, n_before in done_at_start.items())
 
 
 def test_figures_are_those_of_single_evaluations(session_and_target):
@@ -71,12 +73,12 @@ def test_known_cells_are_not_scored_again(session_and_target):
 
     first, n_first = scored("0:1:0.5,0.1")
     assert n_first == 4  # and the product's own factors
-    again, n_again = scored("0:1:0.5,0.1")
+    repeated, n_again = scored("0:1:0.5,0.1")
     assert n_again == 0
-    assert again == first
-    more, n_more = scored("0:1:0.25,0.1")
+    assert repeated == first
+    finer, n_more = scored("0:1:0.25,0.1")
     assert n_more == 2
-    assert {row["sigma audio"]: row["score"] for row in more.rows}.items() >= {
+    assert {row["sigma audio"]: row["score"] for row in finer.rows}.items() >= {
         row["sigma audio"]: row["score"] for row in first.rows
     }.items()
     _, n_fewer = scored("0.25/0.75,0.1")

@@ -69,17 +69,17 @@ def test_sets_without_others_are_halved(monkeypatch):
         assert "seed 3" in split.origins[task.name]
     labels = [split.choose.benchmark("esc50").labels, split.score.benchmark("esc50").labels]
     assert all((np.bincount(class_labels) == N // 8).all() for class_labels in labels)
-    again = tuning_data(lab, tasks, seed=3).choose.benchmark("audiocaps")
-    assert ids(again.left) == ids(split.choose.benchmark("audiocaps").left)
-    assert ids(again.left) != ids(
+    repeated = tuning_data(lab, tasks, seed=3).choose.benchmark("audiocaps")
+    assert ids(repeated.left) == ids(split.choose.benchmark("audiocaps").left)
+    assert ids(repeated.left) != ids(
         tuning_data(lab, tasks, seed=4).choose.benchmark("audiocaps").left
     )
 
 
 def test_small_sets_are_not_divided(monkeypatch):
-    few = part_of(PAIRS, np.arange(N) < 20)
+    small_set = part_of(PAIRS, np.arange(N) < 20)
     with pytest.raises(DataError, match="audiocaps has 20 items: too few"):
-        tuning_data(Held(monkeypatch, audiocaps=few), [get_task("audiocaps")], seed=0)
+        tuning_data(Held(monkeypatch, audiocaps=small_set), [get_task("audiocaps")], seed=0)
 
 
 def test_the_mini_lab_has_scenes_to_choose_by():

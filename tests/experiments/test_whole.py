@@ -28,21 +28,21 @@ def test_one_question_and_every_part_in_turn(open_session):
     )
     (plan,) = plans
     assert len({step.key for step in plan.targets}) == 3  # Cr(InternVL), Dr(InternVL), both CLAPs
-    begun = [event for event in events if isinstance(event, PartStarted)]
-    labels = [event.label for event in begun]
+    parts_begun = [event for event in events if isinstance(event, PartStarted)]
+    labels = [event.label for event in parts_begun]
     assert labels[:2] == ["Table 5: ImageBind", "Table 5: +Cr(InternVL)"]
     assert labels[-2:] == ["Figure 5: ImageBind++", "Figure 6: InternVL_IB"]
-    assert [event.number for event in begun] == list(range(1, len(begun) + 1))
-    assert {event.total for event in begun} == {len(begun)}
+    assert [event.number for event in parts_begun] == list(range(1, len(parts_begun) + 1))
+    assert {event.total for event in parts_begun} == {len(parts_begun)}
     assert isinstance(events[-1], PartsFinished)
     assert [figure.figure.name for figure in ready] == ["figure5", "figure6"]
     assert not results.is_empty
     body = json.loads(json.dumps(results.to_json()))
     assert list(body["tables"]) == ["table5", "table7"]
     assert list(body["figures"]) == ["figure5", "figure6"]
-    again = open_session()
-    assert whole.measure_all(again, grid="0/1").to_json() == results.to_json()
-    assert again.events.executed == 0
+    second_session = open_session()
+    assert whole.measure_all(second_session, grid="0/1").to_json() == results.to_json()
+    assert second_session.events.executed == 0
     alone = measure(TABLES["table7"], open_session())
     assert json.loads(json.dumps(alone.to_json())) == body["tables"]["table7"]
 

@@ -88,8 +88,8 @@ def used_or_refused(record: bytes, tensors: bytes) -> Bundle | MolspaceError:
 
 def test_the_good_bundle_is_used() -> None:
     assert isinstance(used_or_refused(RECORD_BYTES, TENSOR_BYTES), Bundle)
-    again = signed(json.loads(RECORD_BYTES), TENSOR_BYTES)
-    assert isinstance(used_or_refused(again, TENSOR_BYTES), Bundle)
+    signed_again = signed(json.loads(RECORD_BYTES), TENSOR_BYTES)
+    assert isinstance(used_or_refused(signed_again, TENSOR_BYTES), Bundle)
 
 
 @fuzz

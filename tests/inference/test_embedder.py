@@ -117,7 +117,7 @@ def test_a_stream_reads_ahead_only_where_it_may():
             items_read.append(item)
             yield item
 
-    for read_ahead, most in ((False, 8), (True, 300)):
+    for read_ahead, most_read in ((False, 8), (True, 300)):
         items_read.clear()
         batches = embed_stream(
             of_leaf(Staged(HEAVY)),
@@ -127,7 +127,7 @@ def test_a_stream_reads_ahead_only_where_it_may():
             read_ahead=read_ahead,
         )
         next(batches)
-        assert 8 <= len(items_read) <= most
+        assert 8 <= len(items_read) <= most_read
         assert read_ahead == (len(items_read) > 8)
         assert len(list(batches)) == 37
         assert helpers() == []

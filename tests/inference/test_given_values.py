@@ -49,10 +49,10 @@ def image_of(mode):
 def test_a_pillow_image_is_its_file(mode, tmp_path):
     image = image_of(mode)
     image.save(tmp_path / "a.png")
-    want = decoded("image", tmp_path / "a.png")
-    np.testing.assert_array_equal(decoded("image", image), want)
+    expected = decoded("image", tmp_path / "a.png")
+    np.testing.assert_array_equal(decoded("image", image), expected)
     with Image.open(tmp_path / "a.png") as opened:
-        np.testing.assert_array_equal(decoded("image", opened), want)
+        np.testing.assert_array_equal(decoded("image", opened), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -78,9 +78,9 @@ def test_cmyk_jpegs(tmp_path):
 def test_grey_arrays_and_tensors_are_their_files(tmp_path):
     grey = pixels(shape=(5, 7))
     Image.fromarray(grey).save(tmp_path / "a.png")
-    want = decoded("image", tmp_path / "a.png")
+    expected = decoded("image", tmp_path / "a.png")
     for value in (grey, torch.from_numpy(grey), torch.from_numpy(grey)[None]):
-        np.testing.assert_array_equal(decoded("image", value), want)
+        np.testing.assert_array_equal(decoded("image", value), expected)
 
 
 def test_tensors_are_channels_first():
@@ -118,8 +118,8 @@ def test_a_batch_of_pictures_is_a_list():
     batch = np.stack([pixels(0), pixels(1)])
     for pictures in (batch, torch.from_numpy(batch).permute(0, 3, 1, 2)):
         items = items_of("image", pictures, ())
-        for item, want in zip(items, batch, strict=True):
-            np.testing.assert_array_equal(item.value, want)
+        for item, expected in zip(items, batch, strict=True):
+            np.testing.assert_array_equal(item.value, expected)
 
 
 def test_modalities_that_are_looked_up_take_any_value():
@@ -206,8 +206,8 @@ def sound(tmp_path):
 
 def test_samples_are_their_file(sound):
     path, samples = sound
-    want = decoded("audio", path)
-    floats = want.samples
+    expected = decoded("audio", path)
+    floats = expected.samples
     values = [
         {"array": samples, "sampling_rate": 16_000},
         {"array": floats, "sampling_rate": 16_000, "path": "a.wav"},
@@ -251,10 +251,10 @@ def test_decoders_give_what_the_file_gives(channels, tmp_path):
 
     samples = wave(300 * channels).reshape(300, channels)
     soundfile.write(tmp_path / "a.wav", samples, 22_050, subtype="FLOAT")
-    want = decoded("audio", tmp_path / "a.wav")
+    expected = decoded("audio", tmp_path / "a.wav")
     decoded_sound = decoded("audio", Decoder(tmp_path / "a.wav"))
-    assert decoded_sound.rate_hz == want.rate_hz
-    np.testing.assert_array_equal(decoded_sound.samples, want.samples)
+    assert decoded_sound.rate_hz == expected.rate_hz
+    np.testing.assert_array_equal(decoded_sound.samples, expected.samples)
 
 
 def test_overshoot_is_clipped_as_that_of_float_files(tmp_path):
@@ -346,9 +346,9 @@ def test_columns_are_read_as_their_files(dataset):
         for item, file in zip(items_of("image", (source, "picture"), ()), files, strict=True):
             np.testing.assert_array_equal(registry.load(item).value, decoded("image", Path(file)))
         sounds = items_of("audio", (source, "sound"), ())
-        want = decoded("audio", path)
+        expected = decoded("audio", path)
         for item in sounds:
-            np.testing.assert_array_equal(registry.load(item).value.samples, want.samples)
+            np.testing.assert_array_equal(registry.load(item).value.samples, expected.samples)
         assert [item.value for item in items_of("text", (source, "caption"), ())] == ["a", "b"]
     images = items_of("image", table["picture"], ())  # Pillow's, as the data set decodes them
     np.testing.assert_array_equal(images[1].value, decoded("image", Path(files[1])))

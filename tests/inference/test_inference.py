@@ -89,8 +89,8 @@ def test_order_ids_and_rows_survive_whatever_fails(entries, batch_items):
     ]
     batches, problems, _ = run(given_items, batch_items=batch_items)
     bad = ("bad", "nan", "zero", "?")
-    want = [entry.id for entry in given_items if not entry.id.startswith(bad)]
-    assert [item.id for items, _ in batches for item in items] == want
+    expected_ids = [entry.id for entry in given_items if not entry.id.startswith(bad)]
+    assert [item.id for items, _ in batches for item in items] == expected_ids
     # Problems come in order, too, and each bad item is told exactly once.
     assert [p.id for p in problems] == [e.id for e in given_items if e.id.startswith(bad)]
     for items, rows in batches:

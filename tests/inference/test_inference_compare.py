@@ -25,8 +25,8 @@ def test_a_table_for_each_pair_of_modalities_in_order():
     assert [item.id for item in tables[2].columns] == ["0", "2"]
     half = 0.5**0.5
     # Sums of two products in single precision: a few units in the last place.
-    for table, want in zip(tables, [[[-half]], [[-1, 0]], [[half, half]]], strict=True):
-        np.testing.assert_allclose(table.cosines, want, atol=1e-6)
+    for table, expected in zip(tables, [[[-half]], [[-1, 0]], [[half, half]]], strict=True):
+        np.testing.assert_allclose(table.cosines, expected, atol=1e-6)
 
 
 def test_a_single_modality_is_compared_within():

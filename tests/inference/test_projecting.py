@@ -233,8 +233,8 @@ def test_folders_stand_in_for_encoders(folders):
     named_folders = [
         f"{label}={root / label}" for label in ("CLAP_m", "CLAP_g", "ImageBind", "InternVL")
     ]
-    again = embedded(target, given_folders(named_folders, target, digests=digests))
-    np.testing.assert_array_equal(again[1], rows)
+    rows_again = embedded(target, given_folders(named_folders, target, digests=digests))
+    np.testing.assert_array_equal(rows_again[1], rows)
 
 
 def test_rows_are_matched_by_ids_whatever_their_order(folders):

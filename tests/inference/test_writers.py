@@ -246,7 +246,7 @@ def test_stdout_on_a_full_disk_and_a_closed_pipe(number, raised):
 
 
 @pytest.mark.parametrize(
-    ("out", "format", "want"),
+    ("out", "format", "expected"),
     [
         (None, None, (Path("embeddings.safetensors"), "safetensors")),
         (None, "npy", (Path("embeddings.npy"), "npy")),
@@ -257,8 +257,8 @@ def test_stdout_on_a_full_disk_and_a_closed_pipe(number, raised):
         ("b.bin", "npy", (Path("b.bin"), "npy")),
     ],
 )
-def test_output(out, format, want):
-    assert choose_output(None if out is None else Path(out), format) == want
+def test_output(out, format, expected):
+    assert choose_output(None if out is None else Path(out), format) == expected
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def test_the_same_rows_are_kept_once_and_counted():
     assert merged.rows == FULL
     assert (merged.n_same, merged.n_shared_categories) == (len(FULL), 2)
     assert merged.remarks == ("'pets' adds nothing: the others have all of its rows",)
-    twice = merge_knowledge([other(FULL[0], FULL[0]), other(FULL[1])])
-    assert (twice.rows, twice.n_same) == (FULL[:2], 1)
+    merged_twice = merge_knowledge([other(FULL[0], FULL[0]), other(FULL[1])])
+    assert (merged_twice.rows, merged_twice.n_same) == (FULL[:2], 1)
 
 
 def test_ids_of_categories_that_are_taken_are_changed():

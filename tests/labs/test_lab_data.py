@@ -278,8 +278,8 @@ def test_leaks_of_captions_that_are_damaged_or_not_there(folder, tmp_path):
 def test_worlds_are_not_looked_at_for_leaks(folder, tmp_path, comparisons):
     assert leaks(load_lab("mini")) == ()
     assert leaks(load_lab("mini", data=Path("sets"))) == ()
-    without = {m: source for m, source in lab().corpora.items() if m != "text"}
-    assert leaks(replace(lab(), corpora=without)) == ()
+    without_text = {m: source for m, source in lab().corpora.items() if m != "text"}
+    assert leaks(replace(lab(), corpora=without_text)) == ()
     assert comparisons == []
 
 

@@ -60,9 +60,9 @@ def test_fresh_pairs_are_no_scenes_of_anything_else():
     for name, recipe in RECIPES.items():
         others += [training_stream(name, i, 0) for i in range(len(recipe.stages))]
     identities = {int(x) for other in set(others) for x in other.scenes(0, 3000).identity}
-    mine = {int(x) for x in fresh.scenes(0, 24_000).identity}
-    assert len(mine) == 24_000
-    assert not mine & identities
+    own_identities = {int(x) for x in fresh.scenes(0, 24_000).identity}
+    assert len(own_identities) == 24_000
+    assert not own_identities & identities
 
 
 def test_evaluation_sets_hold_none_of_the_scenes_of_training():
@@ -80,10 +80,10 @@ def test_evaluation_sets_hold_none_of_the_scenes_of_training():
 
 
 def test_the_seed_decides_fresh_pairs():
-    pairs, again, other = (
+    pairs, repeated, other = (
         load_lab("mini", seed=seed).pairs_of("audio", "image", "fresh") for seed in (1, 1, 2)
     )
-    assert pairs.digest == again.digest != other.digest
+    assert pairs.digest == repeated.digest != other.digest
 
 
 def test_there_are_no_more_than_were_seen():

@@ -84,9 +84,9 @@ class TestCorpus:
     def test_texts_speak_of_sights_and_sounds(self):
         texts = [item.value for item in mini.corpus("text", n=400, seed=0).items(0, 400)]
         n_sights = sum(bool(re.search(r"red|crimson|yellow|purple|white|black", t)) for t in texts)
-        heard = sum(bool(re.search(r"deep|bass|mellow|high|bright|shrill", t)) for t in texts)
+        n_heard = sum(bool(re.search(r"deep|bass|mellow|high|bright|shrill", t)) for t in texts)
         assert n_sights > 60
-        assert heard > 60
+        assert n_heard > 60
 
     @pytest.mark.parametrize("n", [0, -1])
     def test_empty(self, n):
@@ -137,13 +137,13 @@ class TestBenchmarks:
         stream, second = SceneStream("first"), SceneStream("second")
         mixed = WorldCorpus("m", "audio", stream, 30, others=(Other(second, 4, percent=50),))
         plain = WorldCorpus("p", "audio", stream, 30)
-        _, heard = mixed.others[0].scenes(np.arange(30, dtype=np.uint64))
+        _, is_audible = mixed.others[0].scenes(np.arange(30, dtype=np.uint64))
         changed = [
             not np.array_equal(a.value.samples, b.value.samples)
             for a, b in zip(mixed.items(0, 30), plain.items(0, 30), strict=True)
         ]
-        assert changed == heard.tolist()
-        assert 0 < heard.sum() < 30
+        assert changed == is_audible.tolist()
+        assert 0 < is_audible.sum() < 30
 
     @pytest.mark.parametrize(
         ("task", "modality"),

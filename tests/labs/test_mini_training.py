@@ -200,8 +200,10 @@ class TestChoosing:
 
 
 def test_the_lab_file_opens_the_trained_encoders(tmp_path):
-    heard = Stage("audio", "text", 40, 1, (Style("sound"),), batch_size=16)
-    clap = EncoderRecipe(8, {"audio": (4, 8), "text": (4, 6)}, musical_percent=30, stages=(heard,))
+    sound_stage = Stage("audio", "text", 40, 1, (Style("sound"),), batch_size=16)
+    clap = EncoderRecipe(
+        8, {"audio": (4, 8), "text": (4, 6)}, musical_percent=30, stages=(sound_stage,)
+    )
     training.train(tmp_path, recipes={"ImageBind": TINY["three"], "CLAP_g": clap})
     lab = load_lab(str(write_lab_file(tmp_path)))
     assert lab.label == "mini (retrained)"

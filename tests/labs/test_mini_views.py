@@ -83,8 +83,8 @@ def test_rendering_does_not_depend_on_chunks():
     scenes = SceneStream("chunks").scenes(0, 1100)
     for render in (thermals.thermals, depths.depths, clips.clips, points.clouds):
         np.testing.assert_array_equal(render(scenes)[1020:], render(scenes[1020:1100]))
-    together, apart = events.recordings(scenes[:300]), events.recordings(scenes[250:300])
-    for joint, other in zip(together[250:], apart, strict=True):
+    together, separate = events.recordings(scenes[:300]), events.recordings(scenes[250:300])
+    for joint, other in zip(together[250:], separate, strict=True):
         np.testing.assert_array_equal(joint, other)
 
 
@@ -176,9 +176,9 @@ class TestPoints:
 
     def test_count_and_place_do_not_show(self):
         single = SceneStream("same", alone=True).scenes(0, 50)
-        many = SceneStream("same").scenes(0, 50)
-        assert (single.count != many.count).any()
-        np.testing.assert_array_equal(points.clouds(single), points.clouds(many))
+        several = SceneStream("same").scenes(0, 50)
+        assert (single.count != several.count).any()
+        np.testing.assert_array_equal(points.clouds(single), points.clouds(several))
 
 
 class TestEmptyPlaces:

@@ -143,9 +143,9 @@ class TestCaptions:
 
     def test_sight_never_speaks_of_pitch_nor_sound_of_colour(self):
         words = " ".join(captions(self.scenes, Style("sight"))).split()
-        heard = " ".join(captions(self.scenes, Style("sound"))).split()
+        words_heard = " ".join(captions(self.scenes, Style("sound"))).split()
         assert not {"deep", "shrill", "rapidly"} & set(words)
-        assert not {"red", "purple", "orange"} & set(heard)
+        assert not {"red", "purple", "orange"} & set(words_heard)
 
     @pytest.mark.parametrize("sense", ["sight", "sound"])
     def test_even_the_laziest_writer_names_the_thing(self, sense):

@@ -381,7 +381,7 @@ def test_its_steps_go_to_other_processes(tmp_path):
     plan = session.scores(
         session.target("ImageBind"), session.lab.parse_tasks("birds,sounds,pairs")
     )
-    again = pickle.loads(pickle.dumps(plan.targets))
-    assert [step.key for step in again] == [step.key for step in plan.targets]
-    results = session.run(again)
-    assert [results[step.key].meta["n"] for step in again] == [4, 4, 4]
+    unpickled = pickle.loads(pickle.dumps(plan.targets))
+    assert [step.key for step in unpickled] == [step.key for step in plan.targets]
+    results = session.run(unpickled)
+    assert [results[step.key].meta["n"] for step in unpickled] == [4, 4, 4]

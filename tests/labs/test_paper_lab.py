@@ -93,10 +93,10 @@ def test_react_says_what_it_leaves_out_and_lists_it(molspace):
 
 
 def test_again_executes_nothing(molspace):
-    again = molspace("react", EXPRESSION, *molspace.given)
-    assert again.returncode == 0
-    assert again.stdout.strip() == molspace.env["BUNDLE"]
-    assert "steps to run" not in again.stderr
+    second_run = molspace("react", EXPRESSION, *molspace.given)
+    assert second_run.returncode == 0
+    assert second_run.stdout.strip() == molspace.env["BUNDLE"]
+    assert "steps to run" not in second_run.stderr
 
 
 def test_eval_counts_what_was_found(molspace):
@@ -106,9 +106,9 @@ def test_eval_counts_what_was_found(molspace):
         assert f"n: {n}   published set: {expected}" in result.stdout
     assert result.stdout.count("# lab: paper (tiny) ") == 4
     assert "mini" not in result.stdout
-    again = molspace("eval", "--task", TASKS, *molspace.given)
-    assert again.stdout == result.stdout
-    assert "steps to run" not in again.stderr
+    second_run = molspace("eval", "--task", TASKS, *molspace.given)
+    assert second_run.stdout == result.stdout
+    assert "steps to run" not in second_run.stderr
 
 
 def test_infer_embeds_and_counts_what_it_skips(molspace, tmp_path):
@@ -175,11 +175,11 @@ def test_stopped_in_the_middle_it_goes_on_there(molspace, other, signal_sent):
         _, messages = running.communicate()
     assert running.returncode == (-9 if signal_sent == signal.SIGKILL else 130)
     assert b"Traceback" not in messages
-    again = other("react", EXPRESSION, *other.given)
-    assert again.returncode == 0, again.stderr
-    assert re.search(r" [1-9]\d* results from the cache", again.stderr)
+    resumed = other("react", EXPRESSION, *other.given)
+    assert resumed.returncode == 0, resumed.stderr
+    assert re.search(r" [1-9]\d* results from the cache", resumed.stderr)
     same = load_file(Path(molspace.env["BUNDLE"]) / "projectors.safetensors")
-    tensors = load_file(Path(again.stdout.strip()) / "projectors.safetensors")
+    tensors = load_file(Path(resumed.stdout.strip()) / "projectors.safetensors")
     assert tensors.keys() == same.keys()
     for name in same:
         np.testing.assert_array_equal(tensors[name], same[name])

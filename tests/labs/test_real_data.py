@@ -80,9 +80,9 @@ def test_react_and_eval_on_files(folder):
         (3, 5158),
     ]
     assert all(r.record["lab"] == "mini (own)" for r in results)
-    again = session(folder)
-    plan = again.plan(again.check("ImageBind + Cr(CLAP_m)"))
-    assert {again.store.has(step.key) for step in plan.steps()} == {True}
+    second_session = session(folder)
+    plan = second_session.plan(second_session.check("ImageBind + Cr(CLAP_m)"))
+    assert {second_session.store.has(step.key) for step in plan.steps()} == {True}
     del opened
 
 

@@ -167,9 +167,9 @@ def test_a_table_without_rows_is_to_be_corrected_itself(folder, lab):
     with pytest.raises(DataError) as refused:
         table.lab.benchmark(table.task.name)
     assert refused.value.fix == f"correct '{path}'"
-    gone = table_task(lab, write(folder / "g.csv", "image,caption\n8.png,a\n"), "pairs")
+    empty_table = table_task(lab, write(folder / "g.csv", "image,caption\n8.png,a\n"), "pairs")
     with pytest.raises(DataError) as refused:
-        gone.lab.benchmark(gone.task.name)
+        empty_table.lab.benchmark(empty_table.task.name)
     assert refused.value.fix == f"correct '{folder / 'g.csv'}', or the files"
 
 

@@ -138,9 +138,9 @@ def test_damage_in_the_middle_needs_a_full_check(videos, encoded):
 
 def test_corpora_of_clips_can_be_sent_to_other_processes(videos):
     pairs = opened(folder=videos)
-    again = pickle.loads(pickle.dumps(pairs.corpus("image")))
-    assert again.digest == pairs.corpus("image").digest
-    assert again.items(0, 1) == pairs.corpus("image").items(0, 1)
+    unpickled = pickle.loads(pickle.dumps(pairs.corpus("image")))
+    assert unpickled.digest == pairs.corpus("image").digest
+    assert unpickled.items(0, 1) == pairs.corpus("image").items(0, 1)
 
 
 def test_no_videos(videos):

@@ -150,8 +150,10 @@ def test_pictures_are_upright_as_phones_show_them(encoded, quarters, shape):
 def test_the_same_bytes_give_the_same_halves(encoded):
     clip = clip_of(encoded["h264"], seconds=1)
     for decode in (sound, picture):
-        first, again = (decode(encoded["h264"], clip) for _ in range(2))
-        assert np.array_equal(getattr(first, "samples", first), getattr(again, "samples", again))
+        first, decoded_again = (decode(encoded["h264"], clip) for _ in range(2))
+        assert np.array_equal(
+            getattr(first, "samples", first), getattr(decoded_again, "samples", decoded_again)
+        )
 
 
 # --- halves as items ---

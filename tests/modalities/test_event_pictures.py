@@ -90,12 +90,12 @@ def slow_eventclip(value):
     variance = sum((n - mean) ** 2 for n in flat) / len(flat)
     is_hot = lambda n: n > mean and (n - mean) ** 2 > 100 * variance  # noqa: E731
     cooled = [[[0 if is_hot(n) else n for n in row] for row in plane] for plane in counted]
-    most = max(1, max(n for plane in cooled for row in plane for n in row))
+    most_events = max(1, max(n for plane in cooled for row in plane for n in row))
     picture = []
     for dark_row, bright_row in zip(*cooled, strict=True):
         row = []
         for d, b in zip(dark_row, bright_row, strict=True):
-            total = Fraction(d, most) + Fraction(b, most)
+            total = Fraction(d, most_events) + Fraction(b, most_events)
             weight = min(Fraction(1), total)
             row.append((rounded(127 * total * weight + 255 * (1 - weight)),) * 3)
         picture.append(row)

@@ -78,34 +78,34 @@ def test_all_forms_hold_the_same(form):
 
 def test_a_row_that_no_sensor_has_counts_overflows(tmp_path):
     before = np.arange(7)
-    of = {"x": [*before, 0, 9], "y": [5] * 7 + [240, 6], "t": [*8000 + before, 8191, 100]}
-    of["p"] = [1] * 7 + [0, 0]
-    value = of_file(tmp_path, bin_bytes(9, **{k: np.array(v) for k, v in of.items()}))
+    columns_of = {"x": [*before, 0, 9], "y": [5] * 7 + [240, 6], "t": [*8000 + before, 8191, 100]}
+    columns_of["p"] = [1] * 7 + [0, 0]
+    value = of_file(tmp_path, bin_bytes(9, **{k: np.array(v) for k, v in columns_of.items()}))
     assert value.x.tolist() == [*before, 9]
     assert value.t_us.tolist() == [*8000 + before, 100 + 8192]
 
 
 def test_times_that_wrap_go_on(tmp_path):
     t = 2**23 + np.arange(-4, 4)
-    of = {"x": np.arange(8), "y": np.arange(8), "p": np.ones(8, int)}
-    value = of_file(tmp_path, bin_bytes(8, t=t, **of))
+    columns_of = {"x": np.arange(8), "y": np.arange(8), "p": np.ones(8, int)}
+    value = of_file(tmp_path, bin_bytes(8, t=t, **columns_of))
     np.testing.assert_array_equal(value.t_us, t)
 
 
 def test_a_little_disorder_is_sorted():
-    of = columns(1000)
-    of["t"][500], of["t"][501] = of["t"][501] + 9, of["t"][500]
-    value = as_events(npz_bytes(**of))
+    columns_of = columns(1000)
+    columns_of["t"][500], columns_of["t"][501] = columns_of["t"][501] + 9, columns_of["t"][500]
+    value = as_events(npz_bytes(**columns_of))
     assert (np.diff(value.t_us) >= 0).all()
-    assert np.array_equal(value.t_us, np.sort(of["t"]))
-    order = np.argsort(of["t"], kind="stable")
-    np.testing.assert_array_equal(value.x, of["x"][order])
-    of["t"][::2] = 0
-    assert "go back" in why(npz_bytes(**of))
+    assert np.array_equal(value.t_us, np.sort(columns_of["t"]))
+    order = np.argsort(columns_of["t"], kind="stable")
+    np.testing.assert_array_equal(value.x, columns_of["x"][order])
+    columns_of["t"][::2] = 0
+    assert "go back" in why(npz_bytes(**columns_of))
 
 
 @pytest.mark.parametrize(
-    ("most", "size"),
+    ("farthest_pixel", "size"),
     [
         ((239, 179), (180, 240)),
         ((240, 179), (260, 346)),
@@ -114,10 +114,10 @@ def test_a_little_disorder_is_sorted():
         ((1280, 5), (720, 1281)),
     ],
 )
-def test_the_sensor_is_the_smallest_usual_one(most, size):
-    of = columns()
-    of["x"][0], of["y"][0] = most
-    assert as_events(npz_bytes(**of)).size == size
+def test_the_sensor_is_the_smallest_usual_one(farthest_pixel, size):
+    events_columns = columns()
+    events_columns["x"][0], events_columns["y"][0] = farthest_pixel
+    assert as_events(npz_bytes(**events_columns)).size == size
 
 
 def changed(**new):
@@ -242,8 +242,8 @@ def test_a_picture_is_one_already():
     ],
 )
 def test_recordings_that_cannot_be_embedded(change):
-    of = {name: getattr(events(), name) for name in ("x", "y", "t_us", "p", "size")}
-    assert EVENT.why_unusable(Events(**{**of, **change}))
+    events_fields = {name: getattr(events(), name) for name in ("x", "y", "t_us", "p", "size")}
+    assert EVENT.why_unusable(Events(**{**events_fields, **change}))
     assert EVENT.why_unusable(events()) == ""
 
 

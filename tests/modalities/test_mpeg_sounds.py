@@ -139,8 +139,8 @@ def test_a_stream_may_begin_in_the_middle_of_a_frame() -> None:
 
 def test_frames_that_are_damaged_inside() -> None:
     frames = mp3_frames(bitrate_mode="CONSTANT")
-    lost = b"\xaa" * len(frames[9])
-    assert "damaged at byte" in refused(b"".join([*frames[:9], lost, *frames[10:]]))
+    damaged_frame = b"\xaa" * len(frames[9])
+    assert "damaged at byte" in refused(b"".join([*frames[:9], damaged_frame, *frames[10:]]))
     # Padding between joined files is none.
     assert length(b"".join([*frames[1:9], bytes(700), *frames[9:]])) == (len(frames) - 1) * FRAME
 

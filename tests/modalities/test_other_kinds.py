@@ -179,8 +179,8 @@ def test_sentences() -> None:
     assert describe_others(count_others(["a.tar"], "image"), "image") == (
         "1 file of another kind is left out: 1 .tar (an archive: list it as a path of its own)"
     )
-    many = count_others([f"a.q{n}" for n in range(9)], "image")
-    assert describe_others(many, "image").endswith("3 further kinds")
+    counts = count_others([f"a.q{n}" for n in range(9)], "image")
+    assert describe_others(counts, "image").endswith("3 further kinds")
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)

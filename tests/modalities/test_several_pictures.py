@@ -15,8 +15,8 @@ PICTURES = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue", "gree
 
 def saved(kind, pictures):
     file = io.BytesIO()
-    more = {"save_all": True, "append_images": pictures[1:]} if pictures[1:] else {}
-    pictures[0].save(file, format=kind, **more)
+    saving_options = {"save_all": True, "append_images": pictures[1:]} if pictures[1:] else {}
+    pictures[0].save(file, format=kind, **saving_options)
     return file.getvalue()
 
 

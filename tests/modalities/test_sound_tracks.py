@@ -78,17 +78,17 @@ def refused(data: bytes) -> str:
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_tone_comes_back(containers, name):
     waveform = load_audio(containers[name])
-    want = heard(SECONDS, waveform.rate_hz)
+    tone = heard(SECONDS, waveform.rate_hz)
     assert waveform.rate_hz == rate_of(name)
     if name in EXACT:
-        assert len(waveform.samples) == len(want)
+        assert len(waveform.samples) == len(tone)
         lags = [0]
     else:
         # Frames of up to 2,048 samples; what was encoded before the sound is at most two.
-        assert -2048 <= len(waveform.samples) - len(want) <= 4096
+        assert -2048 <= len(waveform.samples) - len(tone) <= 4096
         lags = [0, 1024, 2048]
-    n = len(want) - 4096
-    correlations = [np.corrcoef(want[:n], waveform.samples[lag : lag + n])[0, 1] for lag in lags]
+    n = len(tone) - 4096
+    correlations = [np.corrcoef(tone[:n], waveform.samples[lag : lag + n])[0, 1] for lag in lags]
     assert max(correlations) > 0.97  # WMA is noisy
     assert (
         registry.check("audio", containers[name])
@@ -247,9 +247,9 @@ def muxed(form: str, **tracks_of) -> bytes:
 def test_a_cover_and_metadata_do_not_matter():
     data = muxed("mp4", cover=image_bytes(1, "JPEG", subsampling=0))
     waveform = load_audio(data)
-    want = heard(SECONDS)[: len(waveform.samples)]
-    assert len(want) == (N_16K // 1024) * 1024 // 1024 * 1024
-    assert np.corrcoef(want, waveform.samples)[0, 1] > 0.99
+    tone = heard(SECONDS)[: len(waveform.samples)]
+    assert len(tone) == (N_16K // 1024) * 1024 // 1024 * 1024
+    assert np.corrcoef(tone, waveform.samples)[0, 1] > 0.99
     assert noticed.take() == []
 
 

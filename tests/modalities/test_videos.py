@@ -88,13 +88,13 @@ def test_a_rule_takes_of_a_file_what_it_takes_of_all_frames(encoded, rule):
 
 
 def test_without_an_index_all_is_decoded_alike(encoded, monkeypatch):
-    want = sampled(Clips()).load(encoded["h264"])
+    expected = sampled(Clips()).load(encoded["h264"])
     monkeypatch.setattr(decoding._Reader, "jump", lambda self, time_us: False)
     with pytest.raises(TypeError):  # None stands for a jump that led astray
         len(decoding._decode_at(io.BytesIO(encoded["h264"]), "x", np.array([0]), jumps=True))
     frames = sampled(Clips()).load(encoded["h264"])
-    np.testing.assert_array_equal(frames.pixels, want.pixels)
-    np.testing.assert_array_equal(frames.seconds, want.seconds)
+    np.testing.assert_array_equal(frames.pixels, expected.pixels)
+    np.testing.assert_array_equal(frames.seconds, expected.seconds)
 
 
 def test_frames_of_uneven_times_go_by_their_times(tmp_path):

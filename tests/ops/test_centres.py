@@ -22,9 +22,11 @@ def unit_rows(n, d, seed=0):
     return torch.from_numpy(rows / np.linalg.norm(rows, axis=1, keepdims=True)).float()
 
 
-def small_numbers(shape, seed, most=3):
+def small_numbers(shape, seed, greatest=3):
     """Rows of few small integers: ties and duplicates are the rule."""
-    rows = np.random.default_rng(seed).integers(-most, most + 1, size=shape).astype(np.float64)
+    rows = (
+        np.random.default_rng(seed).integers(-greatest, greatest + 1, size=shape).astype(np.float64)
+    )
     rows[np.abs(rows).sum(axis=-1) == 0] = 1.0
     return torch.from_numpy(rows / np.linalg.norm(rows, axis=-1, keepdims=True)).float()
 

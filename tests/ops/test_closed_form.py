@@ -122,9 +122,9 @@ def test_order_and_length_of_rows_do_not_matter():
     fitted, _, _ = fit(source, target)
     order = np.random.default_rng(1).permutation(300)
     longer = np.random.default_rng(2).uniform(0.5, 2, size=(300, 1))
-    again, _, _ = fit([(x * longer)[order] for x in source], [y[order] for y in target])
+    permuted, _, _ = fit([(x * longer)[order] for x in source], [y[order] for y in target])
     for name, tensor in fitted.state().items():
-        np.testing.assert_allclose(tensor, again.state()[name], atol=1e-5)
+        np.testing.assert_allclose(tensor, permuted.state()[name], atol=1e-5)
 
 
 @pytest.mark.parametrize("tile_rows", [1, 7, 299, 300])

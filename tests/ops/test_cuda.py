@@ -29,15 +29,15 @@ def unit_rows(n: int, d: int, seed: int) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("precision", "most"), [("exact", 1e-5), ("fast", 6e-4)])
-def test_soft_retrieval_agrees_with_the_cpu(precision, most, cuda):
+@pytest.mark.parametrize(("precision", "tolerance"), [("exact", 1e-5), ("fast", 6e-4)])
+def test_soft_retrieval_agrees_with_the_cpu(precision, tolerance, cuda):
     q, k, v = unit_rows(300, 768, 0), unit_rows(1000, 768, 1), unit_rows(1000, 48, 2)
     expected = soft_retrieve(q, k, [k, v], temperature=0.01, precision="exact")
     tiling = Tiling(query_rows=200, block_rows=96, key_rows=128)  # several of each
     options = {"temperature": 0.01, "precision": precision, "device": cuda, "tiling": tiling}
     for on_cpu, other in zip(expected, soft_retrieve(q, k, [k, v], **options), strict=True):
         assert other.device.type == "cpu"
-        assert (on_cpu - other).norm() / on_cpu.norm() < most
+        assert (on_cpu - other).norm() / on_cpu.norm() < tolerance
 
 
 def test_a_peak_outside_the_sample_moves_the_shift(cuda):
@@ -222,11 +222,11 @@ def test_a_layer_is_aligned_as_on_the_cpu(cuda):
     )
     assert torch.equal(on_cpu.layer["weight"], on_gpu.layer["weight"])
     np.testing.assert_allclose(on_cpu.run(), on_gpu.run(), rtol=1e-4)  # float32, summed otherwise
-    again = LayerTrainer(rows, texts, described, settings, device=cuda)
-    again.restore(on_gpu.state())
+    resumed = LayerTrainer(rows, texts, described, settings, device=cuda)
+    resumed.restore(on_gpu.state())
     for name, value in on_cpu.layer.items():
         np.testing.assert_allclose(value, on_gpu.layer[name], atol=1e-4, err_msg=name)
-        assert torch.equal(again.layer[name], on_gpu.layer[name])
+        assert torch.equal(resumed.layer[name], on_gpu.layer[name])
 
 
 @pytest.mark.parametrize("rule", ["mean", "nearest-row", "sum", "top-m"])

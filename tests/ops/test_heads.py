@@ -96,8 +96,8 @@ def test_noise_has_the_variance_asked_for_and_leaves_unit_rows():
     noisy = add_noise(x, 0.004, torch.Generator().manual_seed(0))
     torch.testing.assert_close(noisy.norm(dim=1), torch.ones(4000))
     # Across the row, where scaling back changes second order alone: 7 of 8 coordinates.
-    off = noisy - (noisy * x).sum(dim=1, keepdim=True) * x
-    assert off.square().sum(dim=1).mean().item() == pytest.approx(7 * 0.004, rel=0.05)
+    orthogonal = noisy - (noisy * x).sum(dim=1, keepdim=True) * x
+    assert orthogonal.square().sum(dim=1).mean().item() == pytest.approx(7 * 0.004, rel=0.05)
 
 
 # --- heads ---
@@ -243,9 +243,9 @@ def test_training_learns_and_repeats(recipe):
     untrained = make_head(recipe, 24, 20, seed=0).eval()
     x, y = x[:, 512:], y[:, 512:]
     assert recall_at_1(head, x, y) > recall_at_1(untrained, x, y) + 0.3
-    again, same = fit(sets, SETTINGS, recipe=recipe, shared=shared)
+    repeated, same = fit(sets, SETTINGS, recipe=recipe, shared=shared)
     assert same == history
-    assert all(torch.equal(again.state()[name], value) for name, value in head.state().items())
+    assert all(torch.equal(repeated.state()[name], value) for name, value in head.state().items())
     other, _ = fit(sets, replace(SETTINGS, seed=1, epochs=1), recipe=recipe, shared=shared)
     assert not torch.equal(other.state()["1.weight"], head.state()["1.weight"])
 

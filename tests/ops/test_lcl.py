@@ -112,8 +112,10 @@ def test_without_a_temperature_the_loss_cannot_fall_below_a_bound():
 
 def test_a_masked_description_is_no_negative():
     described = one_each(texts=3)
-    apart, masked = (trainer(texts=3, described=described, masked=m).run() for m in (False, True))
-    assert masked[0] < apart[0]
+    unmasked, masked = (
+        trainer(texts=3, described=described, masked=m).run() for m in (False, True)
+    )
+    assert masked[0] < unmasked[0]
 
 
 # --- the schedule and the optimiser ---

@@ -116,10 +116,10 @@ def test_a_subset_of_a_shared_table_is_a_table_of_that_subset(small_windows, bud
 
 def test_the_generator_decides_the_order():
     table = PseudoTable(random_sets((60,)))
-    first, again, other = (
+    first, repeated, other = (
         torch.cat([x.clone() for x, _ in table.batches((0,), 8, 1, seeded(s))]) for s in (1, 1, 2)
     )
-    assert torch.equal(first, again)
+    assert torch.equal(first, repeated)
     assert not torch.equal(first, other)
 
 
@@ -235,18 +235,18 @@ def test_two_windows_are_loaded_once_however_small_the_budget(small_windows):
 
 def test_at_most_two_windows_are_alive(small_windows, monkeypatch):
     table = PseudoTable(random_sets((640,)), budget_bytes=0)
-    load, alive, most = table._load, weakref.WeakSet(), 0
+    load, alive, most_alive = table._load, weakref.WeakSet(), 0
 
     def counted(blocks):
-        nonlocal most
+        nonlocal most_alive
         sides = load(blocks)
         alive.add(sides[0])
-        most = max(most, len(alive))
+        most_alive = max(most_alive, len(alive))
         return sides
 
     monkeypatch.setattr(table, "_load", counted)
     assert len(list(table.batches((0,), 8, 2, seeded()))) == 2 * 80
-    assert most == 2
+    assert most_alive == 2
 
 
 def test_an_error_while_reading_reaches_the_caller(small_windows):

@@ -29,8 +29,8 @@ def test_state_round_trip_keeps_outputs_and_statistics():
 
 
 def test_seed_decides_the_weights():
-    first, again, other = (Projector(5, 3, 4, seed=s).state()["0.weight"] for s in (1, 1, 2))
-    assert torch.equal(first, again)
+    first, repeated, other = (Projector(5, 3, 4, seed=s).state()["0.weight"] for s in (1, 1, 2))
+    assert torch.equal(first, repeated)
     assert not torch.equal(first, other)
 
 

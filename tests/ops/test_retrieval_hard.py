@@ -23,13 +23,13 @@ def test_errors_are_within_what_is_promised(name, d, rows_in, cuda):
         retrieved = soft_retrieve(q, k, [k, v], temperature=temperature, device=cuda, tiling=tiling)
         for value, out in zip((k, v), retrieved, strict=True):
             expected = reference(q, k, value, temperature)
-            apart = np.linalg.norm(out.double().numpy() - expected, axis=1)
+            errors = np.linalg.norm(out.double().numpy() - expected, axis=1)
             promised = FAST_ERROR[torch.float16] / min(d, value.shape[1]) ** 0.5
             promised *= 2.5 if temperature == MIN_FAST_TEMPERATURE else 1.0
             if name == NOISE:
                 promised = 2e-2
-            assert np.linalg.norm(apart) / N**0.5 < promised
-            assert apart.max() < 5 * promised
+            assert np.linalg.norm(errors) / N**0.5 < promised
+            assert errors.max() < 5 * promised
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_tiny_temperatures_in_single_precision(temperature, promised, cuda):
     (retrieved,) = soft_retrieve(
         q, k, [k], temperature=temperature, device=cuda, precision=precision
     )
-    apart = retrieved.double().numpy() - reference(q, k, k, temperature)
-    assert np.linalg.norm(apart) / N**0.5 < promised
+    errors = retrieved.double().numpy() - reference(q, k, k, temperature)
+    assert np.linalg.norm(errors) / N**0.5 < promised
 
 
-@pytest.mark.parametrize(("octaves", "lost"), [(26.0, False), (31.0, True)])
-def test_keys_that_weigh_next_to_nothing_beside_a_dominating_one(octaves, lost, cuda):
+@pytest.mark.parametrize(("octaves", "underflows"), [(26.0, False), (31.0, True)])
+def test_keys_that_weigh_next_to_nothing_beside_a_dominating_one(octaves, underflows, cuda):
     # As many light keys as fit a test, all just as far: their share is what the docstring says.
     m, d = 1 << 14, 32
     rng = np.random.default_rng(0)
@@ -61,5 +61,5 @@ def test_keys_that_weigh_next_to_nothing_beside_a_dominating_one(octaves, lost, 
     (row_s,) = soft_retrieve(q, k, [v], temperature=1 / 100, device=cuda)
     share = float(row_s[0, 1])
     expected = m * 2.0**-octaves
-    assert share == (0.0 if lost else pytest.approx(expected, rel=0.3))
+    assert share == (0.0 if underflows else pytest.approx(expected, rel=0.3))
     assert abs(share - expected) < m * 2.0**-29

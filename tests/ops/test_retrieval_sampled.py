@@ -22,12 +22,12 @@ def in_tiles(q, k, values, *, share=1e-3, tile=400, block=25, scale=SCALE):
     for start in range(0, len(k), tile):
         rows = slice(start, start + tile)
         tiles.add(start, k[rows], [value[rows] for value in values])
-    exactly, again = tiles._exactly, []
+    exactly, recomputed = tiles._exactly, []
     tiles._exactly = lambda uncertain, index: (
-        again.append(len(uncertain)) or exactly(uncertain, index)
+        recomputed.append(len(uncertain)) or exactly(uncertain, index)
     )
     means = tiles.means()
-    return [torch.nn.functional.normalize(mean).double().numpy() for mean in means], sum(again)
+    return [torch.nn.functional.normalize(mean).double().numpy() for mean in means], sum(recomputed)
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def test_errors_are_within_the_bounds_whatever_the_data(name, d, keeping, monkey
 def test_a_threshold_that_is_too_high_is_found_out(only_drawn, monkeypatch):
     monkeypatch.setattr(retrieval_sampled, "_MOST", 1.0)
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
-    (retrieved,), again = in_tiles(q, k, [k], share=0.2)
-    assert again == len(q)
+    (retrieved,), n_recomputed = in_tiles(q, k, [k], share=0.2)
+    assert n_recomputed == len(q)
     assert errors(retrieved, reference(q, k, k, 1 / 100))[0] < 1e-5
 
 
@@ -75,8 +75,8 @@ def test_what_is_drawn_is_right_on_average(only_drawn, monkeypatch):
     draws = []
     for seed in range(64):
         monkeypatch.setattr(retrieval_sampled, "_SEED", seed)
-        ((retrieved,), again) = in_tiles(q, k, [k], share=0.01, scale=SCALE / 5)
-        assert again == 0
+        ((retrieved,), n_recomputed) = in_tiles(q, k, [k], share=0.01, scale=SCALE / 5)
+        assert n_recomputed == 0
         draws.append(retrieved)
     single = np.mean([errors(draw, expected)[0] for draw in draws])
     # Errors that are independent from draw to draw shrink by the root of their number.
@@ -177,18 +177,18 @@ def test_neither_other_values_nor_other_queries_change_what_is_drawn():
     together, _ = in_tiles(q, k, [k, v])
     alone, _ = in_tiles(q, k, [v])
     assert np.array_equal(alone[0], together[1])
-    few, _ = in_tiles(q[:10], k, [v])
-    np.testing.assert_allclose(few[0], alone[0][:10], atol=1e-5)
+    few_queries, _ = in_tiles(q[:10], k, [v])
+    np.testing.assert_allclose(few_queries[0], alone[0][:10], atol=1e-5)
 
 
 @pytest.mark.parametrize("row", [7, 700, 1199])
-@pytest.mark.parametrize("of", ["keys", "values", "neither"])
-def test_rows_of_no_norm_and_of_no_number_come_out_as_in_full_products(of, row):
+@pytest.mark.parametrize("spoilt", ["keys", "values", "neither"])
+def test_rows_of_no_norm_and_of_no_number_come_out_as_in_full_products(spoilt, row):
     q, k = (rows.astype(np.float32) for rows in hard("near duplicates", 64))
     v = np.zeros((M, 40), np.float32)
-    if of != "neither":
+    if spoilt != "neither":
         k, v = k.copy(), np.ones((M, 40), np.float32)
-        (k if of == "keys" else v)[row] = np.nan
+        (k if spoilt == "keys" else v)[row] = np.nan
     retrieved, _ = in_tiles(q, k, [v, k])
     expected = soft_retrieve(q, k, [v, k], temperature=1 / 100, precision="exact")
     for approximate, other in zip(retrieved, expected, strict=True):
@@ -209,9 +209,9 @@ def test_a_key_that_weighs_much_is_never_lost(tile):
     for first, other in [(0, place) for place in range(1, 16)] + [(0, 900), (900, 0), (899, 900)]:
         keys = k.copy()
         keys[first], keys[other] = q[0], second
-        (retrieved,), again = in_tiles(q, keys, [v], tile=tile)
+        (retrieved,), n_recomputed = in_tiles(q, keys, [v], tile=tile)
         assert errors(retrieved, reference(q, keys, v, 1 / 100))[0] < COLUMN_ERROR
-        assert again == 0
+        assert n_recomputed == 0
 
 
 @pytest.mark.parametrize("order", ["first", "last", "between"])
@@ -219,11 +219,11 @@ def test_keys_in_the_order_of_their_classes_need_no_second_pass(order):
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(30, 64))
     k = unit(centres[np.arange(M) // 40] + 0.7 * rng.normal(size=(M, 64))).astype(np.float32)
-    of = {"first": 0, "last": 29, "between": 11}[order]
-    q = unit(centres[of] + 0.3 * rng.normal(size=(50, 64))).astype(np.float32)
-    (retrieved,), again = in_tiles(q, k, [k], share=2.0**-14, tile=32)
+    centre = {"first": 0, "last": 29, "between": 11}[order]
+    q = unit(centres[centre] + 0.3 * rng.normal(size=(50, 64))).astype(np.float32)
+    (retrieved,), n_recomputed = in_tiles(q, k, [k], share=2.0**-14, tile=32)
     assert errors(retrieved, reference(q, k, k, 1 / 100))[0] < COLUMN_ERROR
-    assert again == 0
+    assert n_recomputed == 0
 
 
 def test_a_key_far_above_all_others_overflows_nothing():
@@ -231,9 +231,9 @@ def test_a_key_far_above_all_others_overflows_nothing():
     rng = np.random.default_rng(0)
     k = unit(rng.normal(size=(3 * M, 256))).astype(np.float32)
     places = rng.integers(0, len(k), 50)
-    (retrieved,), again = in_tiles(k[places], k, [k], tile=64)
+    (retrieved,), n_recomputed = in_tiles(k[places], k, [k], tile=64)
     assert errors(retrieved, k[places])[0] < 1e-4
-    assert again == 0
+    assert n_recomputed == 0
 
 
 def clustered(n, d, seed):

@@ -57,9 +57,9 @@ def test_lanes_agree_with_float64(name, order, precision, four_threads):
     )
     for value, out, single in zip((k, v), among, alone, strict=True):
         expected = reference(q, k, value, 1 / 100)
-        apart = np.linalg.norm(out.double().numpy() - expected, axis=1)
+        errors = np.linalg.norm(out.double().numpy() - expected, axis=1)
         allowed = np.linalg.norm(single.double().numpy() - expected, axis=1)
-        assert np.linalg.norm(apart) < 1.5 * np.linalg.norm(allowed) + 1e-4
+        assert np.linalg.norm(errors) < 1.5 * np.linalg.norm(allowed) + 1e-4
 
 
 def test_the_same_lanes_give_the_same_bits(precision, four_threads):

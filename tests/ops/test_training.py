@@ -98,8 +98,8 @@ def test_learns_a_linear_map():
 def test_same_seed_same_projector_other_seed_another(bfloat16, precision):
     sets = rotation_sets((200,))
     runs = [fit(sets, replace(SETTINGS, seed=s), precision=precision)[0].state() for s in (0, 0, 1)]
-    first, again, other = runs
-    assert all(torch.equal(first[k], again[k]) for k in first)
+    first, repeated, other = runs
+    assert all(torch.equal(first[k], repeated[k]) for k in first)
     assert not torch.equal(first["0.weight"], other["0.weight"])
 
 
@@ -192,8 +192,10 @@ def test_each_epochs_loss_is_reported_and_in_long_epochs_that_of_every_few_steps
     measured, history = points(140)
     assert measured == [("loss", history[0], 1), ("loss", history[1], 2)]
     monkeypatch.setattr("reactions.ops.fit.LOSS_EVERY_STEPS", 3)
-    measured, again = points(140)  # 7 steps: two of 3, and one that counts in the epoch's alone
-    assert again == history
+    measured, second_history = points(
+        140
+    )  # 7 steps: two of 3, and one that counts in the epoch's alone
+    assert second_history == history
     assert [(name, at) for name, _, at in measured] == [
         *[("loss by step", 3), ("loss by step", 6), ("loss", 1)],
         *[("loss by step", 10), ("loss by step", 13), ("loss", 2)],

@@ -41,9 +41,9 @@ def test_the_headline_trains_what_it_trained_when_its_base_embeds_more(holdout):
 
 def test_a_small_corpus_without_a_part_does_not_keep_rows_from_being_held_back():
     settings = replace(SETTINGS, holdout=0.4)
-    many = corpora(1000)
-    with_few = {**many, "event": IdCorpus("event", "event", ["one"])}
-    first = plan(cr(WIDE, CM), lab(many, settings=settings))
+    large_corpora = corpora(1000)
+    with_few = {**large_corpora, "event": IdCorpus("event", "event", ["one"])}
+    first = plan(cr(WIDE, CM), lab(large_corpora, settings=settings))
     second = plan(cr(WIDE, CM), lab(with_few, settings=settings))
     assert trained(first) == trained(second)
     assert all(count.held_out for count in second.rows)

@@ -137,8 +137,8 @@ def test_few_descriptions_are_told_and_counted(session, target):
     kb = knowledge("abc", n=60, few={"b": 7})
     centres = ClassCentres(kb, CentreOptions(rule="sum"))
     (result,) = evaluate_centres(session, target, [ESC], centres)
-    few, unequal = result.record["notices"]
-    assert few == (
+    few_rows, unequal = result.record["notices"]
+    assert few_rows == (
         "esc50: 1 of 3 classes have fewer than 50 descriptions, the fewest 7; all of theirs "
         "are used"
     )
@@ -185,18 +185,18 @@ def test_training_items_that_are_lacking_are_refused(session, target):
     lab = replace(session.lab, labels=(0,) * 12)
     with pytest.raises(DataError, match="2 of 3 classes have no items in esc50:train"):
         plan_centre_scores(lab, target, [ESC], ClassCentres(KB, options))
-    without = CentreOptions(selection="items", items="esc50")
+    by_items = CentreOptions(selection="items", items="esc50")
     with pytest.raises(UsageError, match="'esc50' names no training items"):
-        plan_centre_scores(lab, target, [ESC], ClassCentres(KB, without))
+        plan_centre_scores(lab, target, [ESC], ClassCentres(KB, by_items))
 
 
 def test_what_else_describes_classes_stands_beside(session, target):
     rows = class_rows(session, target, [ESC, IMAGENET], ClassCentres(KB))
     assert [row.name for row in rows] == list(CLASS_ROWS)
-    of = {row.name: row for row in rows}
-    assert of[CLASS_ROWS[0]].results["esc50"].record["prompts"] == [CLIP_TEMPLATE]
-    assert of[TASK_PROMPTS].results["esc50"].record["prompts"] == list(ESC.templates)
-    names = of[SYNONYMS].results["esc50"].record["centres"]
+    rows_by_name = {row.name: row for row in rows}
+    assert rows_by_name[CLASS_ROWS[0]].results["esc50"].record["prompts"] == [CLIP_TEMPLATE]
+    assert rows_by_name[TASK_PROMPTS].results["esc50"].record["prompts"] == list(ESC.templates)
+    names = rows_by_name[SYNONYMS].results["esc50"].record["centres"]
     # "A" is "a" again: one synonym of one class.
     assert names["descriptions"]["used"] == 4
     assert names["names"] == "synonyms"
@@ -291,7 +291,7 @@ def test_items_are_named_in_a_reaction_as_they_are_scored(session, rule):
     places = ["abc".index(best[0][0]) for best in naming.best(rows, 1)]
     right = [name == i % 3 for i, name in enumerate(places)]
     assert result.arrays["correct"][:, 0].tolist() == right
-    beside = class_rows(session, product, [ESC], centres, adjustment)
-    assert [row.lacks for row in beside] == [{}] * len(CLASS_ROWS)
+    other_rows = class_rows(session, product, [ESC], centres, adjustment)
+    assert [row.lacks for row in other_rows] == [{}] * len(CLASS_ROWS)
     other = classifier(session, product, centres, ["a", "b", "c"])
     assert other.best(rows, 3) != naming.best(rows, 3)

@@ -26,17 +26,17 @@ dtype = "float32"
 """
 
 
-def folders(where, *, noise, means=0.0, extra=""):
+def folders(folder, *, noise, means=0.0, extra=""):
     spaces = twins(N, noise=noise, means=means)
     for name, embeddings in zip(("a", "b"), spaces, strict=True):
-        write_space(where / name, embeddings, ids(N))
+        write_space(folder / name, embeddings, ids(N))
     text = f'[spaces.A]\npath = "a"\n{extra}\n[spaces.B]\npath = "b"\n{extra}\n{QUICK}'
-    (where / "molspace.toml").write_text(text, encoding="utf-8")
+    (folder / "molspace.toml").write_text(text, encoding="utf-8")
     return spaces
 
 
-def session_and_bundle(where, reaction):
-    session = Session(load_lab(str(where / "molspace.toml")), device="cpu")
+def session_and_bundle(folder, reaction):
+    session = Session(load_lab(str(folder / "molspace.toml")), device="cpu")
     return session, session.react(session.check(reaction))
 
 
@@ -74,12 +74,12 @@ def rows_of(report, kind):
 
 @pytest.fixture(scope="module")
 def combined(tmp_path_factory):
-    where = tmp_path_factory.mktemp("cr")
+    folder = tmp_path_factory.mktemp("cr")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
-        patch.setenv("XDG_DATA_HOME", str(where / "data"))
-        spaces = folders(where, noise=(1.8, 1.4), means=0.6)
-        session, bundle = session_and_bundle(where, "A + Cr(B)")
+        patch.setenv("MOLSPACE_CACHE", str(folder / "cache"))
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        spaces = folders(folder, noise=(1.8, 1.4), means=0.6)
+        session, bundle = session_and_bundle(folder, "A + Cr(B)")
     return session, bundle, spaces
 
 
@@ -264,8 +264,8 @@ def test_a_handful_of_rows_is_trained_on_whole(tmp_path):
     session = Session(load_lab("mini"), device="cpu")
     planned = session.plan(session.check(f'"{tmp_path}/a" + Cr("{tmp_path}/b")'))
     assert {(count.rows, count.held_out) for count in planned.rows} == {(7, 0)}
-    few = "nothing is held back: 5% of 7 image rows are too few to measure with"
-    assert few in planned.notices
+    notice = "nothing is held back: 5% of 7 image rows are too few to measure with"
+    assert notice in planned.notices
     assert not any(step.kind == "quality" for step in planned.steps())
 
 
@@ -274,12 +274,12 @@ def test_a_handful_of_rows_is_trained_on_whole(tmp_path):
 
 @pytest.fixture(scope="module")
 def centred(tmp_path_factory):
-    where = tmp_path_factory.mktemp("centred")
+    folder = tmp_path_factory.mktemp("centred")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOLSPACE_CACHE", str(where / "cache"))
-        patch.setenv("XDG_DATA_HOME", str(where / "data"))
-        spaces = folders(where, noise=(1.8, 1.4), means=0.6, extra="centre = true")
-        session, bundle = session_and_bundle(where, "A + Cr(B)")
+        patch.setenv("MOLSPACE_CACHE", str(folder / "cache"))
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        spaces = folders(folder, noise=(1.8, 1.4), means=0.6, extra="centre = true")
+        session, bundle = session_and_bundle(folder, "A + Cr(B)")
         yield session, bundle, spaces
 
 

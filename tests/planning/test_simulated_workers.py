@@ -67,10 +67,10 @@ def test_a_step_without_rows_is_one_task():
 def test_inputs_come_first():
     first = Planned(label="first", flops=2.0)
     second = Planned(label="second", sources=(first,), flops=3.0)
-    beside = Planned(label="beside", flops=4.0)
-    assert simulated([first, second, beside], 1).seconds == 9.0
-    assert simulated([first, second, beside], 2).seconds == 5.0
-    assert chain([first, second, beside]) == (5.0, ["first", "second"])
+    independent = Planned(label="beside", flops=4.0)
+    assert simulated([first, second, independent], 1).seconds == 9.0
+    assert simulated([first, second, independent], 2).seconds == 5.0
+    assert chain([first, second, independent]) == (5.0, ["first", "second"])
 
 
 def test_inputs_that_are_done_already_are_not_waited_for():

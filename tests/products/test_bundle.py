@@ -87,8 +87,8 @@ def test_a_bundle_can_be_moved(bundle_path, tmp_path):
 
 def test_the_same_product_has_the_same_digest(bundle_path, tmp_path):
     space = headline()
-    again = write_bundle(tmp_path / "again", record_of(space), tensors_of(space))
-    assert load_bundle(again).digest == load_bundle(bundle_path).digest
+    second_path = write_bundle(tmp_path / "again", record_of(space), tensors_of(space))
+    assert load_bundle(second_path).digest == load_bundle(bundle_path).digest
     other = write_bundle(
         tmp_path / "other", record_of(space, settings={"hidden_dim": 5}), tensors_of(space)
     )
@@ -98,9 +98,9 @@ def test_the_same_product_has_the_same_digest(bundle_path, tmp_path):
 # --- damage ---
 
 
-def flip(path, where):
+def flip(path, position):
     data = bytearray(path.read_bytes())
-    data[where] ^= 1
+    data[position] ^= 1
     path.write_bytes(data)
 
 

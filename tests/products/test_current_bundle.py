@@ -227,10 +227,10 @@ def test_a_bundle_is_returned_although_it_cannot_be_remembered(project, tmp_path
 def test_a_working_folder_that_is_gone(project, mini, tmp_path):
     directory = bundle(tmp_path / "b")
     set_current(directory, mini)
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    os.chdir(gone)
-    gone.rmdir()
+    deleted = tmp_path / "gone"
+    deleted.mkdir()
+    os.chdir(deleted)
+    deleted.rmdir()
     with pytest.raises(MissingError, match="the working folder is gone"):
         current_bundle(mini)
     with pytest.raises(StoreError, match="the working folder is gone"):

@@ -64,10 +64,10 @@ def test_it_is_trained_and_read_again(lab, tmp_path, subsets, n, subsets_expecte
     assert len(mixture["subsets"]) == len(record["projectors"]) == n
     assert subsets_expected <= set(mixture["subsets"])
     assert ("subsets" in record["settings"]) == bool(subsets)
-    with load(tmp_path / "bundle", lab=path) as again:
-        np.testing.assert_array_equal(again.embed(video=item)["video"], row)
+    with load(tmp_path / "bundle", lab=path) as reloaded:
+        np.testing.assert_array_equal(reloaded.embed(video=item)["video"], row)
         np.testing.assert_array_equal(
-            again.embed(text=[Item(ids(N)[0], "text", None)], sigma=1.0)["text"], text
+            reloaded.embed(text=[Item(ids(N)[0], "text", None)], sigma=1.0)["text"], text
         )
 
 

@@ -98,7 +98,7 @@ def test_a_folder_that_is_not_there_is_passed_over(root):
 
 
 def test_what_may_not_be_removed_stays_and_is_not_counted(root, monkeypatch):
-    immovable, gone = make(root / ".current.abc"), make(root / ".current.abd")
+    immovable, removable = make(root / ".current.abc"), make(root / ".current.abd")
     unlink = type(immovable).unlink
 
     def refuse(self, **kwargs):
@@ -107,5 +107,5 @@ def test_what_may_not_be_removed_stays_and_is_not_counted(root, monkeypatch):
         unlink(self, **kwargs)
 
     monkeypatch.setattr(type(immovable), "unlink", refuse)
-    assert sweep(root) == ({gone}, 3)
+    assert sweep(root) == ({removable}, 3)
     assert immovable.exists()

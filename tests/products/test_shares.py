@@ -31,10 +31,10 @@ def test_shares_follow_the_path():
     )
     assert leaf_shares(space, "audio") == pytest.approx({IB: 0.5, CM: 0.25, CG: 0.25})
     assert leaf_shares(space, "image") == pytest.approx({IB: 0.1, VL: 0.9})
-    twice = cr(dr(IB, CG), CG)
-    assert leaf_shares(twice, "audio") == pytest.approx({IB: 0.5 * 0.1, CG: 0.5 * 0.9 + 0.5})
-    tuned = Tuned("ft", twice, ("audio", "image"))
-    assert leaf_shares(tuned, "audio") == leaf_shares(twice, "audio")
+    nested = cr(dr(IB, CG), CG)
+    assert leaf_shares(nested, "audio") == pytest.approx({IB: 0.5 * 0.1, CG: 0.5 * 0.9 + 0.5})
+    tuned = Tuned("ft", nested, ("audio", "image"))
+    assert leaf_shares(tuned, "audio") == leaf_shares(nested, "audio")
 
 
 @pytest.mark.parametrize("adjustment", ADJUSTMENTS)

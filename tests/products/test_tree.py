@@ -287,8 +287,8 @@ def test_mixtures_come_bases_first_and_once():
     assert list(mixtures(product)) == [(inner, 0), (product, 0), (product, 1)]
     nested = cr(inner, cr(CG, CM))
     assert list(mixtures(nested)) == [(inner, 0), (nested.experts[0].space, 0), (nested, 0)]
-    twice = cr(dr(inner, CG), inner)
-    assert [f for f, _ in mixtures(twice)].count(inner) == 1
+    product_twice = cr(dr(inner, CG), inner)
+    assert [f for f, _ in mixtures(product_twice)].count(inner) == 1
     assert list(mixtures(IB)) == []
 
 

@@ -48,11 +48,11 @@ class Recorder:
         return self.hold("encoder")
 
     def hold(self, resource):
-        mine = threading.get_ident(), resource
-        assert self.held[mine] == 0  # never two at a time on one device
-        self.held[mine] += 1
+        thread_and_resource = threading.get_ident(), resource
+        assert self.held[thread_and_resource] == 0  # never two at a time on one device
+        self.held[thread_and_resource] += 1
         holder = Held()
-        weakref.finalize(holder, self.held.subtract, [mine])
+        weakref.finalize(holder, self.held.subtract, [thread_and_resource])
         return holder
 
     def step(self, position, inputs, rows, shard_rows, encoder, shares):

@@ -100,9 +100,9 @@ def test_fresh_processes_make_the_same_as_threads(store, dispatcher, backends, t
     assert artifacts[total.key].arrays["total"][:].tolist() == [5.5 * 60 + 108]
     (backend,) = backends
     assert backend.is_shut_down
-    elsewhere = Store(tmp_path / "threads")
-    LocalExecutor(elsewhere, device="cpu", load_encoder=load_encoder).run([plan()])
-    assert contents(store.root) == contents(elsewhere.root)
+    local_store = Store(tmp_path / "threads")
+    LocalExecutor(local_store, device="cpu", load_encoder=load_encoder).run([plan()])
+    assert contents(store.root) == contents(local_store.root)
     assert_sound(store)
     columns = ["times 0.5", "times 2.0", "times 3.0"]
     together = [rows for labels, rows in backend.works if sorted(labels) == columns]

@@ -276,8 +276,8 @@ def test_what_encoders_lack_is_raised_before_anything_runs(store):
         steps
     )
     assert names_asked == ["a"]
-    more = [embed("b", "text"), counting(ran, "second")]
+    second_steps = [embed("b", "text"), counting(ran, "second")]
     with pytest.raises(MissingError, match="space 'b'"):
-        executor(store, check_space=check).run([*steps, *more])
+        executor(store, check_space=check).run([*steps, *second_steps])
     assert names_asked == ["a", "b"]  # what is in the store needs no encoder
     assert ran == ["first"]

@@ -58,12 +58,12 @@ executor(store).run([by_rows([], 10, 3, hook=lambda start: (note(start), hook(st
     log_before = log_of(store.root)
     ran, warnings = [], []
     step = by_rows(ran, 10, 3)
-    again = Store(store.root, warn=warnings.append)
-    assert again.lookup(step.key) is None
-    rows = executor(again).run([step])[step.key].arrays["x"]
+    reopened = Store(store.root, warn=warnings.append)
+    assert reopened.lookup(step.key) is None
+    rows = executor(reopened).run([step])[step.key].arrays["x"]
     assert np.array_equal(rows.to_array().ravel(), np.arange(10))
     assert warnings == []
-    assert list(again.verify()) == []
+    assert list(reopened.verify()) == []
     assert len(log_before) + len(ran) <= 5  # of four shards, only the one in flight was made twice
     assert len(ran) == {"shard": 2, "renamed": 1, "manifest": 0, "entry": 0}[at]
 
@@ -92,11 +92,11 @@ executor(store, device="cpu,cpu").run([by_rows([], 12, 3, hook=hook)])
     finish(spawn(code, store.root), -signal.SIGKILL)
     log_before, ran, warnings = log_of(store.root), [], []
     step = by_rows(ran, 12, 3)
-    again = Store(store.root, warn=warnings.append)
-    rows = executor(again).run([step])[step.key].arrays["x"]
+    reopened = Store(store.root, warn=warnings.append)
+    rows = executor(reopened).run([step])[step.key].arrays["x"]
     assert np.array_equal(rows.to_array().ravel(), np.arange(12))
     assert warnings == []
-    assert list(again.verify()) == []
+    assert list(reopened.verify()) == []
     assert sorted(log_before, key=int) == ["0", "3", "6", "9"]
     assert ran == {"shard": [(6, 9), (9, 12)], "entry": []}[at]
 

@@ -128,14 +128,14 @@ def test_the_others_finish_what_a_killed_process_began(store, start):
 
 def test_a_process_with_nothing_to_do_says_which_one_it_waits_for(store):
     """The first shard is made here; a process that has the other one is waited for."""
-    step, events, elsewhere = by_rows([], 4, 2), [], ExitStack()
+    step, events, other_locks = by_rows([], 4, 2), [], ExitStack()
     other = Store(store.root)
-    elsewhere.enter_context(other.lock(step.key, part="2-4"))
+    other_locks.enter_context(other.lock(step.key, part="2-4"))
 
     def follow(event):
         events.append(event)
         if isinstance(event, ev.Waiting):
-            elsewhere.close()
+            other_locks.close()
 
     rows = executor(store, Sink(follow)).run([step])[step.key].arrays["x"]
     assert np.array_equal(rows.to_array().ravel(), np.arange(4))
@@ -145,10 +145,10 @@ def test_a_process_with_nothing_to_do_says_which_one_it_waits_for(store):
 
 
 def test_a_step_that_only_others_made_is_a_hit(store):
-    step, events, elsewhere = by_rows([], 4, 2), [], ExitStack()
+    step, events, other_locks = by_rows([], 4, 2), [], ExitStack()
     other = Store(store.root)
-    elsewhere.enter_context(other.lock(step.key, part="0-2"))
-    elsewhere.enter_context(other.lock(step.key, part="2-4"))
+    other_locks.enter_context(other.lock(step.key, part="0-2"))
+    other_locks.enter_context(other.lock(step.key, part="2-4"))
     artifact = executor(Store(store.root / "elsewhere")).run([step])[step.key]
 
     def follow(event):
@@ -157,7 +157,7 @@ def test_a_step_that_only_others_made_is_a_hit(store):
             other.put(step, artifact)
 
     executor(store, Sink(follow)).run([step])
-    elsewhere.close()
+    other_locks.close()
     kinds = [type(event).__name__ for event in events]
     assert kinds == ["PlanStarted", "Waiting", "StepHit", "PlanFinished"]
     assert events[-1].executed == 0
@@ -262,10 +262,10 @@ def test_a_shard_or_a_result_that_has_just_been_finished_is_not_made_again(store
 
 def test_rows_that_others_make_are_progress(store):
     """One shard is made here, two elsewhere: progress counts all, at the moment they are there."""
-    step, events, elsewhere = by_rows([], 6, 2), [], ExitStack()
+    step, events, other_locks = by_rows([], 6, 2), [], ExitStack()
     other = Store(store.root)
     for part in ("2-4", "4-6"):
-        elsewhere.enter_context(other.lock(step.key, part=part))
+        other_locks.enter_context(other.lock(step.key, part=part))
 
     def make(start):
         rows = step.run(Context(), {}, start, start + 2)
@@ -277,7 +277,7 @@ def test_rows_that_others_make_are_progress(store):
             make(2)
         elif isinstance(event, ev.StepProgress) and event.done == 4:
             make(4)
-            elsewhere.close()
+            other_locks.close()
 
     executor(store, Sink(follow)).run([step])
     assert [e.done for e in events if isinstance(e, ev.StepProgress)] == [2, 4, 6]
@@ -312,13 +312,13 @@ def test_shards_of_two_processes_that_do_not_fit_are_refused_at_the_end(store):
         shard.rename(store.root / "partial" / step.key / "2-4")
 
     # The second shard is claimed by another process, which then stores the odd one.
-    elsewhere = ExitStack()
-    elsewhere.enter_context(Store(store.root).lock(step.key, part="2-4"))
+    other_locks = ExitStack()
+    other_locks.enter_context(Store(store.root).lock(step.key, part="2-4"))
 
     def follow(event):
         if isinstance(event, ev.Waiting):
             bring()
-            elsewhere.close()
+            other_locks.close()
 
     with pytest.raises(StepError, match="made rows 2 to 4 unlike earlier ones") as caught:
         executor(store, Sink(follow)).run([step])

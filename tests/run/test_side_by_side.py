@@ -121,13 +121,13 @@ def test_other_steps_go_on_while_another_process_makes_one(store):
     ran, events = [], []
     first, second = counting(ran, "first", 1), counting(ran, "second", 2)
     last = counting(ran, "last", 3, [("one", first), ("two", second)])
-    with contextlib.ExitStack() as elsewhere:
-        assert elsewhere.enter_context(Store(store.root).lock(first.key))
+    with contextlib.ExitStack() as other_locks:
+        assert other_locks.enter_context(Store(store.root).lock(first.key))
 
         def follow(event):
             events.append(event)
             if isinstance(event, ev.StepFinished) and event.label == "second":
-                elsewhere.close()
+                other_locks.close()
 
         executor(store, Sink(follow)).run([last])
     assert ran == ["second", "first", "last"]
@@ -181,8 +181,8 @@ def test_a_failure_stops_the_other_worker(store, error):
     assert events[-1] == ev.PlanStopped()
     assert_sound(store)
     assert (0, 1) in store.partial(busy).finished
-    again = rows_then("busy", lambda context: None)
-    rows = executor(store, device=TWO).run([again])[again.key].arrays["x"]
+    second_step = rows_then("busy", lambda context: None)
+    rows = executor(store, device=TWO).run([second_step])[second_step.key].arrays["x"]
     assert rows.to_array().ravel().tolist() == [0, 1, 2, 3]
 
 

@@ -61,8 +61,8 @@ def test_one_pass_serves_all(store, device):
         np.testing.assert_array_equal(
             artifacts[step.key].arrays["x"][:].ravel(), np.arange(N) + seed
         )
-        mine = [type(e) for e in events if getattr(e, "key", "") == step.key]
-        assert (mine[0], mine[-1]) == (StepStarted, StepFinished)
+        own_events = [type(e) for e in events if getattr(e, "key", "") == step.key]
+        assert (own_events[0], own_events[-1]) == (StepStarted, StepFinished)
         assert [e.done for e in events if isinstance(e, StepProgress) and e.key == step.key][
             -1
         ] == N

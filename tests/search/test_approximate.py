@@ -71,8 +71,8 @@ def test_exact_compares_every_row_in_any_case(built, target, kind):
     exact = built["flat"].search(queries, k=10)
     assert built[kind].search(queries, k=10, exact=True) == exact
     # As does asking for a good part of all.
-    many = built[kind].search(queries, k=N // 2)
-    assert many == built["flat"].search(queries, k=N // 2)
+    half_of_all = built[kind].search(queries, k=N // 2)
+    assert half_of_all == built["flat"].search(queries, k=N // 2)
 
 
 def copied(built, kind, folder):

@@ -24,9 +24,9 @@ def test_a_file_is_called_the_same_from_every_folder(tmp_path, monkeypatch):
         return add(index, target, [Item(path, "image", Path(path), own_id=False)], tmp_path)
 
     assert added("photos", "a.png").added == {"image": 1}
-    again = [("work", "../photos/a.png"), (".", "photos/../photos/a.png")]
-    again += [("far/away", "../../photos/a.png"), (".", "link/../../photos/a.png")]
-    for folder, path in again:
+    other_paths = [("work", "../photos/a.png"), (".", "photos/../photos/a.png")]
+    other_paths += [("far/away", "../../photos/a.png"), (".", "link/../../photos/a.png")]
+    for folder, path in other_paths:
         assert added(folder, path).kept == 1, path
 
 

@@ -135,8 +135,11 @@ def test_the_same_item_twice_is_one(tmp_path, target):
 def test_a_lines_number_is_no_id(tmp_path, target):
     first = [Item("1", "text", "rain", own_id=False), Item("2", "text", "snow", own_id=False)]
     result = add(tmp_path / "index", target, first, tmp_path / "cache")
-    again = [Item("1", "text", "snow", own_id=False), Item("2", "text", "hail", own_id=False)]
-    result = add(tmp_path / "index", target, again, tmp_path / "cache")
+    second_items = [
+        Item("1", "text", "snow", own_id=False),
+        Item("2", "text", "hail", own_id=False),
+    ]
+    result = add(tmp_path / "index", target, second_items, tmp_path / "cache")
     assert (dict(result.added), result.kept) == ({"text": 1}, 1)
     assert sorted(item.id for _, item in result.index.items("text")) == ["hail", "rain", "snow"]
 

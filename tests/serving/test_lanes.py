@@ -29,12 +29,12 @@ def test_results_and_errors_come_back():
 def test_one_at_a_time_and_the_rest_wait_or_are_sent_away():
     async def work():
         lane = Lane("test", waiting=2)
-        go, active, most = threading.Event(), 0, 0
+        go, active, most_active = threading.Event(), 0, 0
 
         def slow():
-            nonlocal active, most
+            nonlocal active, most_active
             active += 1
-            most = max(most, active)
+            most_active = max(most_active, active)
             go.wait(20)
             active -= 1
             return True
@@ -45,7 +45,7 @@ def test_one_at_a_time_and_the_rest_wait_or_are_sent_away():
             await lane.run(slow)
         go.set()
         assert await asyncio.gather(*jobs) == [True] * 3
-        assert most == 1
+        assert most_active == 1
         assert await lane.run(lambda: 1) == 1
 
     run(work())
@@ -54,11 +54,11 @@ def test_one_at_a_time_and_the_rest_wait_or_are_sent_away():
 def test_what_nobody_waits_for_is_not_begun():
     async def work():
         lane = Lane("test", waiting=2)
-        go, begun = threading.Event(), []
+        go, calls_begun = threading.Event(), []
         first = asyncio.ensure_future(lane.run(lambda: go.wait(20)))
         await asyncio.sleep(0)
         hung_up = asyncio.Event()
-        second = asyncio.ensure_future(lane.run(lambda: begun.append(2), gone=hung_up.wait))
+        second = asyncio.ensure_future(lane.run(lambda: calls_begun.append(2), gone=hung_up.wait))
         await asyncio.sleep(0)
         hung_up.set()
         with pytest.raises(ClientGone):
@@ -66,7 +66,7 @@ def test_what_nobody_waits_for_is_not_begun():
         go.set()
         await first
         assert await lane.run(lambda: 3) == 3
-        assert begun == []
+        assert calls_begun == []
         assert lane.pending == 0
 
     run(work())

@@ -65,9 +65,9 @@ def test_a_picture_may_be_taken_as_something_else():
     Image.fromarray(grey).save(stream, "PNG")
     upload = uploads.add(stream.getvalue(), "hand.png")
     assert (upload.modality, upload.others) == ("image", ("thermal",))
-    again = uploads.add(stream.getvalue(), "hand.png", "thermal")
-    assert (again.modality, again.others) == ("thermal", ())
-    assert again.key != upload.key
+    as_thermal = uploads.add(stream.getvalue(), "hand.png", "thermal")
+    assert (as_thermal.modality, as_thermal.others) == ("thermal", ())
+    assert as_thermal.key != upload.key
 
 
 def test_events_without_a_mark_go_by_their_name():

@@ -203,9 +203,9 @@ def test_shapes_of_the_projector(op, d_in, d_out):
 
 def test_training_is_reproducible_and_learns():
     step, inputs = build(epochs=15, learning_rate=1e-2, hidden_dim=64)
-    first, again = (step.run(Context(), inputs, 0, 1) for _ in range(2))
+    first, repeated = (step.run(Context(), inputs, 0, 1) for _ in range(2))
     for name, rows in first.arrays.items():
-        np.testing.assert_array_equal(rows, again.arrays[name])
+        np.testing.assert_array_equal(rows, repeated.arrays[name])
     assert first.meta["loss"][-1] < 0.8 * first.meta["loss"][0]
 
 
@@ -247,9 +247,9 @@ def test_another_recipe_trains_its_own_head(recipe, op, d_in, d_out):
     # A C-MCR head is twice as wide inside as what enters, whatever the paper's is.
     assert artifact.arrays["0.weight"].shape == {"cmcr": (2 * d_in, d_in)}.get(recipe, (d_in, d_in))
     assert head(torch.from_numpy(unit_rows(3, d_in, 0))).shape == (3, d_out)
-    again = step.run(Context(), inputs, 0, 1)
+    repeated = step.run(Context(), inputs, 0, 1)
     for name, rows in artifact.arrays.items():
-        np.testing.assert_array_equal(rows, again.arrays[name])
+        np.testing.assert_array_equal(rows, repeated.arrays[name])
 
 
 def test_a_recipe_enters_the_key_with_what_it_uses_alone(monkeypatch):

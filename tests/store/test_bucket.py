@@ -142,10 +142,10 @@ def test_of_a_large_file_the_blocks_are_fetched_that_are_read(ranges):
     ]
     assert not x[:].flags.writeable
     del ranges_asked[:]
-    again = Store(reader.address).lookup(WHOLE.key).arrays["x"]
-    assert np.array_equal(again[:], expected)
+    reopened = Store(reader.address).lookup(WHOLE.key).arrays["x"]
+    assert np.array_equal(reopened[:], expected)
     assert ranges_asked == []  # it was kept once it was whole
-    del x, again
+    del x, reopened
     assert list((reader.root / "tmp").iterdir()) == []
 
 
@@ -357,8 +357,8 @@ def test_a_damaged_copy_is_fetched_again(store, tmp_path, monkeypatch):
     for copy in copied_files:
         copy.chmod(0o600)
         copy.write_bytes(b"")  # as a power cut may leave it
-    again = Store(store.address).lookup(WHOLE.key)
-    assert {name: array[:].tobytes() for name, array in again.arrays.items()} == expected
+    reopened = Store(store.address).lookup(WHOLE.key)
+    assert {name: array[:].tobytes() for name, array in reopened.arrays.items()} == expected
 
 
 def test_shards_are_joined_in_several_threads(store):

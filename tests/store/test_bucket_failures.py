@@ -225,18 +225,18 @@ def test_a_service_without_conditional_puts_is_asked_first(s3, monkeypatch):
 def test_the_answer_to_a_conditional_put_may_be_lost(address, monkeypatch):
     """What this process has put itself is not taken for another's."""
     store = Store(address)
-    fs, lost = store.layout.place._objects._open()[0], []
+    fs, paths_lost = store.layout.place._objects._open()[0], []
     create = fs.pipe_file
 
     def losing(path, data, **options):
         create(path, data, **options)
-        if options.get("mode") == "create" and path.endswith("manifest.json") and not lost:
-            lost.append(path)
+        if options.get("mode") == "create" and path.endswith("manifest.json") and not paths_lost:
+            paths_lost.append(path)
             raise TimeoutError("the answer was lost")
 
     monkeypatch.setattr(fs, "pipe_file", losing)
     store.put(WHOLE, artifact())
-    assert lost
+    assert paths_lost
     assert contents(store, WHOLE.key) == EXPECTED
     assert list(store.verify()) == []
 
@@ -327,12 +327,14 @@ def test_a_large_file_goes_in_parts(s3, monkeypatch):
 
 def test_more_shards_than_a_listing_gives_at_a_time(s3):
     store = Store(URL)
-    many = step(seed=9, n_rows=1200, shard_rows=1)
+    sharded_step = step(seed=9, n_rows=1200, shard_rows=1)
     for start in range(1200):
-        name = f"some/prefix/partial/{many.key}/{start}-{start + 1}/shard.json"
+        name = f"some/prefix/partial/{sharded_step.key}/{start}-{start + 1}/shard.json"
         s3.backend.put_object(BUCKET, name, b"{}")
-    s3.backend.put_object(BUCKET, f"some/prefix/partial/{many.key}/7-9/x.npy", b"")  # no record
-    assert store.partial(many, verify=False).finished == [(i, i + 1) for i in range(1200)]
+    s3.backend.put_object(
+        BUCKET, f"some/prefix/partial/{sharded_step.key}/7-9/x.npy", b""
+    )  # no record
+    assert store.partial(sharded_step, verify=False).finished == [(i, i + 1) for i in range(1200)]
 
 
 # --- addresses ---

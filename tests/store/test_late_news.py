@@ -82,29 +82,29 @@ class Late(Store):
 
 
 def test_a_result_that_is_not_seen_yet_has_not_vanished(store, monkeypatch):
-    late = Late(store.root)
+    late_store = Late(store.root)
     put = Store.put
 
     def put_late(self, *args, **options):
         put(self, *args, **options)
-        late.late = 4
+        late_store.late = 4
 
     monkeypatch.setattr(Store, "put", put_late)
-    made_here = executor(late).run([counting([], "whole")])
+    made_here = executor(late_store).run([counting([], "whole")])
     assert len(made_here) == 1
-    assert late.late == 0
+    assert late_store.late == 0
 
 
 def test_an_input_that_is_not_seen_yet_has_not_vanished(store):
     source = counting([], "source")
     executor(store).run([source])
     last = counting(ran := [], "last", inputs=[("source", source)])
-    late = Late(store.root)
-    late.late = 4
-    worker = Worker(late, "cpu", load_encoder=None)
+    late_store = Late(store.root)
+    late_store.late = 4
+    worker = Worker(late_store, "cpu", load_encoder=None)
     assert worker.perform(Work.of([last]), print)
     assert ran == ["last"]
-    late.late = 99
+    late_store.late = 99
     worker.drop()
     with pytest.raises(StepError, match="vanished from the store"):
         worker.perform(Work.of([last]), print)
@@ -128,13 +128,13 @@ def test_who_outlived_a_twin_saves_nothing(store):
     def run(context, inputs, start, stop):
         context.save({"x": artifact().arrays["x"]})
         saves.append(folder.exists())
-        Store(store.root).put(late, artifact())
+        Store(store.root).put(late_step, artifact())
         context.save({"x": artifact().arrays["x"]})
         saves.append(folder.exists())
         raise KeyboardInterrupt
 
-    late = make_step("train", "late", {}, (), run)
-    folder = store.layout.partial / late.key
+    late_step = make_step("train", "late", {}, (), run)
+    folder = store.layout.partial / late_step.key
     with pytest.raises(KeyboardInterrupt):
-        Worker(store, "cpu", load_encoder=None).perform(Work.of([late]), print)
+        Worker(store, "cpu", load_encoder=None).perform(Work.of([late_step]), print)
     assert saves == [True, False]

@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_is_no_failure_of_the_service(address, tmp_path, mon
 def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypatch):
     remote = Objects(in_memory(monkeypatch))
     pid, fs, root = remote._opened
-    lost = []
+    paths_lost = []
 
     class LosesOne:
         def __getattr__(self, name):
@@ -66,14 +66,14 @@ def test_an_answer_that_is_lost_makes_no_service_one_without_conditions(monkeypa
 
         def pipe_file(self, path, data, mode="overwrite"):
             fs.pipe_file(path, data, mode=mode)
-            if not lost:
-                lost.append(path)
+            if not paths_lost:
+                paths_lost.append(path)
                 raise ConnectionResetError("reset by peer")
 
     remote._opened = pid, LosesOne(), root
     monkeypatch.setattr(objects.time, "sleep", lambda seconds: None)
     assert remote.create("lock", b"one")
-    assert lost
+    assert paths_lost
     assert remote.is_conditional
 
 

@@ -181,8 +181,8 @@ def test_a_damaged_shard_is_made_again(store, damage):
         text = (folder / "shard.json").read_text()
         (folder / "shard.json").write_text(text.replace(sharded.key, "0" * 64))
     warnings = []
-    again = Store(store.root, warn=warnings.append).partial(sharded)
-    assert again.missing() == [(4, 8)]
+    reopened = Store(store.root, warn=warnings.append).partial(sharded)
+    assert reopened.missing() == [(4, 8)]
     assert len(warnings) == 1
     assert "dropped rows 4-8 of 'toy'" in warnings[0]
 
@@ -198,8 +198,8 @@ def test_shards_of_an_unlocked_twin_that_differ_are_dropped(store, tmp_path):
     sharded, twin = step(n_rows=8, shard_rows=4), Store(tmp_path / "twin")
     store.add_shard(store.partial(sharded), 0, 4, rows(0, 4, seen="one"))
     twin.add_shard(twin.partial(sharded), 4, 8, rows(4, 8, seen="other"))
-    (theirs,) = twin.root.glob("partial/*/4-8")
-    theirs.rename(store.root / theirs.relative_to(twin.root))
+    (twin_shard,) = twin.root.glob("partial/*/4-8")
+    twin_shard.rename(store.root / twin_shard.relative_to(twin.root))
     with pytest.raises(StepError, match="unlike earlier ones"):
         store.complete(store.partial(sharded, verify=False))
     assert store.partial(step(n_rows=8, shard_rows=4)).finished == [(0, 4)]

@@ -76,14 +76,14 @@ def test_a_damaged_entry_is_put_aside(store, damage, reason):
     store.put(step(), artifact())
     damage(_entry(store))
     warnings = []
-    again = Store(store.root, warn=warnings.append)
-    assert again.lookup(step().key) is None
+    reopened = Store(store.root, warn=warnings.append)
+    assert reopened.lookup(step().key) is None
     assert len(warnings) == 1
     assert warnings[0].startswith(f"put aside the damaged entry {step().key[:12]}: ")
     assert reason in warnings[0]
-    assert not again.has(step().key)
-    again.put(step(), artifact())
-    assert again.lookup(step().key) is not None
+    assert not reopened.has(step().key)
+    reopened.put(step(), artifact())
+    assert reopened.lookup(step().key) is not None
     assert len(list((store.root / "quarantine").iterdir())) == 1
 
 

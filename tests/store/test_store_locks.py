@@ -57,8 +57,8 @@ def test_parts_have_locks_of_their_own(store):
         assert first
         assert second
         assert lock_files(store) == [f"{KEY}.0-2.lock", f"{KEY}.2-4.lock"]
-        with store.lock(KEY, part="0-2") as again, store.lock(KEY) as whole_lock:
-            assert again is None
+        with store.lock(KEY, part="0-2") as second_lock, store.lock(KEY) as whole_lock:
+            assert second_lock is None
             assert whole_lock
     assert lock_files(store) == []
 

@@ -114,9 +114,9 @@ def test_who_lost_a_lock_says_so(store, monkeypatch):
     time = FakeTime(monkeypatch)
     store.warn = (warnings := []).append
     with store.lock(KEY) as lock:
-        with monkeypatch.context() as elsewhere:
-            pose_as("elsewhere", has_locks=False, put=elsewhere.setattr)
-            elsewhere.setattr(heartbeats.pulse, "holds", lambda token: False)
+        with monkeypatch.context() as other_machine:
+            pose_as("elsewhere", has_locks=False, put=other_machine.setattr)
+            other_machine.setattr(heartbeats.pulse, "holds", lambda token: False)
             assert takes(store) == "not"
             time.sleep(SILENT_S)
             assert takes(store) == "alone"

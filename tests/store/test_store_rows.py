@@ -108,6 +108,6 @@ def test_stored_rows_pickle_by_the_paths_of_their_files(tmp_path):
     assert np.array_equal(artifact.arrays["x"][5:9], plain[5:9])  # one shard is open now
     data = pickle.dumps(artifact)
     assert len(data) < 2048
-    again = pickle.loads(data).arrays["x"]
-    assert np.array_equal(again[1990:2010], plain[1990:2010])
-    assert (again.shape, again.dtype) == (plain.shape, plain.dtype)
+    unpickled = pickle.loads(data).arrays["x"]
+    assert np.array_equal(unpickled[1990:2010], plain[1990:2010])
+    assert (unpickled.shape, unpickled.dtype) == (plain.shape, plain.dtype)

@@ -134,9 +134,9 @@ def test_gc_removes_what_its_criteria_say(store, criteria, remaining):
     assert seeds_left(store) == [0, 1, 2, 3]
     freed = store.gc(**criteria)
     assert seeds_left(store) == remaining
-    gone = [f"toy {seed}" for seed in range(4) if seed not in remaining]
-    assert [info.label for info in freed.entries] == gone  # least recently used first
-    assert freed.size_bytes == sum(sizes[label] for label in gone)
+    labels_removed = [f"toy {seed}" for seed in range(4) if seed not in remaining]
+    assert [info.label for info in freed.entries] == labels_removed  # least recently used first
+    assert freed.size_bytes == sum(sizes[label] for label in labels_removed)
     assert would == freed
     assert freed.in_use == ()
     assert list((store.root / "tmp").iterdir()) == []

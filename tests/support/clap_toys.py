@@ -98,8 +98,8 @@ def laion_tensors(model):
     thirds = {}
     for name, tensor in model.state_dict().items():
         if not name.endswith(("position_ids", "token_type_ids")):
-            theirs, third = keys.source(name)
-            thirds.setdefault(theirs, {})[third or 0] = tensor
+            source_name, third = keys.source(name)
+            thirds.setdefault(source_name, {})[third or 0] = tensor
     return {
         name: torch.cat([parts[i] for i in sorted(parts)]) if len(parts) > 1 else parts[0]
         for name, parts in thirds.items()

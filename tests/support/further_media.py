@@ -43,9 +43,11 @@ def columns(n: int = 600, seed: int = 0) -> dict[str, NDArray]:
 
 def bin_bytes(n: int = 600, seed: int = 0, **changed: NDArray) -> bytes:
     """A recording in the form of N-Caltech101, an event in five bytes, written one by one."""
-    of = {**columns(n, seed), **changed}
+    event_columns = {**columns(n, seed), **changed}
     data = b""
-    for x, y, t, p in zip(of["x"], of["y"], of["t"], of["p"], strict=True):
+    for x, y, t, p in zip(
+        event_columns["x"], event_columns["y"], event_columns["t"], event_columns["p"], strict=True
+    ):
         number = int(x) << 32 | int(y) << 24 | int(p) << 23 | int(t) & 0x7FFFFF
         data += number.to_bytes(5, "big")
     return data
@@ -53,9 +55,11 @@ def bin_bytes(n: int = 600, seed: int = 0, **changed: NDArray) -> bytes:
 
 def events(n: int = 600, seed: int = 0, size: tuple[int, int] = (180, 240)) -> Events:
     """A recording in memory."""
-    of = columns(n, seed)
-    x, y = of["x"].astype(np.uint16), of["y"].astype(np.uint16)
-    return Events(x, y, of["t"].astype(np.int64), of["p"].astype(np.uint8), size)
+    event_columns = columns(n, seed)
+    x, y = event_columns["x"].astype(np.uint16), event_columns["y"].astype(np.uint16)
+    return Events(
+        x, y, event_columns["t"].astype(np.int64), event_columns["p"].astype(np.uint8), size
+    )
 
 
 def points(n: int = 50, seed: int = 0) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from reactions.encoders import registry
 
 
 def assert_same_on(
-    device: str, encoder: Encoder, items: dict[str, Sequence[Item]], *, apart: float = 5e-3
+    device: str, encoder: Encoder, items: dict[str, Sequence[Item]], *, atol: float = 5e-3
 ) -> None:
     """Compare embeddings of an encoder with those that its space makes on a device.
 
@@ -17,10 +17,10 @@ def assert_same_on(
         device: such as ``cuda:0``.
         encoder: on the CPU.
         items: of each modality.
-        apart: how much elements of unit rows may differ: single precision, and other kernels.
+        atol: how much elements of unit rows may differ: single precision, and other kernels.
     """
     encoder_there = registry.load(encoder.spec, device=device)
     for modality, modality_items in items.items():
         embedded = encoder_there.embed(modality, modality_items)
         assert isinstance(embedded, np.ndarray)
-        np.testing.assert_allclose(embedded, encoder.embed(modality, modality_items), atol=apart)
+        np.testing.assert_allclose(embedded, encoder.embed(modality, modality_items), atol=atol)

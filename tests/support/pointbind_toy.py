@@ -42,12 +42,14 @@ def state(kind: str, *, imagebind: bool = True) -> dict[str, torch.Tensor]:
         key.replace("head.", "bind.modality_head_point.") if key.startswith("head.") else key: v
         for key, v in network.state_dict().items()
     }
-    beside = {f"bind.{key}": value for key, value in toy.state().items()} if imagebind else {}
+    imagebind_state = (
+        {f"bind.{key}": value for key, value in toy.state().items()} if imagebind else {}
+    )
     scales = {
         "logit_scale": torch.tensor(2.6),
         "bind.modality_postprocessor_point.1.log_logit_scale": torch.tensor(0.0),
     }
-    return {**weights, **beside, **scales}
+    return {**weights, **imagebind_state, **scales}
 
 
 def write(path: Path, kind: str = "i2pmae", **options: bool) -> Path:
@@ -142,12 +144,12 @@ def i2p_mae(network, cloud):
             for r, centre in zip(rows, centres, strict=True)
         ]
         tokens_made = np.stack([mini_pointnet(w, f"h_encoder.token_embed.{i}", m) for m in members])
-        apart = np.sqrt(((centres[:, None] - centres[None]) ** 2).sum(axis=-1))
-        penalty = np.where(apart >= scale.radius, -100000.0, 0.0)
-        where = position(w, f"h_encoder.encoder_pos_embeds.{i}", centres)
+        distances = np.sqrt(((centres[:, None] - centres[None]) ** 2).sum(axis=-1))
+        penalty = np.where(distances >= scale.radius, -100000.0, 0.0)
+        positions = position(w, f"h_encoder.encoder_pos_embeds.{i}", centres)
         for j in range(scale.depth):
             name = f"h_encoder.encoder_blocks.{i}.blocks.{j}"
-            tokens_made = block(w, name, tokens_made + where, penalty)
+            tokens_made = block(w, name, tokens_made + positions, penalty)
         xyz, tokens = centres, tokens_made
     tokens = layer_norm(w, "norm", tokens)
     return tokens.mean(axis=0) + tokens.max(axis=0)
@@ -161,8 +163,8 @@ def point_bert(network, cloud, depth):
     members = [xyz[neighbours(c, xyz, network.neighbours)] - c for c in centres]
     tokens = np.stack([mini_pointnet(w, "encoder", m) for m in members])
     tokens = np.concatenate([w["cls_token"][0], linear(w, "reduce_dim", tokens)])
-    where = np.concatenate([w["cls_pos"][0], position(w, "pos_embed", centres)])
+    positions = np.concatenate([w["cls_pos"][0], position(w, "pos_embed", centres)])
     for j in range(depth):
-        tokens = block(w, f"blocks.blocks.{j}", tokens + where, 0.0)
+        tokens = block(w, f"blocks.blocks.{j}", tokens + positions, 0.0)
     tokens = layer_norm(w, "norm", tokens)
     return np.concatenate([tokens[0], tokens[1:].max(axis=0)])

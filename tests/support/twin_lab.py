@@ -40,18 +40,18 @@ class TwinLab(Lab):
         return self.scored
 
 
-def twin_session(where, *, extra="", seed=None, **world):
+def twin_session(folder, *, extra="", seed=None, **world):
     """Write the folders and open the lab.
 
     Returns:
         The session, and modality to (N, d) rows of each folder.
     """
     spaces = twins(N, **{"noise": (1.8, 1.4), "means": 0.6, **world})
-    if not (where / "molspace.toml").exists():
+    if not (folder / "molspace.toml").exists():
         for name, embeddings in zip(("a", "b"), spaces, strict=True):
-            write_space(where / name, embeddings, ids(N))
-        (where / "molspace.toml").write_text(TEXT.format(extra=extra), encoding="utf-8")
-    lab = load_lab(str(where / "molspace.toml"), seed=seed)
+            write_space(folder / name, embeddings, ids(N))
+        (folder / "molspace.toml").write_text(TEXT.format(extra=extra), encoding="utf-8")
+    lab = load_lab(str(folder / "molspace.toml"), seed=seed)
     held_ids = [id for id, is_out in zip(ids(N), HELD, strict=True) if is_out]
     data = RetrievalData(
         IdCorpus("held images", "image", held_ids),

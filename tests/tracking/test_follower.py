@@ -119,11 +119,11 @@ def test_losses_of_earlier_runs_are_written_and_marked(follow):
 
 
 def test_two_steps_of_one_label_have_a_curve_each(follow):
-    again = ("k2", *STEP[1:])
+    second_step = ("k2", *STEP[1:])
     (board,) = follow(
         STARTED,
         ev.StepMeasured(*STEP, "loss", 5.0, 1),
-        ev.StepMeasured(*again, "loss", 7.0, 1),
+        ev.StepMeasured(*second_step, "loss", 7.0, 1),
         ev.StepMeasured(*STEP, "loss", 4.0, 2),
     )
     assert board.curves == {

@@ -139,11 +139,11 @@ def test_a_hostile_listing_is_refused_before_anything_is_brought(tmp_path, monke
 @pytest.fixture
 def servers():
     """Two servers on this machine; the first sends everybody on, the second notes headers."""
-    heard = []
+    headers_seen = []
 
     class Second(BaseHTTPRequestHandler):
         def do_GET(self):
-            heard.append({key.lower() for key in self.headers})
+            headers_seen.append({key.lower() for key in self.headers})
             self.send_response(200)
             self.send_header("Content-Length", "1")
             self.end_headers()
@@ -167,7 +167,7 @@ def servers():
     ]
     for thread in threads:
         thread.start()
-    yield f"http://127.0.0.1:{first.server_port}/x", target, heard
+    yield f"http://127.0.0.1:{first.server_port}/x", target, headers_seen
     for server, thread in zip((first, second), threads, strict=True):
         server.shutdown()
         thread.join()
@@ -177,18 +177,18 @@ def servers():
 def test_another_host_gets_no_secret(servers):
     import urllib.request
 
-    url, _, heard = servers
+    url, _, headers_seen = servers
     request = urllib.request.Request(url, headers={"Authorization": "Bearer x", "Cookie": "y"})
     with url_download._OPENER.open(request) as response:
         assert response.read() == b"x"
-    assert not heard[0] & {"authorization", "cookie"}
+    assert not headers_seen[0] & {"authorization", "cookie"}
 
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x"])
 def test_a_server_sends_nobody_to_other_protocols(servers, tmp_path, place):
-    url, target, heard = servers
+    url, target, headers_seen = servers
     target[0] = place
     with pytest.raises(MissingError, match="cannot download"):
         url_download.download(WeightsFile("x", url=url), tmp_path / "x", lambda *on_progress: None)
     assert not (tmp_path / "x").exists()
-    assert heard == []
+    assert headers_seen == []

@@ -67,9 +67,9 @@ def test_an_override_may_be_a_folder_and_is_not_second_guessed(locator, tmp_path
     put(tmp_path / "given" / CLAP.filename)
     overriding = WeightLocator({"CLAP_g": tmp_path / "given"}, locator.folders, locator.hub)
     assert find_file("CLAP_g", CLAP, overriding) == tmp_path / "given" / CLAP.filename
-    gone = WeightLocator({"CLAP_g": tmp_path / "gone.pt"}, locator.folders, locator.hub)
+    overridden = WeightLocator({"CLAP_g": tmp_path / "gone.pt"}, locator.folders, locator.hub)
     with pytest.raises(MissingError) as caught:
-        find_file("CLAP_g", CLAP, gone)
+        find_file("CLAP_g", CLAP, overridden)
     assert caught.value.fields["looked_in"] == [str(tmp_path / "gone.pt")]
     assert "--weights CLAP_g=PATH" in caught.value.why
 

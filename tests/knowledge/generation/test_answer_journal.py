@@ -121,10 +121,10 @@ def test_requests_without_an_answer_are_counted(path):
         journal.append_unanswered(Unanswered(1, *tokens))
     journal.append(FIRST)
     journal.close()
-    again = AnswerJournal(path, SETTINGS)
-    again.close()
-    assert again.unanswered == journal.unanswered == Unanswered(2, 5, 7)
-    assert again.answers == {("cat", 0): FIRST}
+    reopened = AnswerJournal(path, SETTINGS)
+    reopened.close()
+    assert reopened.unanswered == journal.unanswered == Unanswered(2, 5, 7)
+    assert reopened.answers == {("cat", 0): FIRST}
 
 
 @pytest.mark.parametrize(

@@ -298,9 +298,9 @@ def test_requests_without_an_answer_count_in_later_runs(tmp_path):
     with pytest.raises(GenerationStopped, match="--max-requests 6"):
         run(tmp_path, third := FakeGenerator(say), max_requests=6, **options)
     assert len(third.asked) == 2
-    again = run(tmp_path, FakeGenerator(failing(2)), **options)
-    assert not again.short
-    assert (again.requests, again.requests_now) == (8, 2)
+    second_run = run(tmp_path, FakeGenerator(failing(2)), **options)
+    assert not second_run.short
+    assert (second_run.requests, second_run.requests_now) == (8, 2)
 
 
 def test_a_bound_of_cost_needs_prices():

@@ -49,12 +49,12 @@ def pitch_hz(samples, rate_hz):
 
 
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100, 8_000])
-@pytest.mark.parametrize("where", ["processor", "pipeline", "audio"])
-def test_a_sound_is_heard_at_the_models_rate(rate_hz, where):
-    (heard,) = generator(pipeline(16_000, where=where))._inputs(question(rate_hz))["audio"]
-    assert heard.dtype == np.float32
-    assert len(heard) == 16_000  # still one second
-    assert pitch_hz(heard, 16_000) == pytest.approx(440, abs=1)
+@pytest.mark.parametrize("reader_place", ["processor", "pipeline", "audio"])
+def test_a_sound_is_heard_at_the_models_rate(rate_hz, reader_place):
+    (samples,) = generator(pipeline(16_000, where=reader_place))._inputs(question(rate_hz))["audio"]
+    assert samples.dtype == np.float32
+    assert len(samples) == 16_000  # still one second
+    assert pitch_hz(samples, 16_000) == pytest.approx(440, abs=1)
 
 
 def test_so_it_is_in_a_chat():

@@ -67,8 +67,8 @@ def test_a_model_writes(writer):
 
 def test_a_seed_decides(writer):
     generator = open_generator(f"hf:{writer}?max_tokens=9", {})
-    first, again, other = ask(generator, question(1), question(1), question(2))
-    assert first.text == again.text != other.text
+    first, repeated, other = ask(generator, question(1), question(1), question(2))
+    assert first.text == repeated.text != other.text
 
 
 def test_at_temperature_0_the_seed_does_not_matter_and_that_is_said(writer):
