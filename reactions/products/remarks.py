@@ -38,13 +38,13 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
     rows = {row["row"]: row for row in cross["rows"]}
     if worse:
         metric, part = worse["metric"], worse["part"]
-        theirs = next(
+        part_score = next(
             row[metric] for row in cross["rows"] if row["row"] == "part" and row["name"] == part
         )
         chance = "" if worse["high"] < 0 else ", which may be chance"
         yield (
             f"warning: {name}: at its default factors the product is worse than {part} alone: "
-            f"{metric} {rows['product'][metric]:.1f} against {theirs:.1f}, "
+            f"{metric} {rows['product'][metric]:.1f} against {part_score:.1f}, "
             f"{worse['mean']:+.1f} [{worse['low']:+.1f}, {worse['high']:+.1f}]{chance}"
         )
     if better:

@@ -70,15 +70,15 @@ def signals_unwind(leave: Callable[[Callable[[], None]], None]) -> Iterator[None
         signal.SIGTERM: signal.SIG_DFL,
     }
     if threading.current_thread() is threading.main_thread():
-        ours = [number for number, by in usual.items() if signal.getsignal(number) is by]
+        replaced = [number for number, by in usual.items() if signal.getsignal(number) is by]
     else:
-        ours = []
-    for number in ours:
+        replaced = []
+    for number in replaced:
         signal.signal(number, stop)
     try:
         yield
     finally:
-        for number in ours:
+        for number in replaced:
             signal.signal(number, usual[number])
     if received:
         raise received[0]

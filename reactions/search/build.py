@@ -317,8 +317,8 @@ def compact(directory: Path, target: Target) -> int:
                 for s in old.segments[: old.segments.index(segment)]
                 if s.modality == segment.modality
             )
-            gone = np.array(old.deleted.get(segment.modality, ()), dtype=np.int64) - start
-            rows = np.setdiff1d(np.arange(segment.n), gone)
+            deleted_rows = np.array(old.deleted.get(segment.modality, ()), dtype=np.int64) - start
+            rows = np.setdiff1d(np.arange(segment.n), deleted_rows)
             if len(rows) == segment.n:
                 record = replace(record, segments=(*record.segments, segment))
             elif len(rows):
@@ -343,8 +343,8 @@ def compact(directory: Path, target: Target) -> int:
 
 
 def _without(record: IndexRecord, modality: Modality, numbers: Iterable[int]) -> IndexRecord:
-    gone = sorted({*record.deleted.get(modality, ()), *map(int, numbers)})
-    return replace(record, deleted={**record.deleted, modality: tuple(gone)})
+    deleted = sorted({*record.deleted.get(modality, ()), *map(int, numbers)})
+    return replace(record, deleted={**record.deleted, modality: tuple(deleted)})
 
 
 def bundle_of(target: Target) -> str:

@@ -45,10 +45,10 @@ class Spread:
     largest: float
 
     @classmethod
-    def of(cls, every: Sequence[Coefficients], n_atoms: int) -> Self:
+    def of(cls, segments: Sequence[Coefficients], n_atoms: int) -> Self:
         """Summarise the coefficients of some segments."""
         columns = [
-            np.concatenate([np.atleast_1d(np.asarray(scaled[k])) for scaled in every])
+            np.concatenate([np.atleast_1d(np.asarray(scaled[k])) for scaled in segments])
             for k in range(n_atoms)
         ]
         weights = np.array([np.nanmean(column) for column in columns], dtype=np.float32)

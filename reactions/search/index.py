@@ -188,12 +188,14 @@ class SearchIndex:
     ) -> None:
         """Compare what an approximation finds, exactly."""
         stored = self._rows[modality]
-        every = self._coefficients(modality, adjustment)
+        coefficients = self._coefficients(modality, adjustment)
         key = (modality, acting_shares(self._space, modality, adjustment))
         spread = self._spreads.get(key)
         if spread is None:
             covered_coefficients = [
-                c for s, c in zip(stored.starts, every, strict=False) if int(s) < covered.rows
+                c
+                for s, c in zip(stored.starts, coefficients, strict=False)
+                if int(s) < covered.rows
             ]
             spread = Spread.of(covered_coefficients, covered.n_atoms)
             with self._lock:
@@ -202,7 +204,7 @@ class SearchIndex:
                     self._spreads.pop(next(iter(self._spreads)))
         candidates = nearest(
             *(covered, spread, queries, k),
-            exactly=lambda numbers, i: self._exactly(stored, every, numbers, queries[i]),
+            exactly=lambda numbers, i: self._exactly(stored, coefficients, numbers, queries[i]),
             is_deleted=lambda numbers: np.isin(numbers, stored.deleted),
         )
         for (numbers, cosines), ranked in zip(candidates, best, strict=True):
@@ -211,7 +213,7 @@ class SearchIndex:
     def _exactly(
         self,
         stored: _Rows,
-        every: Sequence[Coefficients],
+        coefficients: Sequence[Coefficients],
         numbers: NDArray[np.int64],
         query: NDArray[np.float32],
     ) -> NDArray[np.float32]:
@@ -222,7 +224,7 @@ class SearchIndex:
             at = places == i
             rows = numbers[at] - stored.starts[i]
             units = np.asarray(stored.segments[i].units[rows], dtype=np.float32)
-            shares = [c[rows] if isinstance(c, np.ndarray) else c for c in every[i]]
+            shares = [c[rows] if isinstance(c, np.ndarray) else c for c in coefficients[i]]
             scores[at] = mixed_rows(units, shares) @ query
         return scores
 
@@ -260,13 +262,13 @@ class SearchIndex:
         row_numbers = np.asarray(numbers, dtype=np.int64)
         if stored is None:
             raise self._no_row(modality, int(row_numbers[0]) if len(row_numbers) else 0)
-        gone = (
+        is_missing = (
             np.isin(row_numbers, stored.deleted)
             | (row_numbers < 0)
             | (row_numbers >= stored.starts[-1])
         )
-        if gone.any():
-            raise self._no_row(modality, int(row_numbers[gone][0]))
+        if is_missing.any():
+            raise self._no_row(modality, int(row_numbers[is_missing][0]))
         out = np.empty((len(row_numbers), self.record.dim), dtype=np.float32)
         places = np.searchsorted(stored.starts, row_numbers, side="right") - 1
         for i in np.unique(places):
@@ -316,10 +318,10 @@ class SearchIndex:
         if modality not in self._rows:
             return
         stored = self._rows[modality]
-        gone = set(stored.deleted.tolist())
+        deleted = set(stored.deleted.tolist())
         for start, opened in zip(stored.starts, stored.segments, strict=False):
             for row, item in enumerate(opened.items()):
-                if int(start) + row not in gone:
+                if int(start) + row not in deleted:
                     yield int(start) + row, item
 
     def _place(self, modality: Modality, number: int) -> tuple[OpenSegment, int]:
@@ -347,8 +349,10 @@ class SearchIndex:
             begin: first row, where a segment begins.
         """
         stored = self._rows[modality]
-        every = self._coefficients(modality, adjustment)
-        for start, opened, scaled in zip(stored.starts, stored.segments, every, strict=False):
+        coefficients = self._coefficients(modality, adjustment)
+        for start, opened, scaled in zip(
+            stored.starts, stored.segments, coefficients, strict=False
+        ):
             if int(start) < begin:
                 continue
             n_atoms, dim = opened.units.shape[1:]
@@ -364,10 +368,10 @@ class SearchIndex:
                     part *= share[first:last] if isinstance(share, np.ndarray) else share
                     scores += part
                 number = int(start) + first
-                gone = stored.deleted[
+                deleted = stored.deleted[
                     (stored.deleted >= number) & (stored.deleted < number + last - first)
                 ]
-                scores[:, gone - number] = -np.inf
+                scores[:, deleted - number] = -np.inf
                 scores[np.isnan(scores)] = -np.inf  # what cancels out: see n_cancelled
                 yield number, scores
 

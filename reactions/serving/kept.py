@@ -50,8 +50,8 @@ class Kept(Generic[V]):
             while self._held > self._most or (
                 self._count is not None and len(self._values) > self._count
             ):
-                _, gone = self._values.popitem(last=False)
-                self._held -= self._size(gone)
+                _, oldest = self._values.popitem(last=False)
+                self._held -= self._size(oldest)
 
     def __len__(self) -> int:
         return len(self._values)

@@ -152,11 +152,13 @@ class Media:
         """Return where the page finds what it shows of an item; None for what there is not."""
         modality = item.modality
         base = f"/api/indexes/{index}/{modality}/{number}"
-        there = bool(item.source) or self._is_in_lab(item)
+        exists = bool(item.source) or self._is_in_lab(item)
         return {
-            "picture": f"{base}/picture" if there and is_drawn(modality) else None,
-            "outline": f"{base}/outline" if there and modality == "audio" else None,
-            "play": f"{base}/play" if there and modality in _PLAYED and self._plays(item) else None,
+            "picture": f"{base}/picture" if exists and is_drawn(modality) else None,
+            "outline": f"{base}/outline" if exists and modality == "audio" else None,
+            "play": f"{base}/play"
+            if exists and modality in _PLAYED and self._plays(item)
+            else None,
         }
 
     def _is_in_lab(self, item: IndexedItem) -> bool:

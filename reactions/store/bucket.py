@@ -324,8 +324,8 @@ class Bucket:
             self._objects.create(name, data)  # or another has made it anew, which is as good
             return False
         # Of this record alone: another process may be putting files of its own.
-        ours = [other for other in files if named_digests(data, other.rpartition("/")[2])]
-        self._objects.remove([*ours, f"{USED}/{key}"])
+        named_files = [other for other in files if named_digests(data, other.rpartition("/")[2])]
+        self._objects.remove([*named_files, f"{USED}/{key}"])
         return True
 
     def prune_copies(

@@ -211,10 +211,10 @@ class Disk:
 
     def watch_others(self, layout: StoreLayout) -> None:
         """Look at lease files of other machines, and at all lock files."""
-        theirs = filter(made_elsewhere, leases.lease_files(layout.leases))
+        foreign_leases = filter(made_elsewhere, leases.lease_files(layout.leases))
         watch_until_known(
             [
-                *(partial(leases.life_of, path) for path in theirs),
+                *(partial(leases.life_of, path) for path in foreign_leases),
                 *(partial(life_of, path) for path in layout.locks.glob("*.lock")),
             ]
         )
@@ -273,8 +273,8 @@ class Disk:
                 if dry_run:
                     yield path, 0
                     continue
-                with locked(path) as ours:  # which removes it
-                    if ours:
+                with locked(path) as is_locked:  # which removes it
+                    if is_locked:
                         yield path, 0
         with leases.mutex(layout.leases, exclusive=True):
             for path in leases.lease_files(layout.leases):

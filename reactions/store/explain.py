@@ -99,10 +99,10 @@ class _Lab:
 
 def altered(step: Step, preimage: Mapping[str, Any]) -> list[str]:
     """Return where a step's preimage and another one of it differ: paths, old and new values."""
-    here = json.loads(canonical(preimage))
+    other = json.loads(canonical(preimage))
     return [
         f"{'.'.join(path)}: {_show(old)} -> {_show(new)}"
-        for path, old, new in _walk(_plain(step), here)
+        for path, old, new in _walk(_plain(step), other)
     ]
 
 

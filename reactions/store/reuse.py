@@ -100,13 +100,13 @@ class _EarlierRows:
         owners = np.searchsorted(self._begins, places, side="right") - 1
         arrays: dict[str, NDArray[Any]] = {}
         for owner in np.unique(owners):
-            piece, mine = self._pieces[owner], owners == owner
+            piece, of_piece = self._pieces[owner], owners == owner
             for name, rows in self._opened(piece).items():
                 if name not in arrays:
                     arrays[name] = np.empty((len(places), *rows.shape[1:]), rows.dtype)
                 elif arrays[name].dtype != rows.dtype or arrays[name].shape[1:] != rows.shape[1:]:
                     raise _Unusable(piece)
-                arrays[name][mine] = rows[places[mine] - self._begins[owner]]
+                arrays[name][of_piece] = rows[places[of_piece] - self._begins[owner]]
         if not all(np.isfinite(rows).all() for rows in arrays.values()):
             raise _Unusable(self._pieces[owners[0]])
         return Artifact(arrays, self._pieces[owners[0]].meta)
@@ -300,6 +300,6 @@ def _pieces_of(
         return
     for i, rows in enumerate(cuts[0]):
         files = {name: array.shards[i] for name, array in manifest.arrays.items()}
-        if len(mine := items[start : start + rows]) == rows:
-            yield _Piece(mine, folder, files, manifest.meta)
+        if len(shard_items := items[start : start + rows]) == rows:
+            yield _Piece(shard_items, folder, files, manifest.meta)
         start += rows

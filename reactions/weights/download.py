@@ -128,8 +128,8 @@ def _complete(folder: Path, needed: WeightsRepo) -> bool:
     if not needed.weights:
         return True
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    gone = set(named_files(folder)).difference(names)
-    if any(fnmatch.filter(gone, form) for form in (*needed.files, *needed.weights)):
+    missing = set(named_files(folder)).difference(names)
+    if any(fnmatch.filter(missing, form) for form in (*needed.files, *needed.weights)):
         return False
     return any(fnmatch.filter(names, form) for form in needed.weights)
 

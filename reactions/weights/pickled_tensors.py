@@ -163,13 +163,13 @@ def _checked(content: Any) -> dict[str, Tensor]:
 
     if not isinstance(content, dict) or not content:
         raise _Refused("it holds no dictionary of tensors")
-    odd = [
+    other_names = [
         str(key)
         for key, value in content.items()
         if not isinstance(key, str) or not isinstance(value, torch.Tensor)
     ]
-    if odd:
-        raise _Refused(f"these are not texts with tensors: {', '.join(odd[:3])}")
+    if other_names:
+        raise _Refused(f"these are not texts with tensors: {', '.join(other_names[:3])}")
     return dict(content)
 
 

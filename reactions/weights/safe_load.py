@@ -105,9 +105,9 @@ def read_tensors(path: Path, *, under: Sequence[str] = ("state_dict",)) -> dict[
             break
     if not isinstance(content, Mapping) or not content:
         raise _no_tensors(path, "it holds no dictionary of tensors")
-    odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if odd:
-        raise _no_tensors(path, f"these are not tensors: {', '.join(odd[:_SHOWN])}")
+    other_names = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if other_names:
+        raise _no_tensors(path, f"these are not tensors: {', '.join(other_names[:_SHOWN])}")
     if all(name.startswith("module.") for name in content):
         return {name.removeprefix("module."): value for name, value in content.items()}
     return dict(content)

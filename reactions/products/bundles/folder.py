@@ -166,13 +166,13 @@ _EXCHANGE = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 def _exchange(first: Path, second: Path) -> bool:
     """Exchange two directories in one step; return whether that works here."""
-    here = _AT_FDCWD.get(sys.platform)
+    at_cwd = _AT_FDCWD.get(sys.platform)
     call = None
     with contextlib.suppress(OSError, AttributeError, TypeError):
         # From the C library of this process: Python has no function for it.
         library = ctypes.CDLL(None, use_errno=True)
         call = library.renameat2 if sys.platform == "linux" else library.renameatx_np
-    if call is None or here is None:
+    if call is None or at_cwd is None:
         return False
     call.argtypes = (
         ctypes.c_int,
@@ -181,5 +181,5 @@ def _exchange(first: Path, second: Path) -> bool:
         ctypes.c_char_p,
         ctypes.c_uint,
     )
-    done: int = call(here, os.fsencode(first), here, os.fsencode(second), _EXCHANGE)
+    done: int = call(at_cwd, os.fsencode(first), at_cwd, os.fsencode(second), _EXCHANGE)
     return done == 0  # whatever the reason, plain renames say what is wrong
