@@ -81,10 +81,10 @@ def of_several(
         most = int(counts[start:stop].max())
         # correct: (t, most) scores of a query's right answers, best first; -inf where it has fewer
         correct = np.full((len(scores), most), -np.inf, np.float32)
-        mine = by_owner[starts[start] : starts[stop]]
-        rows = owner[mine] - start
-        place = np.arange(len(mine)) - (starts[rows + start] - starts[start])
-        correct[rows, place] = scores[rows, mine]
+        right_rows = by_owner[starts[start] : starts[stop]]
+        rows = owner[right_rows] - start
+        place = np.arange(len(right_rows)) - (starts[rows + start] - starts[start])
+        correct[rows, place] = scores[rows, right_rows]
         correct = -np.sort(-correct, axis=1)
         for j in range(most):
             answer = correct[:, j, None] + margin

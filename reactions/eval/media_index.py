@@ -34,9 +34,9 @@ class MediaIndex:
         for name in names:
             if is_dir(folder / name) and (name or not entries):
                 everything = walk(str(folder / name))
-                here, other_kinds = sort_out(everything, modality)
+                media, other_kinds = sort_out(everything, modality)
                 self.others |= other_kinds
-                entries += sorted(here, key=lambda entry: (entry.name.count("/"), entry.name))
+                entries += sorted(media, key=lambda entry: (entry.name.count("/"), entry.name))
         self.entries: dict[str, Entry] = {}
         for entry in entries:
             self.entries.setdefault(_stem(entry), entry)

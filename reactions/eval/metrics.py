@@ -212,9 +212,9 @@ def ranks_of_best(left: Rows, right: Rows, owner: NDArray[np.int64]) -> Ranks:
     for start in range(0, len(left), step):
         scores = _tile(left, start, step) @ answers.T  # (t, m)
         stop = start + len(scores)
-        mine = by_owner[starts[start] : starts[stop]]
-        rows = owner[mine] - start
-        positive_scores = scores[rows, mine]
+        right_rows = by_owner[starts[start] : starts[stop]]
+        rows = owner[right_rows] - start
+        positive_scores = scores[rows, right_rows]
         # reduceat gives nonsense for empty groups; here every left row owns a right one.
         best = np.maximum.reduceat(positive_scores, starts[start:stop] - starts[start])  # (t,)
         ahead = (scores > best[:, None] - TIE).sum(axis=1)

@@ -76,11 +76,11 @@ class OwnSet:
                 raise
         folder, _, pattern = self.table.rpartition("/")
         files = find(f"{self.find(folder or '.', folders)}/{pattern}")
-        if odd := next((file for file in files if not file.name.endswith(".parquet")), None):
+        if other_file := next((file for file in files if not file.name.endswith(".parquet")), None):
             raise DataError(
-                f"the pattern '{self.table}' of task '{self.task.name}' names '{odd.name}'",
+                f"the pattern '{self.table}' of task '{self.task.name}' names '{other_file.name}'",
                 why="several tables of a set are .parquet files",
-                path=odd.url,
+                path=other_file.url,
             )
         return files
 

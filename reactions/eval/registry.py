@@ -236,9 +236,9 @@ def _shown(folder: Path) -> str:
 def _places(folder: Path, layout: Layout) -> Iterator[Path]:
     yield folder
     if is_dir(folder):
-        here = {child.name.casefold(): child for child in sorted(folder.iterdir())}
+        children = {child.name.casefold(): child for child in sorted(folder.iterdir())}
         for name in layout.folders:
-            if (child := here.get(name.casefold())) is not None and is_dir(child):
+            if (child := children.get(name.casefold())) is not None and is_dir(child):
                 yield child
 
 

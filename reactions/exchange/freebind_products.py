@@ -93,8 +93,8 @@ FOLDERS = tuple(dict.fromkeys(part for product in PRODUCTS for part in product.f
 
 def tuned_file(folder: Path) -> Path | None:
     """Return where the tuned audio encoder lies in a folder, if it is there."""
-    there = (folder / name for name in TUNED_FILES)
-    return next((path for path in there if is_file(path)), None)
+    candidates = (folder / name for name in TUNED_FILES)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def find_products(folder: Path, name: str | None = None) -> tuple[list[FreebindProduct], list[str]]:

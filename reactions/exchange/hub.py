@@ -157,11 +157,11 @@ def _send(folder: Path, names: Sequence[str], repo: str, expression: str, privat
     with _explained(f"cannot push to {repo}"):
         stale: list[str] = []  # parts of the bundle that was there, if this one has fewer
         if hub.repo_exists(repo):
-            there = hub.list_repo_files(repo)
-            _check_foreign(repo, there)
-            if CONFIG in there:  # it is not ours, or says the same
+            repo_files = hub.list_repo_files(repo)
+            _check_foreign(repo, repo_files)
+            if CONFIG in repo_files:  # it is not ours, or says the same
                 names = [name for name in names if name != CONFIG]
-            stale = [name for name in there if is_part_file(name) and name not in names]
+            stale = [name for name in repo_files if is_part_file(name) and name not in names]
         else:
             hub.create_repo(repo, private=private, exist_ok=True)
         done = hub.upload_folder(

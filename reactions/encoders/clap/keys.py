@@ -141,13 +141,15 @@ def build(space: str, path: Path, tensors: Mapping[str, Tensor]) -> Any:
     needed = model.state_dict()
     sources = {name: source(name) for name in needed if not _COUNTED.fullmatch(name)}
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, (theirs, third) in sources.items():
+    for name, (laion_name, third) in sources.items():
         rows, *rest = needed[name].shape or (1,)
         stacked = (rows if third is None else 3 * rows, *rest)
-        shapes[theirs] = stacked if needed[name].shape else ()
+        shapes[laion_name] = stacked if needed[name].shape else ()
     used = {name: tensor for name, tensor in tensors.items() if not _UNUSED.fullmatch(name)}
     check_shapes(space, path, used, shapes)
-    state = {name: _part(tensors[theirs], third) for name, (theirs, third) in sources.items()}
+    state = {
+        name: _part(tensors[laion_name], third) for name, (laion_name, third) in sources.items()
+    }
     for name, tensor in needed.items():
         if (counted := _COUNTED.fullmatch(name)) is not None:
             n = tensor.shape[-1]
@@ -169,11 +171,11 @@ def source(name: str) -> tuple[str, int | None]:
     Returns:
         The name there, and which third of its rows, or None for all of them.
     """
-    theirs = name
+    laion_name = name
     for pattern, replacement in _RENAMED:
-        theirs = re.sub(pattern, replacement, theirs)
+        laion_name = re.sub(pattern, replacement, laion_name)
     third = None
-    if (match := _BLOCK.fullmatch(theirs)) is not None:
+    if (match := _BLOCK.fullmatch(laion_name)) is not None:
         if (part := re.match(r"attention\.self\.(query|key|value)\.", match[2])) is not None:
             third = _THIRDS[part[1]]
         rest = match[2]
@@ -181,8 +183,8 @@ def source(name: str) -> tuple[str, int | None]:
             rest, changed = re.subn(f"^{pattern}", replacement, rest)
             if changed:
                 break
-        theirs = match[1] + rest
-    return theirs, third
+        laion_name = match[1] + rest
+    return laion_name, third
 
 
 def _part(tensor: Tensor, third: int | None) -> Tensor:

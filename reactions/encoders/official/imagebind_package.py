@@ -217,8 +217,8 @@ def load(network: torch.nn.Module, checkpoint: ImageBindCheckpoint, *, space: st
         DataError: weights are missing.
     """
     state = network.state_dict()
-    if gone := [key for key in state if key not in checkpoint.kinds and key not in OPTIONAL]:
-        raise unfit(space, checkpoint.path, missing=gone)
+    if missing := [key for key in state if key not in checkpoint.kinds and key not in OPTIONAL]:
+        raise unfit(space, checkpoint.path, missing=missing)
     for key in state.keys() & checkpoint.kinds.keys():
         state[key].copy_(checkpoint.tensor(key))
 

@@ -192,16 +192,16 @@ def refuse_other_imagebind(
     """
     for key in imagebind.kinds:
         part = key.split(".")
-        theirs = _IMAGEBIND + key
-        if len(part) < 2 or part[1] not in towers or theirs not in points.kinds:
+        points_key = _IMAGEBIND + key
+        if len(part) < 2 or part[1] not in towers or points_key not in points.kinds:
             continue
-        same = points.kinds[theirs][0] == imagebind.kinds[key][0] and torch.equal(
-            points.tensor(theirs).float(), imagebind.tensor(key).float()
+        same = points.kinds[points_key][0] == imagebind.kinds[key][0] and torch.equal(
+            points.tensor(points_key).float(), imagebind.tensor(key).float()
         )
         if not same:
             raise DataError(
                 f"the points of '{points.path}' belong to another ImageBind",
-                why=f"'{theirs}' differs from '{key}' of '{imagebind.path}'",
+                why=f"'{points_key}' differs from '{key}' of '{imagebind.path}'",
                 fix="imagebind=PATH of the ImageBind that it was trained beside",
                 path=str(points.path),
                 key=key,

@@ -144,11 +144,11 @@ def _texts(written: list[Any], path: Path, modality: Modality) -> list[str]:
             path=str(path),
         )
     ids = [str(id) for id in written]
-    odd = next((id for id in ids if not id.isascii() and id != _printable(id)), None)
-    if odd is not None:
+    unprintable = next((id for id in ids if not id.isascii() and id != _printable(id)), None)
+    if unprintable is not None:
         raise DataError(
             f"an id of {modality} in '{path.parent}' is not Unicode text",
-            why=f"found '{_printable(odd)}'",
+            why=f"found '{_printable(unprintable)}'",
             path=str(path),
         )
     check_ids(str(path), modality, ids)

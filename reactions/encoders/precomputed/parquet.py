@@ -102,8 +102,8 @@ class Parquet:
             if not self._start <= row < self._start + len(self._batch):
                 self._seek(row)
             stop = int(np.searchsorted(rows[order], self._start + len(self._batch)))
-            here = order[done:stop]
-            out[here] = self._batch[rows[here] - self._start]
+            at = order[done:stop]
+            out[at] = self._batch[rows[at] - self._start]
             done = stop
         return out
 

@@ -94,15 +94,15 @@ class Joined:
             return self.parts[int(owner[0])].read(rows - self._starts[owner[0]])
         # Copied one after the other: views would keep all their files open.
         pieces = {
-            i: (here := np.flatnonzero(owner == i), self.parts[i].read(rows[here] - start).copy())
+            i: (at := np.flatnonzero(owner == i), self.parts[i].read(rows[at] - start).copy())
             for i in np.unique(owner).tolist()
             for start in [self._starts[i]]
         }
         # Parts may differ in precision; a double beyond the range of a float stays what it is.
         dtype = np.result_type(np.float32, *(piece.dtype for _, piece in pieces.values()))
         out = np.empty((len(rows), self.shape[1]), dtype)
-        for here, piece in pieces.values():
-            out[here] = piece
+        for at, piece in pieces.values():
+            out[at] = piece
         return out
 
 

@@ -140,12 +140,12 @@ class Repository:
         if form.suffix != ".json":
             return [form]
         paths = [self.folder / name for name in weights_parts(form)]
-        gone = [path.name for path in paths if not is_file(path)]
-        if gone or not paths:
+        absent = [path.name for path in paths if not is_file(path)]
+        if absent or not paths:
             raise MissingError(
-                f"{len(gone)} of {len(paths)} weights files of space '{self.name}' are missing",
-                why=f"there is no {', '.join(gone[:3])}",
-                fix=self.bring("them", self.request.uri) if gone else "fetch the index again",
+                f"{len(absent)} of {len(paths)} weights files of space '{self.name}' are missing",
+                why=f"there is no {', '.join(absent[:3])}",
+                fix=self.bring("them", self.request.uri) if absent else "fetch the index again",
                 looked_in=[str(self.folder)],
                 space=self.name,
             )

@@ -54,8 +54,8 @@ def read(published: PublishedSet) -> ClassificationData:
         MissingError: images, names or truth are missing.
         DataError: a file is damaged, or no image can be decoded.
     """
-    here = {child.name for child in published.labels.iterdir() if child.is_dir()}
-    names = class_names(published, (published.folder,), here)
+    present = {child.name for child in published.labels.iterdir() if child.is_dir()}
+    names = class_names(published, (published.folder,), present)
     wnids = sorted(names)
     entries = [e for e in walk(str(published.labels)) if modality_of(e.name) == "image"]
     folders = {entry.name.partition("/")[0] for entry in entries if "/" in entry.name}

@@ -46,13 +46,13 @@ def _read(published: PublishedSet, listed: str, folder: str, expected: int) -> C
         if not WNID.fullmatch(id.partition("/")[0]):
             raise published.damaged(path, f"no folder such as n01440764 in the line '{text[-60:]}'")
         ids.append(id)
-    here = {id.partition("/")[0] for id in ids}
+    present = {id.partition("/")[0] for id in ids}
     homes = [
         published.folder,
         *(published.folder.parent / name for name in ("imagenet", "ImageNet")),
     ]
-    names = class_names(published, homes, here)
-    if strangers := here - set(names):
+    names = class_names(published, homes, present)
+    if strangers := present - set(names):
         raise published.damaged(path, f"the class {min(strangers)} has no name")
     wnids = sorted(names)
     number = {wnid: i for i, wnid in enumerate(wnids)}
@@ -63,9 +63,9 @@ def _read(published: PublishedSet, listed: str, folder: str, expected: int) -> C
     ]
     classes = distinct([names[wnid] for wnid in wnids])
     remarks: tuple[str, ...] = ()
-    if len(here) < len(wnids):
+    if len(present) < len(wnids):
         remarks = (
-            f"{len(here)} of the {len(wnids)} named classes have recordings; all are told apart",
+            f"{len(present)} of the {len(wnids)} named classes have recordings; all are told apart",
         )
     return classification(published, "event", items, classes, expected=expected, remarks=remarks)
 

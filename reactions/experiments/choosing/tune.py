@@ -129,21 +129,21 @@ def tune(
         )
         for task in used
     }
-    every = [own_cell(target.space, grid.axes), *cells.cells]
-    _refuse_gaps(folds, len(every))
+    all_cells = [own_cell(target.space, grid.axes), *cells.cells]
+    _refuse_gaps(folds, len(all_cells))
     base_name, base = _base(choosing, target, limits, confirm)
-    choices = range(1 + len(presets), len(every))
+    choices = range(1 + len(presets), len(all_cells))
     board = make_board(goal, limits, folds, base, own=0, choices=choices)
     best = board.best()
     if best is None:
         raise _nothing_kept(board, limits)
     places = {"chosen": best, "own": 0, **{name: 1 + i for i, name in enumerate(presets)}}
     elsewhere = replace(session, lab=data.score)
-    scored = _scores(elsewhere, target, used, [every[i] for i in places.values()])
+    scored = _scores(elsewhere, target, used, [all_cells[i] for i in places.values()])
     contenders = [
         Contender(
             name,
-            every[i],
+            all_cells[i],
             summary(board, limits, i, best),
             scores,
             sum(weight * scores[task] for task, weight in goal.tasks.items()),
@@ -151,13 +151,13 @@ def tune(
         for (name, i), scores in zip(places.items(), scored, strict=True)
     ]
     contenders += [
-        Contender(f"frontier {n}", every[i], summary(board, limits, i, best))
+        Contender(f"frontier {n}", all_cells[i], summary(board, limits, i, best))
         for n, i in enumerate(board.frontier(), 1)
     ]
     beside: list[Baseline] = []
     if baselines:
         beside = elsewhere.baselines(
-            target, used, every[best].adjustment, within_s=within_s, confirm=confirm
+            target, used, all_cells[best].adjustment, within_s=within_s, confirm=confirm
         )
     return Choice(
         goal,

@@ -106,10 +106,10 @@ class _Prospect:
             adjustments = [self._cells[i].adjustment for i in part]
             return plan_sweep(session.lab, target, task, adjustments, ties, folds)
 
-        every = np.arange(len(self._cells))
-        whole = plan(every)
+        all_cells = np.arange(len(self._cells))
+        whole = plan(all_cells)
         is_made = _made(session.store, whole.step)
-        self.plans, self._parts = [whole.plan], [every]
+        self.plans, self._parts = [whole.plan], [all_cells]
         if is_made.any() and not is_made.all():
             self._parts = [np.flatnonzero(is_made), np.flatnonzero(~is_made)]
             self.plans = [plan(part).plan for part in self._parts]
