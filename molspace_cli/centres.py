@@ -196,8 +196,8 @@ def _chosen(metrics: str, record: Mapping[str, Any]) -> list[str]:
 
 
 def _values(record: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    every = {**record["metrics"], **record.get("further", {})}
-    return [f"{every[name]:.2f}" for name in names]
+    metrics = {**record["metrics"], **record.get("further", {})}
+    return [f"{metrics[name]:.2f}" for name in names]
 
 
 def print_ties(record: Mapping[str, Any]) -> None:

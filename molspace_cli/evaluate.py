@@ -327,9 +327,9 @@ def _print(
 
     metrics = record["metrics"]
     if metric_names is not None:
-        every = {**metrics, **record.get("further", {})}
+        all_metrics = {**metrics, **record.get("further", {})}
         names = select_metrics(metric_names, metrics, record.get("further", {}))
-        metrics = {name: every[name] for name in names}
+        metrics = {name: all_metrics[name] for name in names}
     facts = [f"lab: {record['lab']}", f"n: {record['n']}"]
     if record["expected"] and record["expected"] != record["n"]:
         facts.append(f"{whole}: {record['expected']}")

@@ -261,12 +261,12 @@ def info(
     }
     size_bytes = sum(size for s in record.segments for size, _ in s.files.values())
     deleted = sum(map(len, record.deleted.values()))
-    gone, starts = 0, dict.fromkeys(counts, 0)
+    n_gone, starts = 0, dict.fromkeys(counts, 0)
     for segment in record.segments:
         opened = files.open_segment(directory, record, segment)
         out = set(record.deleted.get(segment.modality, ()))
         for number, item in enumerate(opened.items(), start=starts[segment.modality]):
-            gone += number not in out and item.is_gone
+            n_gone += number not in out and item.is_gone
         starts[segment.modality] += segment.n
     for modality in record.approximations:
         approximate.open_covered(directory, record, modality)
@@ -282,7 +282,7 @@ def info(
         facts = {
             "counts": counts,
             "deleted": deleted,
-            "gone": gone,
+            "gone": n_gone,
             "size_bytes": size_bytes,
             "kinds": kinds,
         }
@@ -296,7 +296,11 @@ def info(
             ("bundle", record.bundle or "- (a space by itself)"),
             *((m, f"{n:,} items") for m, n in counts.items()),
             ("deleted", f"{deleted:,} rows, until molspace index compact"),
-            *([("gone", f"{gone:,} files: molspace index remove INDEX --gone")] if gone else []),
+            *(
+                [("gone", f"{n_gone:,} files: molspace index remove INDEX --gone")]
+                if n_gone
+                else []
+            ),
             *(("search", f"{m}: {kinds.get(m, 'flat: every row')}") for m in counts),
             ("factors to choose", ", ".join(record.free) or "none"),
             ("factors that are fixed", ", ".join(record.fixed) or "none"),

@@ -47,7 +47,7 @@ def refuse_valueless(root: Any, arguments: Sequence[str]) -> None:
     from reactions.core.errors import UsageError
 
     path, command = _command(root, arguments)
-    every = {option for param in command.params for option in param.opts if option[:2] == "--"}
+    options = {option for param in command.params for option in param.opts if option[:2] == "--"}
     with_value = {
         option for param in command.params if _takes_value(param) for option in param.opts
     }
@@ -63,7 +63,7 @@ def refuse_valueless(root: Any, arguments: Sequence[str]) -> None:
                 fix=f"give it a value, or leave it out   (see {path} --help)",
                 command=path,
             )
-        if head in with_value and head.startswith("--") and not equals and value in every:
+        if head in with_value and head.startswith("--") and not equals and value in options:
             raise UsageError(
                 f"{head} needs a value",
                 why=f"what follows it, {value}, is an option of {path}",

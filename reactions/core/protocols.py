@@ -87,16 +87,16 @@ def check_address(url: str) -> None:
     """
     *caches, plain = url.split("::")
     protocol, separator, rest = plain.partition("://")
-    odd = [name for name in caches if name not in CACHES]
-    if odd or not separator or protocol not in PROTOCOLS:
-        name = odd[0].partition("://")[0] if odd else protocol if separator else plain
+    unknown = [name for name in caches if name not in CACHES]
+    if unknown or not separator or protocol not in PROTOCOLS:
+        name = unknown[0].partition("://")[0] if unknown else protocol if separator else plain
         raise UsageError(
             f"cannot read '{shown(url)}'",
             why=f"'{name}' is not among the protocols that are opened: "
             + ", ".join(sorted(PROTOCOLS))
             + (f"; before '::' may stand {', '.join(sorted(CACHES))}" if "::" in url else ""),
             fix=suggestion(name, PROTOCOLS)
-            if not odd and name.lower() in PROTOCOLS
+            if not unknown and name.lower() in PROTOCOLS
             else "bring the files to this machine first, and name their folder",
             url=shown(url),
         )

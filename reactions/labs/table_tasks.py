@@ -220,10 +220,10 @@ def _media(
     if len(media) != needed:
         what = f"{needed} modalities" if needed > 1 else "one modality"
         described = ", ".join(f"{m} ({', '.join(names)})" for m, names in media.items()) or "none"
-        every = [*rest, *chain.from_iterable(columns_given.values())]
+        all_columns = [*rest, *chain.from_iterable(columns_given.values())]
         raise UsageError(
             f"cannot tell which columns of '{table.name}' hold {what}",
-            why=f"found {described} among its columns {', '.join(every)}",
+            why=f"found {described} among its columns {', '.join(all_columns)}",
             fix="--columns MODALITY=COLUMN for each, such as --columns audio=wav"
             + (" --columns text=title" if needed > 1 else ""),
         )

@@ -204,9 +204,9 @@ class PseudoTable:
         for _ in range(epochs):
             shuffled = torch.randperm(len(blocks), generator=generator)
             for i, window in enumerate(torch.split(shuffled, WINDOW_ROWS // BLOCK_ROWS)):
-                mine = [blocks[which] for which in window.tolist()]
-                rows = sum(stop - start for _, start, stop in mine)
-                yield i == 0, mine, torch.randperm(rows, generator=generator)
+                window_blocks = [blocks[which] for which in window.tolist()]
+                rows = sum(stop - start for _, start, stop in window_blocks)
+                yield i == 0, window_blocks, torch.randperm(rows, generator=generator)
 
     def _blocks(self, chosen: Sequence[int]) -> list[_Block]:
         return [

@@ -63,8 +63,12 @@ def dataset_files(
     if kinds and (kinds <= {".parquet"} or kinds <= {".tar"} or (inline and kinds <= {*SUFFIXES})):
         by_split = split_files(candidate_names, config, place)
         file_names = _chosen(by_split, place, remarks)
-        if odd := len({*candidate_names} - {name for names in by_split.values() for name in names}):
-            remarks.append(f"'{place}': {odd} of its files belong to no split, and are left out")
+        if n_unsplit := len(
+            {*candidate_names} - {name for names in by_split.values() for name in names}
+        ):
+            remarks.append(
+                f"'{place}': {n_unsplit} of its files belong to no split, and are left out"
+            )
         return repository.entries(file_names)
     if place.streaming:
         raise UsageError(

@@ -220,11 +220,11 @@ class _Hub(DatasetFiles):
                 cache_dir=self._cache,
                 allow_patterns=[_literally(file_name) for file_name in names],
             )
-        gone = [file_name for file_name in names if not exists(self._snapshot / file_name)]
-        if gone:
+        missing = [file_name for file_name in names if not exists(self._snapshot / file_name)]
+        if missing:
             raise DataError(
-                f"the hub did not give {len(gone)} files of '{self._place}'",
-                why=f"such as '{gone[0]}'",
+                f"the hub did not give {len(missing)} files of '{self._place}'",
+                why=f"such as '{missing[0]}'",
                 fix="run it again: what is there already is kept",
                 dataset=name,
             )

@@ -173,14 +173,14 @@ def check_numbered(names: Sequence[str], place: DatasetPlace) -> None:
     Raises:
         DataError: one is.
     """
-    there: dict[tuple[str, str, str], set[int]] = {}
+    numbers_of: dict[tuple[str, str, str], set[int]] = {}
     for name in names:
         if match := _SHARD.fullmatch(name):
             start, number, total, end = match.groups()
             # Some writers add a digest that differs from file to file.
             end = "." + end.rpartition(".")[2]
-            there.setdefault((start, total, end), set()).add(int(number))
-    for (start, total, end), numbers in there.items():
+            numbers_of.setdefault((start, total, end), set()).add(int(number))
+    for (start, total, end), numbers in numbers_of.items():
         if missing := sorted(set(range(int(total))) - numbers):
             raise DataError(
                 f"'{place}' lacks {len(missing)} of {int(total)} files",

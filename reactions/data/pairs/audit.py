@@ -91,13 +91,13 @@ def leaked(
         by_name = np.fromiter(
             (not names.isdisjoint(row_names) for row_names in own_names), bool, len(pairs)
         )
-        every = np.logical_or.reduce([by_name, *by_side.values()])
-        if not every.any():
+        is_leaked = np.logical_or.reduce([by_name, *by_side.values()])
+        if not is_leaked.any():
             continue
         counts = Counter({f"{m} by content": int(rows.sum()) for m, rows in by_side.items()})
         counts["by name"] = int(by_name.sum())
         how = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
-        count = int(every.sum())
+        count = int(is_leaked.sum())
         ids = pairs.sides[0].ids()
         findings.append(
             DataFinding(
@@ -107,7 +107,7 @@ def leaked(
                 count=count,
                 total=len(pairs),
                 task=task,
-                examples=tuple({"id": ids[row]} for row in np.flatnonzero(every)[:EXAMPLES]),
+                examples=tuple({"id": ids[row]} for row in np.flatnonzero(is_leaked)[:EXAMPLES]),
             )
         )
     on_progress("evaluation sets for pairs", len(evaluated), len(evaluated))
@@ -117,10 +117,10 @@ def leaked(
 def _shared(
     marks: NDArray[np.uint64], corpora: Iterable[SourceCorpus], modality: Modality
 ) -> NDArray[np.bool_]:
-    theirs = [content_marks(corpus) for corpus in corpora if corpus.modality == modality]
-    if not theirs:
+    corpus_marks = [content_marks(corpus) for corpus in corpora if corpus.modality == modality]
+    if not corpus_marks:
         return np.zeros(len(marks), bool)
-    shared: NDArray[np.bool_] = np.isin(marks, np.concatenate(theirs)) & (marks != 0)
+    shared: NDArray[np.bool_] = np.isin(marks, np.concatenate(corpus_marks)) & (marks != 0)
     return shared
 
 

@@ -264,10 +264,10 @@ class _Opening:
         if kinds == {".tar"}:
             return files
         if not kinds <= set(SUFFIXES):
-            odd = next(f for f in files if suffix_of(f.name) not in (*SUFFIXES, ".tar"))
+            unreadable = next(f for f in files if suffix_of(f.name) not in (*SUFFIXES, ".tar"))
             raise MissingError(
                 f"cannot tell how to read pairs from '{path}'",
-                why=f"'{odd.name}' is neither a table nor a shard",
+                why=f"'{unreadable.name}' is neither a table nor a shard",
                 fix=f"give {usual}; videos go under video",
                 path=path,
             )

@@ -158,12 +158,14 @@ def check_options(file: Entry, source: Source) -> None:
     """
     suffix = suffix_of(file)
     columns = [c for c in (*source.columns, source.id_column) if isinstance(c, int)]
-    odd = {
+    table_options = {
         "header": not source.header,
         "delimiter": source.delimiter != "",
         "quoted": source.quoted is not None,
     }
-    option = next((key for key, is_set in odd.items() if is_set and suffix not in TABLES), "")
+    option = next(
+        (key for key, is_set in table_options.items() if is_set and suffix not in TABLES), ""
+    )
     if option or (columns and suffix not in (*TABLES, ".parquet")):
         raise UsageError(
             f"{option or 'a column given by its number'} says nothing about '{file.url}'",

@@ -124,17 +124,17 @@ def _files_part(
         refuse_other_modalities(modality)
     endings = ", ".join((".tar", *captions.SUFFIXES)) if inline else ".tar, .parquet, or a folder"
     usual = "captions" if inline else modality
-    odd = next(
+    other_file = next(
         (file for file in files if _kind(file, modality) not in ("tar", "parquet", usual)), None
     )
-    kind = other_kind(odd.name, modality) if odd else None
-    packed = odd is not None and is_packed(odd.name)
+    kind = other_kind(other_file.name, modality) if other_file else None
+    packed = other_file is not None and is_packed(other_file.name)
     plain = "compressed" if packed else f"none of what {modality} corpora are made of"
     what = kind.name if kind else plain
     usable = f"give files that end in {endings}; list different kinds one by one: path = [...]"
     raise MissingError(
         f"cannot tell how to read {modality} from '{path}'",
-        why=f"'{odd.name}' is {what}" if odd else "it mixes shards with other files",
+        why=f"'{other_file.name}' is {what}" if other_file else "it mixes shards with other files",
         fix=kind.fix if kind else "unpack it, to a plain .tar or a folder" if packed else usable,
         path=path,
         modality=modality,

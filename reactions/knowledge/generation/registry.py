@@ -42,8 +42,8 @@ def open_generator(text: str, own: Mapping[str, GeneratorFactory]) -> Generator:
         return own[name](spec)
     if name in GENERATORS:
         module, _, attribute = GENERATORS[name].partition(":")
-        ours: GeneratorFactory = getattr(import_module(module), attribute)
-        return ours(spec)
+        built_in: GeneratorFactory = getattr(import_module(module), attribute)
+        return built_in(spec)
     if not points:
         names = [*GENERATORS, *own, *(point.name for point in plugins(GROUP))]
         raise UsageError(

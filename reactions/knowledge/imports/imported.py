@@ -138,10 +138,10 @@ def described_by(rows: Sequence[Description], corpus: Corpus, name: str) -> tupl
     ids = set(ids_of(corpus))
     n_found = sum(id in ids for id in described)
     if not n_found:
-        mine, theirs = next(iter(described)), min(ids)
+        row_id, corpus_id = next(iter(described)), min(ids)
         raise DataError(
             f"corpus '{name}' has none of the {len(described):,} described items",
-            why=f"rows have ids such as '{mine}', the corpus such as '{theirs}'",
+            why=f"rows have ids such as '{row_id}', the corpus such as '{corpus_id}'",
             fix="a corpus whose ids are those of the rows",
             corpus=name,
         )

@@ -93,8 +93,8 @@ def _changes(scenes: Scenes, threshold: int) -> NDArray[np.int8]:
         row, down = divmod(y + _REACH * _FINE, _FINE)
         near = light[:, row : row + SIDE + 1, column : column + SIDE + 1]
         rows = near[:, :-1] * (_FINE - down) + near[:, 1:] * down
-        here: NDArray[np.int16] = rows[:, :, :-1] * (_FINE - right) + rows[:, :, 1:] * right
-        return here // _FINE**2
+        brightness: NDArray[np.int16] = rows[:, :, :-1] * (_FINE - right) + rows[:, :, 1:] * right
+        return brightness // _FINE**2
 
     reported = seen().copy()
     out = np.empty((len(scenes), len(_MOVES), SIDE, SIDE), np.int8)

@@ -214,8 +214,8 @@ def captions(
             omitted &= style.sense == "sound"
         table = lexicon.slots[slot]
         words_of_slot[slot] = [
-            "" if gone else table[v][pick % len(table[v])]
-            for gone, v, pick in zip(
+            "" if is_omitted else table[v][pick % len(table[v])]
+            for is_omitted, v, pick in zip(
                 omitted.tolist(), value.tolist(), draws[f"word-{slot}"].tolist(), strict=True
             )
         ]

@@ -269,11 +269,11 @@ def _held(
         sized: what says their size where it is unknown.
         mpeg: whether they are MPEG audio.
     """
-    there = max(0, size_bytes - start)
-    if size > there:
-        raise Damage(f"it is cut short: {there} of {size} bytes of samples")
+    n_bytes = max(0, size_bytes - start)
+    if size > n_bytes:
+        raise Damage(f"it is cut short: {n_bytes} of {size} bytes of samples")
     if size < 0:
-        return Samples(start, there, mpeg, sized)
+        return Samples(start, n_bytes, mpeg, sized)
     return Samples(start, size, mpeg)
 
 

@@ -83,7 +83,7 @@ def _check_length(container: InputContainer, tracks: Mapping[int, TrackTimes], p
     if not _WITH_LENGTHS & set(container.format.name.split(",")):
         return
     declared_us = container.duration or 0
-    there_us = max(s.end_us for s in tracks.values()) - min(s.start_us for s in tracks.values())
-    if declared_us - there_us > SLACK_US + SLACK_SHARE * declared_us:
-        there, declared = there_us / SECOND_US, declared_us / SECOND_US
-        raise refused(path, f"it is cut short: {there:.1f} of {declared:.1f} seconds are there")
+    shown_us = max(s.end_us for s in tracks.values()) - min(s.start_us for s in tracks.values())
+    if declared_us - shown_us > SLACK_US + SLACK_SHARE * declared_us:
+        shown_s, declared_s = shown_us / SECOND_US, declared_us / SECOND_US
+        raise refused(path, f"it is cut short: {shown_s:.1f} of {declared_s:.1f} seconds are there")
