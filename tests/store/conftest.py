@@ -2,6 +2,7 @@
 
 import pytest
 from buckets import BUCKET, in_memory, s3_server
+from emulators import az_server, gs_server
 
 from reactions.store import heartbeats, objects
 
@@ -27,10 +28,24 @@ def s3(monkeypatch, impatient):
         yield server
 
 
+@pytest.fixture
+def gs(monkeypatch, impatient):
+    """A server of Google Cloud Storage, with one bucket."""
+    with gs_server(monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture
+def az(monkeypatch, impatient):
+    """A server of Azure Blob Storage, with one container."""
+    with az_server(monkeypatch) as server:
+        yield server
+
+
 @pytest.fixture(params=["memory", "s3"])
 def address(request, monkeypatch, impatient):
-    """URL of a store: in memory, and on an S3 server."""
+    """URL of a store: in memory, and on an S3 server; with ``EVERYWHERE`` on all servers."""
     if request.param == "memory":
         return in_memory(monkeypatch)
-    request.getfixturevalue("s3")
-    return f"s3://{BUCKET}/some/prefix"
+    server = request.getfixturevalue(request.param)
+    return f"s3://{BUCKET}/some/prefix" if request.param == "s3" else server.address

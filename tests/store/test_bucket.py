@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from buckets import names
+from emulators import EVERYWHERE
 from store_toys import artifact, rows, step
 
 from reactions.core.errors import StoreError
@@ -41,6 +42,7 @@ def fill(store):
     assert store.complete(shards)
 
 
+@EVERYWHERE
 def test_it_gives_what_a_folder_gives(store, tmp_path, monkeypatch):
     local = Store(tmp_path / "folder")
     for filled in (local, store):
@@ -123,6 +125,7 @@ def ranges(store, tmp_path, monkeypatch):
     return reader, ranges_asked
 
 
+@EVERYWHERE
 def test_of_a_large_file_the_blocks_are_fetched_that_are_read(ranges):
     reader, ranges_asked = ranges
     x, expected = reader.lookup(WHOLE.key).arrays["x"], large().arrays["x"]
@@ -226,6 +229,7 @@ def test_a_large_file_that_is_damaged_is_refused_when_it_is_whole(ranges, store,
     ]
 
 
+@EVERYWHERE
 def test_damage_is_found_put_aside_and_made_anew(store, tmp_path, monkeypatch):
     fill(store)
     objects = store.layout.place._objects
@@ -258,6 +262,7 @@ def test_a_short_file_is_a_miss(store):
     assert not store.has(WHOLE.key)
 
 
+@EVERYWHERE
 def test_what_a_running_step_saves_is_found_elsewhere(store, tmp_path, monkeypatch):
     store.prepare()
     state = store.checkpoint(WHOLE.key)

@@ -9,12 +9,13 @@ import threading
 import numpy as np
 import pytest
 from buckets import BUCKET, SECRETS, names
+from emulators import EVERYWHERE
 from processes import SUPPORT
 from store_toys import artifact, rows, step
 
 from reactions.core.errors import MissingError, StoreError, UsageError
 from reactions.core.step import Artifact
-from reactions.store import Store, objects, orphans
+from reactions.store import Store, orphans, services
 from reactions.store.objects import Objects
 from reactions.store.services import normal_url
 
@@ -222,6 +223,7 @@ def test_a_service_without_conditional_puts_is_asked_first(s3, monkeypatch):
     assert [f"{URL} does not know conditional puts" in text for text in warnings] == [True]
 
 
+@EVERYWHERE
 def test_the_answer_to_a_conditional_put_may_be_lost(address, monkeypatch):
     """What this process has put itself is not taken for another's."""
     store = Store(address)
@@ -289,7 +291,7 @@ def test_a_server_that_keeps_failing_is_an_error_without_secrets(s3, answer, mes
 
 def test_what_services_quote_of_credentials_is_not_printed(monkeypatch):
     monkeypatch.setenv("MY_SECRET_THING", "hunter2hunter2")
-    error = objects._said(
+    error = services.said(
         ValueError("no: hunter2hunter2 at https://user:pw@host/x?X-Amz-Signature=abc is wrong")
     )
     assert error == "no: ... at https://...@host/x?... is wrong"
@@ -370,14 +372,17 @@ def test_offline_mode_leaves_it_alone(monkeypatch):
         Store(URL)
 
 
-@pytest.mark.parametrize(("protocol", "package"), [("s3", "s3fs"), ("gs", "gcsfs")])
+@pytest.mark.parametrize(
+    ("protocol", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")]
+)
 def test_a_missing_package_is_named(protocol, package, monkeypatch):
     import fsspec
 
-    def missing(*_args, **_options):
+    def missing(_protocol):
         raise ImportError(f"Please install {package} to access it")
 
-    monkeypatch.setattr(fsspec, "filesystem", missing)
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    monkeypatch.setitem(sys.modules, "gcsfs.core", None)
     with pytest.raises(MissingError, match=f"needs the package {package}") as caught:
         Store(f"{protocol}://bucket/x")
     assert "pip install" in caught.value.fix

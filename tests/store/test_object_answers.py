@@ -4,6 +4,7 @@ import errno
 
 import pytest
 from buckets import in_memory, names
+from emulators import EVERYWHERE
 
 from reactions.core.errors import MissingError, UsageError
 from reactions.store import Store, objects, orphans, services
@@ -103,6 +104,7 @@ def test_a_service_that_drops_conditions_is_found_out(monkeypatch):
     assert list(remote.find("")) == ["lock"]
 
 
+@EVERYWHERE
 def test_a_service_that_keeps_conditions_is_asked_once(address, monkeypatch):
     remote = Objects(address)
     names_put = []
@@ -120,9 +122,7 @@ def test_a_service_that_keeps_conditions_is_asked_once(address, monkeypatch):
 @pytest.mark.parametrize(("protocol", "package"), [("az", "adlfs"), ("s3", "s3fs")])
 @pytest.mark.parametrize("version", ["2024.4.1", "2024.10.0", "2023.12"])
 def test_packages_that_drop_conditions_are_refused(protocol, package, version, monkeypatch):
-    import fsspec
-
-    monkeypatch.setattr(fsspec, "filesystem", lambda *args, **options: object())
+    monkeypatch.setattr(services, "_file_system", lambda protocol: lambda **options: object())
     monkeypatch.setattr(services.metadata, "version", lambda name: version)
     with pytest.raises(MissingError, match=rf"needs {package} 2024\.12 or later") as caught:
         Objects(f"{protocol}://box/x")

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 from buckets import BUCKET, in_memory, leases, names
+from emulators import EVERYWHERE
 from machines import FakeTime
 from processes import SUPPORT
 from store_toys import artifact, step
@@ -52,6 +53,7 @@ def takes(store, **options):
         return "not" if lock is None else "alone" if lock.is_alone else "shared"
 
 
+@EVERYWHERE
 def test_one_holds_a_lock_and_gives_it_back(store):
     busy = []
     with store.lock(KEY) as lock, store.lock(KEY, part="0-2") as part:
@@ -65,6 +67,7 @@ def test_one_holds_a_lock_and_gives_it_back(store):
     assert not [name for name in names(store) if name.startswith("locks")]
 
 
+@EVERYWHERE
 def test_a_lock_is_shared_after_the_first_has_prepared(store):
     with ExitStack() as first, ExitStack() as second:
         lock = first.enter_context(store.lock(KEY, shared=True))
