@@ -155,13 +155,13 @@ class Named:
         self._classifier = classifier
         self._top = top
         self._lines = not as_json and not is_terminal()
-        self._kept: list[tuple[Item, list[tuple[str, float]]]] = []
+        self._named_items: list[tuple[Item, list[tuple[str, float]]]] = []
 
     def add(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
         """Name items."""
         pairs = zip(items, self._classifier.best(rows, self._top), strict=True)
         if not self._lines:
-            self._kept += pairs
+            self._named_items += pairs
             return
         for item, best in pairs:
             print(json.dumps(_entry(item, best)))
@@ -177,7 +177,7 @@ class Named:
         """
         centres = {**self._classifier.about, "classes": len(self._classifier.classes)}
         if as_json:
-            items = [_entry(item, best) for item, best in self._kept]
+            items = [_entry(item, best) for item, best in self._named_items]
             print_json("classify", {**facts, "centres": centres, "items": items})
             return
         if self._lines:
@@ -189,7 +189,7 @@ class Named:
         from reactions.inference.similarity import label
 
         rows = []
-        for item, best in self._kept:
+        for item, best in self._named_items:
             name = plain(label(item), _LABEL_WIDTH)
             for place, (category, score) in enumerate(best):
                 rows.append((name if place == 0 else "", category, f"{score:.4f}"))

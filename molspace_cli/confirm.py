@@ -135,9 +135,9 @@ def agree_to_questions(
         price = ""
     tokens = f"about {expected.tokens_in:,} tokens to read and {expected.tokens_out:,} to write"
     least = f"at least {duration(expected.least_s)}" if expected.least_s else ""
-    known = f"{expected.answered:,} answered before" if expected.answered else ""
+    answered = f"{expected.answered:,} answered before" if expected.answered else ""
     requests = f"{counted(expected.requests, 'request')} to {generator.place}"
-    what = ", ".join(filter(None, (requests, tokens, price, least, known)))
+    what = ", ".join(filter(None, (requests, tokens, price, least, answered)))
     goes_on = yes or (not generator.is_remote and expected.requests <= MANY_QUESTIONS)
     if not quiet or not goes_on:
         say(f"{what}, if no row is dropped")

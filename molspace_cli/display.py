@@ -102,9 +102,9 @@ class Display(ABC):
         whole_s = None if pace is None else pace.whole_s(self.clock())
         if whole_s is None:
             return text, share, share
-        left = f"{duration(whole_s * (1 - event.done / event.total))} left"
-        brief = f"{share}, {left}"
-        return f"{text}, {pace_of(event.total / whole_s)}/s, {left}", brief, brief
+        time_left = f"{duration(whole_s * (1 - event.done / event.total))} left"
+        brief = f"{share}, {time_left}"
+        return f"{text}, {pace_of(event.total / whole_s)}/s, {time_left}", brief, brief
 
     def _follow(self, event: Event) -> None:
         now_s = self.clock()
@@ -152,8 +152,8 @@ class Plain(Display):
         """Write at most one line."""
         if isinstance(event, StepProgress):
             if event.done < event.total and self.lines.are_due(event.key, self.clock()):
-                left = self.left()
-                whole = f"; whole run: {left} left" if left and self.steps > 1 else ""
+                time_left = self.left()
+                whole = f"; whole run: {time_left} left" if time_left and self.steps > 1 else ""
                 self.say(f"{self.head(event)}: {self.pace(event)}{whole}")
             return
         if isinstance(event, StepStarted):
@@ -170,14 +170,14 @@ class Plain(Display):
             return ""  # the parts are reported, not all steps of each
         match event:
             case PartStarted(number, total, label):
-                left = f" ({self.left()} left)" if self.left() else ""
-                return f"[{number}/{total}] {label}{left}"
+                time_left = f" ({self.left()} left)" if self.left() else ""
+                return f"[{number}/{total}] {label}{time_left}"
             case PlanStarted(steps=0):
                 return "nothing to run: the cache has the results"
             case PlanStarted(steps, hits):
-                left = f", {self.left()}" if self.left() else ""
-                known = f"{counted(hits, 'result')} from the cache"
-                return f"{counted(steps, 'step')} to run, {known}{left}"
+                time_left = f", {self.left()}" if self.left() else ""
+                from_cache = f"{counted(hits, 'result')} from the cache"
+                return f"{counted(steps, 'step')} to run, {from_cache}{time_left}"
             case StepStarted(done=done, total=total) if 0 < done < total:
                 return f"{self.head(event)}: resumes at row {done} of {total}"
             case StepFinished(seconds=seconds, waited_s=waited_s):

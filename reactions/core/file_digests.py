@@ -37,7 +37,7 @@ class DigestCache:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._path = None if folder is None else Path(folder) / _FILE
-        self._known: dict[str, tuple[_Identity, Digest]] = {}
+        self._digests: dict[str, tuple[_Identity, Digest]] = {}
         self._fresh: list[str] = []
         if self._path is not None:
             self._read(self._path)
@@ -55,7 +55,7 @@ class DigestCache:
         try:
             identity = _identity(path)
             key = str(path.absolute())
-            last = self._known.get(key)
+            last = self._digests.get(key)
             if last is not None and last[0] == identity:
                 return last[1]
             digest = file_digest(path)
@@ -66,7 +66,7 @@ class DigestCache:
                 f"cannot read '{path}'", why=(error.strerror or str(error)).lower(), path=str(path)
             ) from error
         if steady and time.time_ns() - identity[1] > SETTLED_NS:
-            self._known[key] = (identity, digest)
+            self._digests[key] = (identity, digest)
             self._fresh.append(key)
             if len(self._fresh) >= _FLUSH_EVERY:
                 self.save()
@@ -77,7 +77,7 @@ class DigestCache:
         fresh, self._fresh = self._fresh, []
         if self._path is None or not fresh:
             return
-        lines = "".join(json.dumps([key, *self._known[key]]) + "\n" for key in fresh)
+        lines = "".join(json.dumps([key, *self._digests[key]]) + "\n" for key in fresh)
         with contextlib.suppress(OSError):  # a cache: a full or read-only disk only costs time
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # One O_APPEND write: lines of two processes never interleave. The leading line
@@ -100,16 +100,16 @@ class DigestCache:
                     key, (size_bytes, mtime_ns, ctime_ns, inode), digest = json.loads(line)
                     identity = size_bytes, mtime_ns, ctime_ns, inode
                     if _valid(key, identity, digest):
-                        self._known[key] = identity, digest
+                        self._digests[key] = identity, digest
                         n += 1
-        if n > 1000 and n > 2 * len(self._known):
+        if n > 1000 and n > 2 * len(self._digests):
             self._compact(path)
 
     def _compact(self, path: Path) -> None:
         # Lines that another process appends meanwhile are lost: it costs a rehash, no more.
         fresh = path.with_name(f"{_FILE}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
-            fresh.write_text("".join(json.dumps([k, *v]) + "\n" for k, v in self._known.items()))
+            fresh.write_text("".join(json.dumps([k, *v]) + "\n" for k, v in self._digests.items()))
             fresh.replace(path)
 
 

@@ -75,35 +75,35 @@ class _Scan:
     def __init__(
         self, own_set: OwnSet, reader: ItemReader, tables: TableCache, on_progress: OnProgress
     ) -> None:
-        self.own = own_set
+        self.own_set = own_set
         self.reader = reader
         self._tables = tables
         self._on_progress = on_progress
 
     def part(self, side: Side, remarks: Sequence[str] = ()) -> CorpusPart:
         """Scan the files of a side, and add remarks for people; texts are scanned already."""
-        name = f"{self.own.task.name} {side.modality}"
+        name = f"{self.own_set.task.name} {side.modality}"
         files = self.reader.tables
         return side_part(
             name,
             side,
-            key=f"{name} {' '.join(file.url for file in files) or self.own.base}",
+            key=f"{name} {' '.join(file.url for file in files) or self.own_set.base}",
             size_bytes=sum(file.size_bytes for file in files),
             tables=self._tables,
-            depth=self.own.source.check,
+            depth=self.own_set.source.check,
             on_progress=self._on_progress,
             remarks=remarks,
         )
 
     def skipped(self, side: Side) -> NDArray[np.bool_]:
         """Return which rows the lab file leaves out."""
-        skipped_ids = {nfc(self.reader.id_of(id)): id for id in self.own.source.skip}
+        skipped_ids = {nfc(self.reader.id_of(id)): id for id in self.own_set.source.skip}
         ids = [nfc(id) for id in side.ids]
         if unknown := sorted(skipped_ids.keys() - set(ids)):
             raise DataError(
-                f"task '{self.own.task.name}' has no item '{skipped_ids[unknown[0]]}' to skip",
+                f"task '{self.own_set.task.name}' has no item '{skipped_ids[unknown[0]]}' to skip",
                 fix="ids are what the column of ids says, else the names of files",
-                task=self.own.task.name,
+                task=self.own_set.task.name,
             )
         return np.array([id in skipped_ids for id in ids], np.bool_)
 
@@ -111,11 +111,11 @@ class _Scan:
         """Return the usable rows of a part among those that are kept."""
         left_out = frozenset(part.ids(np.flatnonzero(~kept)))
         return SourceCorpus(
-            f"{self.own.task.name} {side.modality}",
+            f"{self.own_set.task.name} {side.modality}",
             side.modality,
-            [(part, replace(self.own.source, skip=left_out))],
+            [(part, replace(self.own_set.source, skip=left_out))],
             tables=self._tables,
-            section=f"tasks.{self.own.task.name}",
+            section=f"tasks.{self.own_set.task.name}",
         )
 
 
@@ -140,7 +140,7 @@ def _retrieval(scan: _Scan) -> RetrievalData:
 
 
 def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
-    task = scan.own.task
+    task = scan.own_set.task
     faults = []
     for part, modality in zip(parts, (task.query, task.other), strict=True):
         bad = np.flatnonzero(~part.good)
@@ -151,7 +151,7 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
     return DataError(
         f"no item of task '{task.name}' has both {task.query} and {task.other} that can be used",
         why="; ".join(faults) or "all of them are skipped",
-        fix=f"{scan.own.fix}, or the files",
+        fix=f"{scan.own_set.fix}, or the files",
         task=task.name,
     )
 
@@ -159,14 +159,14 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
 def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     side = scan.reader.labelled()
     classes = tuple(sorted({label for labels in side.labels for label in labels}))
-    remarks = [*scan.reader.remarks, *odd_classes(classes), *unsplit_classes(scan.own, classes)]
+    remarks = [*scan.reader.remarks, *odd_classes(classes), *unsplit_classes(scan.own_set, classes)]
     part, unskipped = scan.part(side, remarks), ~scan.skipped(side)
     queries = scan.corpus(side, part, unskipped)
     number = {label: i for i, label in enumerate(classes)}
     rows = [
         [number[label] for label in side.labels[i]] for i in np.flatnonzero(part.good & unskipped)
     ]
-    if scan.own.task.kind == "classification":
+    if scan.own_set.task.kind == "classification":
         labels = np.array([first for first, *_ in rows], np.int64)
         return ClassificationData(queries, labels, classes, expected=len(side.ids))
     targets = np.zeros((len(rows), len(classes)), np.bool_)

@@ -52,7 +52,7 @@ class ItemReader:
         scans: TableCache | None,
         on_progress: OnProgress = silent,
     ) -> None:
-        self._own = own_set
+        self._own_set = own_set
         self._folders = folders
         self._scans = scans
         self._on_progress = on_progress
@@ -94,7 +94,7 @@ class ItemReader:
 
     def id_of(self, name: str) -> str:
         """Return an item's id, which is unique among all sets."""
-        return f"{self._own.task.name}/{name}"
+        return f"{self._own_set.task.name}/{name}"
 
     # --- tables ---
 
@@ -102,7 +102,7 @@ class ItemReader:
         self, columns: Sequence[str | int], modalities: Sequence[Modality | None]
     ) -> Iterator[tuple[str, FoundMedia, TableRow, Entry]]:
         """Yield (id, item, row, table): the first column names the item, or holds it."""
-        source = replace(self._own.source, columns=tuple(columns))
+        source = replace(self._own_set.source, columns=tuple(columns))
         for table, prefix in zip(self.tables, prefixes_of(self.tables), strict=True):
             rows = read_media_rows(
                 table,
@@ -131,7 +131,7 @@ class ItemReader:
         return FoundMedia(place, name, entry=entry, why=why)
 
     def _table_pairs(self) -> tuple[Side, Side]:
-        (query, (column, *_)), (other, columns) = self._own.media
+        (query, (column, *_)), (other, columns) = self._own_set.media
         left, right = Side(query), Side(other)
         items_by_id = _KnownItems()
         n_right: dict[str, int] = {}
@@ -177,12 +177,12 @@ class ItemReader:
                 yield "", self._file(text, table, place)
 
     def _table_classes(self) -> Side:
-        ((modality, (column, *_)),) = self._own.media
+        ((modality, (column, *_)),) = self._own_set.media
         side = Side(modality)
         items_by_id = _KnownItems()
         row_of: dict[str, int] = {}
-        several = self._own.task.kind == "multilabel"
-        classes = self._own.classes
+        several = self._own_set.task.kind == "multilabel"
+        classes = self._own_set.classes
         for id, item, row, _ in self._rows((column, *classes), (modality, *[None] * len(classes))):
             labels: list[str] = []
             id, why = items_by_id.id_of(id, item, row)
@@ -210,7 +210,7 @@ class ItemReader:
         """Return the classes in a row's columns, and why there are none."""
         columns = dict(enumerate(values))
         texts = captions_in(columns, range(len(columns)))
-        separator = self._own.separator
+        separator = self._own_set.separator
         names = [
             part for text, _ in texts for part in (text.split(separator) if separator else [text])
         ]
@@ -219,28 +219,28 @@ class ItemReader:
 
     def _why_no_text(self, text: str) -> str:
         """Return why a text is taken for a path; "" if it is none, or the set says so."""
-        return self._not_taken(text, "" if self._own.literal else path_reason(text, None))
+        return self._not_taken(text, "" if self._own_set.literal else path_reason(text, None))
 
     def _why_no_class(self, name: str) -> str:
         """Return why a class is taken for a file's name; they may well have slashes in them."""
-        return self._not_taken(name, "" if self._own.literal else file_reason(name))
+        return self._not_taken(name, "" if self._own_set.literal else file_reason(name))
 
     def _not_taken(self, text: str, reason: str) -> str:
         if not reason:
             return ""
         return (
             f"'{text[:80]}' is not taken for a text: {reason}; if it is one: literal = true under "
-            f"[tasks.{self._own.task.name}]"
+            f"[tasks.{self._own_set.task.name}]"
         )
 
     # --- folders ---
 
     def _files(self, modality: Modality, folder: str) -> tuple[Path, list[Entry], dict[str, int]]:
         """Return a folder, its files of a modality, and how many others it has, by ending."""
-        path = self._own.find(folder, self._folders)
+        path = self._own_set.find(folder, self._folders)
         if not is_dir(path):
             raise DataError(
-                f"'{path}', of task '{self._own.task.name}', is not a folder",
+                f"'{path}', of task '{self._own_set.task.name}', is not a folder",
                 fix=f'{modality} = "FOLDER"; or, for a table: path = "{folder}", and '
                 f'{modality} = "COLUMN"',
                 path=str(path),
@@ -249,7 +249,7 @@ class ItemReader:
         return path, *sort_out(everything, modality)
 
     def _class_folders(self) -> Side:
-        ((modality, (folder, *_)),) = self._own.media
+        ((modality, (folder, *_)),) = self._own_set.media
         path, files, other_kinds = self._files(modality, str(folder))
         side = Side(modality, others=other_kinds)
         for file in files:
@@ -262,7 +262,7 @@ class ItemReader:
         return side
 
     def _folder_pairs(self) -> tuple[Side, Side]:
-        (query, (left_folder, *_)), (other, (right_folder, *_)) = self._own.media
+        (query, (left_folder, *_)), (other, (right_folder, *_)) = self._own_set.media
         left_files, left = self._by_name(query, str(left_folder))
         right_files, right = self._by_name(other, str(right_folder))
         for name in sorted({*left_files, *right_files}):
@@ -284,7 +284,7 @@ class ItemReader:
             name = nfc(file.name.rpartition(".")[0])
             if (first := by_name.setdefault(name, file)) is not file:
                 raise DataError(
-                    f"two {modality} files of task '{self._own.task.name}' are called '{name}'",
+                    f"two {modality} files of task '{self._own_set.task.name}' are called '{name}'",
                     why=f"'{first.name}' and '{file.name}' in '{path}'",
                     fix="remove one: files are matched by their names without the ending",
                     path=str(path),
@@ -293,15 +293,15 @@ class ItemReader:
 
     def _refuse_empty(self, side: Side) -> None:
         if not side.ids:
-            folders = [str(column) for _, columns in self._own.media for column in columns]
+            folders = [str(column) for _, columns in self._own_set.media for column in columns]
             raise DataError(
-                f"no items of task '{self._own.task.name}'",
+                f"no items of task '{self._own_set.task.name}'",
                 why=f"'{self.tables[0].url}' has no rows"
                 if self.tables
-                else f"there is no {' or '.join(m for m, _ in self._own.media)} in "
+                else f"there is no {' or '.join(m for m, _ in self._own_set.media)} in "
                 f"{' and '.join(folders)}",
-                fix=self._own.fix,
-                task=self._own.task.name,
+                fix=self._own_set.fix,
+                task=self._own_set.task.name,
             )
 
 

@@ -43,10 +43,10 @@ class LanceWriter(Writer):
         self._path = Path(os.path.realpath(path))
         self._overwrite = overwrite
         self._fragments: list[Any] = []
-        self._held = ExitStack()
+        self._resources = ExitStack()
         self._check()
         with self._guarded():
-            self._staging = self._held.enter_context(staging_folder(self._path))
+            self._staging = self._resources.enter_context(staging_folder(self._path))
 
     def _check(self) -> None:
         is_there = os.path.lexists(self._path)
@@ -75,7 +75,7 @@ class LanceWriter(Writer):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._held, self._guarded():
+        with self._resources, self._guarded():
             if kind is not None or self.n == 0:
                 return
             if len(self._rows):
@@ -94,10 +94,10 @@ class LanceWriter(Writer):
         try:
             yield
         except OSError as error:
-            self._held.close()
+            self._resources.close()
             raise unwritable(self._path, error) from error
         except BaseException:
-            self._held.close()
+            self._resources.close()
             raise
 
 

@@ -118,8 +118,8 @@ class TarItems:
         self._modalities = modalities
         self._only = only
         self._samples = 0
-        self._taken: Counter[Modality] = Counter()
-        self._others: Counter[str] = Counter()
+        self._counts: Counter[Modality] = Counter()
+        self._other_endings: Counter[str] = Counter()
         self._loose = 0
 
     def __iter__(self) -> Iterator[Item | Problem]:
@@ -137,17 +137,17 @@ class TarItems:
     @property
     def contents(self) -> PlaceContents:
         """What the tar held, and what of it was left out."""
-        counts = ", ".join(f"{n} {modality}" for modality, n in sorted(self._taken.items()))
+        counts = ", ".join(f"{n} {modality}" for modality, n in sorted(self._counts.items()))
         samples = "1 sample" if self._samples == 1 else f"{self._samples} samples"
-        left_out = [f"{n} {ending}" for ending, n in self._others.most_common(_SHOWN)]
-        if more := sum(n for _, n in self._others.most_common()[_SHOWN:]):
+        left_out = [f"{n} {ending}" for ending, n in self._other_endings.most_common(_SHOWN)]
+        if more := sum(n for _, n in self._other_endings.most_common()[_SHOWN:]):
             left_out.append(f"{more} of other kinds")
         left_out += [f"{self._loose} {_LOOSE}"] if self._loose else []
         rest = f"; left out: {', '.join(left_out)}" if left_out else ""
         name = self._shard.name
         sentence = f"{name} holds {samples}: {counts or 'nothing to embed'}{rest}"
-        other_counts = dict(self._others) | ({_LOOSE: self._loose} if self._loose else {})
-        return PlaceContents(name, "tar", dict(self._taken), other_counts, sentence)
+        other_counts = dict(self._other_endings) | ({_LOOSE: self._loose} if self._loose else {})
+        return PlaceContents(name, "tar", dict(self._counts), other_counts, sentence)
 
     def _grouped(self, stream: BinaryIO) -> Iterator[tuple[str, list[_Member]]]:
         """Yield the files of each sample, which lie behind one another."""
@@ -198,7 +198,7 @@ class TarItems:
         names = Counter((member.modality, _called(key, member)) for member in media)
         for member in members:
             if member.modality is None:
-                self._others[suffix_of(f"x.{member.rest}")] += 1
+                self._other_endings[suffix_of(f"x.{member.rest}")] += 1
         for member in media:
             assert member.modality is not None
             id = key if several[member.modality] == 1 else _called(key, member)
@@ -208,7 +208,7 @@ class TarItems:
             elif why := too_large(member.place.size_bytes):
                 yield Problem(0, id, why)
             else:
-                self._taken[member.modality] += 1
+                self._counts[member.modality] += 1
                 yield Item(id, member.modality, member.value, True)
         yield from self._captions(key, texts, stream)
 
@@ -223,13 +223,13 @@ class TarItems:
             if ending == ".json" and all(not text for text, _ in pairs):
                 pairs = []  # facts about the sample
             if not pairs:
-                self._others[ending] += 1
+                self._other_endings[ending] += 1
             for i, (text, why) in enumerate(pairs):
                 id = key if len(pairs) == 1 else f"{key}/{i}"
                 if why:
                     yield Problem(0, id, why)
                 else:
-                    self._taken[TEXT.name] += 1
+                    self._counts[TEXT.name] += 1
                     yield Item(id, TEXT.name, text, True)
 
     def _read_text(self, member: _Member, stream: BinaryIO) -> list[tuple[str, str]]:

@@ -117,7 +117,7 @@ class RowChecker:
         self._names = names
         self._limit = token_limit
         self._tokens = TokenCounter()
-        self._seen: set[tuple[str, Modality, str]] = set()
+        self._rows_seen: set[tuple[str, Modality, str]] = set()
         self.counts: Counter[str] = Counter()
 
     def fault(self, row: Description) -> Fault | None:
@@ -147,7 +147,7 @@ class RowChecker:
         ):
             return "names another category"
         key = (row.id if row.modality else row.category, row.modality, " ".join(words))
-        if key in self._seen:
+        if key in self._rows_seen:
             return "duplicate"
-        self._seen.add(key)
+        self._rows_seen.add(key)
         return None

@@ -102,7 +102,7 @@ class SearchIndex:
             else:
                 if covered is not None:
                     self._covered[modality] = covered
-        self._kept: dict[object, list[Coefficients]] = {}
+        self._kept_coefficients: dict[object, list[Coefficients]] = {}
         self._spreads: dict[object, Spread] = {}
         self._lock = Lock()
 
@@ -379,14 +379,14 @@ class SearchIndex:
         """Return the atoms' coefficients of each segment; those of the last settings are kept."""
         key = (modality, acting_shares(self._space, modality, adjustment))
         with self._lock:
-            if key not in self._kept:
+            if key not in self._kept_coefficients:
                 weigher = self._weighers[modality]
-                self._kept[key] = [
+                self._kept_coefficients[key] = [
                     weigher.coefficients(
                         adjustment, np.asarray(opened.lengths), np.asarray(opened.products)
                     )
                     for opened in self._rows[modality].segments
                 ]
-                while len(self._kept) > _KEPT_SETTINGS * len(self._rows):
-                    self._kept.pop(next(iter(self._kept)))
-            return self._kept[key]
+                while len(self._kept_coefficients) > _KEPT_SETTINGS * len(self._rows):
+                    self._kept_coefficients.pop(next(iter(self._kept_coefficients)))
+            return self._kept_coefficients[key]

@@ -26,7 +26,7 @@ class KnownItems:
                     self._numbers[modality, id] = number, item.digest
                     if item.within:  # few files hold many items
                         self._within[modality, id] = sys.intern(_without_dots(item.within))
-        self._seen: set[tuple[Modality, str]] = set()
+        self._keys_seen: set[tuple[Modality, str]] = set()
         self._changed: dict[tuple[Modality, str], int] = {}
 
     def state(self, item: Item, digest: str) -> str:
@@ -38,7 +38,7 @@ class KnownItems:
         """
         key = item.modality, item.id
         number, last_digest = self._numbers.get(key, (-1, ""))
-        if key in self._seen and last_digest != digest:
+        if key in self._keys_seen and last_digest != digest:
             own_ids = 'give ids of their own: {"id": "...", "' + item.modality + '": "..."}'
             in_file = isinstance(item.value, Blob) and str(item.value) != item.value.url
             raise UsageError(
@@ -46,7 +46,7 @@ class KnownItems:
                 why="an index finds items by id",
                 fix="index one set at a time, each with --prefix NAME" if in_file else own_ids,
             )
-        self._seen.add(key)
+        self._keys_seen.add(key)
         if last_digest == digest:
             return "there"
         self._refuse_another_set(item)

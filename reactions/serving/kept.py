@@ -26,7 +26,7 @@ class Kept(Generic[V]):
         self._size = size
         self._count = count
         self._values: OrderedDict[Hashable, V] = OrderedDict()
-        self._held = 0
+        self._size_held = 0
         self._lock = Lock()
 
     def get(self, key: Hashable) -> V | None:
@@ -44,14 +44,14 @@ class Kept(Generic[V]):
             return
         with self._lock:
             if key in self._values:
-                self._held -= self._size(self._values.pop(key))
+                self._size_held -= self._size(self._values.pop(key))
             self._values[key] = value
-            self._held += size
-            while self._held > self._most or (
+            self._size_held += size
+            while self._size_held > self._most or (
                 self._count is not None and len(self._values) > self._count
             ):
                 _, oldest = self._values.popitem(last=False)
-                self._held -= self._size(oldest)
+                self._size_held -= self._size(oldest)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -59,4 +59,4 @@ class Kept(Generic[V]):
     @property
     def held(self) -> int:
         """Sum of the sizes of what is kept."""
-        return self._held
+        return self._size_held

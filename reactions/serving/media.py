@@ -84,7 +84,7 @@ class Media:
         self._digests = lab.digests
         self._lab_items = LabItems(lab)
         self._limits = limits
-        self._kept: Kept[Medium] = Kept(limits.cache_bytes, lambda medium: len(medium.content))
+        self._media: Kept[Medium] = Kept(limits.cache_bytes, lambda medium: len(medium.content))
         self._outlines: Kept[list[float]] = Kept(4096)
         self._are_in_lab: Kept[tuple[bool]] = Kept(65536)
 
@@ -96,7 +96,7 @@ class Media:
             DataError: its file is gone, or was changed.
         """
         key = ("picture", str(index.directory), modality, number)
-        if (cached := self._kept.get(key)) is not None:
+        if (cached := self._media.get(key)) is not None:
             return cached
         if not is_drawn(modality):
             raise _nothing(modality, number)
@@ -124,7 +124,7 @@ class Media:
             DataError: its file is gone, or was changed.
         """
         key = ("play", str(index.directory), modality, number)
-        if (cached := self._kept.get(key)) is not None:
+        if (cached := self._media.get(key)) is not None:
             return cached
         if modality not in _PLAYED:
             raise _nothing(modality, number)
@@ -239,7 +239,7 @@ class Media:
         return path
 
     def _keep(self, key: Hashable, medium: Medium) -> Medium:
-        self._kept.put(key, medium)
+        self._media.put(key, medium)
         return medium
 
 

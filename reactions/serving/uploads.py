@@ -61,7 +61,7 @@ class Uploads:
     def __init__(self, modalities: Sequence[Modality], limits: ServingLimits = LIMITS) -> None:
         self._modalities = tuple(modalities)
         self._limits = limits
-        self._held: Kept[Upload] = Kept(
+        self._uploads: Kept[Upload] = Kept(
             limits.held_bytes, lambda upload: upload.size_bytes, limits.uploads
         )
 
@@ -111,7 +111,7 @@ class Uploads:
             picture=b"" if picture is None else encoded_picture(picture),
             peaks=tuple(peaks(value)) if taken_as == "audio" else (),
         )
-        self._held.put(upload.key, upload)
+        self._uploads.put(upload.key, upload)
         return upload
 
     def get(self, key: str) -> Upload:
@@ -120,7 +120,7 @@ class Uploads:
         Raises:
             NotThere: it is not, or no longer.
         """
-        upload = self._held.get(key)
+        upload = self._uploads.get(key)
         if upload is None:
             raise NotThere(
                 "this file is no longer held",

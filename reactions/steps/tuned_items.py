@@ -48,23 +48,23 @@ class CorpusItems:
         self._hops = hops
         self._corpus = corpus
         self._device = device
-        self._kept: dict[int, Any] = {}
+        self._kept_items: dict[int, Any] = {}
         self._kept_bytes = 0
 
     def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[list[Any]]:
         """Yield the prepared items of each batch."""
         missing = [
-            row for batch_rows in rows for row in batch_rows.tolist() if row not in self._kept
+            row for batch_rows in rows for row in batch_rows.tolist() if row not in self._kept_items
         ]
         with closing(self._prepared(missing)) as prepared:
             for batch_rows in rows:
                 batch = []
                 for row in batch_rows.tolist():
-                    value = self._kept.get(row)
+                    value = self._kept_items.get(row)
                     if value is None:
                         value = next(prepared)
                         if self._kept_bytes < KEPT_BYTES:
-                            self._kept[row] = value
+                            self._kept_items[row] = value
                             self._kept_bytes += size_bytes(value)
                     batch.append(value)
                 yield batch

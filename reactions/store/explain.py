@@ -72,15 +72,15 @@ class _Lab:
     def __init__(self, by_key: Mapping[str, EntryManifest]) -> None:
         self._by_key = by_key
         # Steps share inputs: unless remembered, a pair is compared once for every path to it.
-        self._known: dict[tuple[str, str], bool] = {}
+        self._verdicts: dict[tuple[str, str], bool] = {}
 
     def made(self, entry: EntryManifest, step: Step) -> bool:
         """Return whether an entry may be an earlier version of a step."""
         pair = (entry.key, step.key)
-        if pair not in self._known:
+        if pair not in self._verdicts:
             same = (entry.kind, entry.label) == (step.kind, step.label)
-            self._known[pair] = same and self._same_origin(entry, step)
-        return self._known[pair]
+            self._verdicts[pair] = same and self._same_origin(entry, step)
+        return self._verdicts[pair]
 
     def _same_origin(self, entry: EntryManifest, step: Step) -> bool:
         old, new = (preimage.get("params", {}) for preimage in (entry.preimage, _plain(step)))

@@ -134,7 +134,7 @@ class Watch:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[Hashable, float, Life]] = {}
+        self._last_looks: dict[str, tuple[Hashable, float, Life]] = {}
 
     def look(self, name: str, sign: Hashable) -> Life:
         """Return what is known of the holder of ``name``, after one more look.
@@ -145,19 +145,19 @@ class Watch:
         """
         now_s = self._clock()
         with self._lock:
-            last_sign, since_s, life = self._seen.get(name, (None, now_s, Life.UNKNOWN))
+            last_sign, since_s, life = self._last_looks.get(name, (None, now_s, Life.UNKNOWN))
             if last_sign is None or last_sign != sign:
                 life = Life.UNKNOWN if last_sign is None else Life.ALIVE
                 since_s = now_s
             elif now_s - since_s >= SILENT_S:
                 life = Life.DEAD
-            self._seen[name] = (sign, since_s, life)
+            self._last_looks[name] = (sign, since_s, life)
             return life
 
     def forget(self, name: str) -> None:
         """Forget what was seen of a file that is gone."""
         with self._lock:
-            self._seen.pop(name, None)
+            self._last_looks.pop(name, None)
 
 
 @dataclass(eq=False, slots=True)

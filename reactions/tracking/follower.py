@@ -133,7 +133,9 @@ class Tracking:
                 }
             case StepMeasured():
                 curve = Curve(event.key, event.kind, event.label, event.name, ())
-                self._seen.setdefault((event.key, event.name), set()).add(event.position)
+                self._positions_written.setdefault((event.key, event.name), set()).add(
+                    event.position
+                )
                 self._open().scalar(self._tag(curve), event.value, event.position)
             case ReactionFinished(curves):
                 self._complete(curves)
@@ -144,7 +146,7 @@ class Tracking:
         """Write the points of curves that this run did not measure itself."""
         cached = []
         for curve in curves:
-            written = self._seen.get((curve.key, curve.name), set())
+            written = self._positions_written.get((curve.key, curve.name), set())
             missing = [
                 (position, value)
                 for position, value in enumerate(curve.values, 1)
@@ -194,7 +196,7 @@ class Tracking:
         self._board: Board | None = None
         self._name = ""
         self._facts: dict[str, Fact] = {"command": self._command}
-        self._seen: dict[tuple[str, str], set[int]] = {}
+        self._positions_written: dict[tuple[str, str], set[int]] = {}
         self._tags: dict[str, tuple[str, str]] = {}
         self._scored: set[str] = set()
 

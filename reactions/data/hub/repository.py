@@ -93,7 +93,7 @@ class _Hub(DatasetFiles):
     def __init__(self, place: DatasetPlace) -> None:
         self._place = place
         self._cache = hub_cache()
-        self._own = self._cache / ("datasets--" + place.name.replace("/", "--"))
+        self._repo_folder = self._cache / ("datasets--" + place.name.replace("/", "--"))
         self._listed = cache_root() / "datasets" / place.name.replace("/", "--")
 
     def names(self) -> list[str]:
@@ -134,7 +134,7 @@ class _Hub(DatasetFiles):
 
     @property
     def _snapshot(self) -> Path:
-        return self._own / "snapshots" / self._place.revision
+        return self._repo_folder / "snapshots" / self._place.revision
 
     def _whole_snapshot(self) -> list[str]:
         """Return the files of a snapshot that others brought, if none of its numbers is missing."""
@@ -190,7 +190,7 @@ class _Hub(DatasetFiles):
         except MissingError:
             if ".." in revision.split("/"):
                 raise
-            text = read_text_file(self._own / "refs" / revision, _REF_BYTES)
+            text = read_text_file(self._repo_folder / "refs" / revision, _REF_BYTES)
             return check_commit(text.strip(), self._place.name)
 
     def _list(self, revision: str) -> tuple[str, list[str]]:
