@@ -33,13 +33,13 @@ class Kept:
         self.data = data
         self.size_bytes = len(data)
         self.stamp = ""
-        self.asked: list[tuple[int, int]] = []
+        self.ranges_read: list[tuple[int, int]] = []
         self.failing = 0
         self.lock = threading.Lock()
 
     def read(self, start: int, stop: int) -> bytearray:
         with self.lock:
-            self.asked.append((start, stop))
+            self.ranges_read.append((start, stop))
             if self.failing:
                 self.failing -= 1
                 raise TransientError("cannot read it now")
@@ -78,7 +78,7 @@ def test_many_that_read_in_order_share_what_is_kept(n_files: int, ranges: int) -
         for url in files:
             for part in range(ranges):
                 ahead.read(url, part * size + start, 2 * KB)
-    n_bytes = sum(stop - start for file in files.values() for start, stop in file.asked)
+    n_bytes = sum(stop - start for file in files.values() for start, stop in file.ranges_read)
     assert n_bytes <= 1.2 * n_files * len(CONTENT) * 8
 
 
@@ -87,7 +87,7 @@ def test_reads_that_follow_one_another_take_a_request_a_block() -> None:
     blocks = ahead_of(file)
     for start in range(0, 100 * KB, 500):
         assert blocks.read("u", start, 500) == CONTENT[start : start + 500]
-    assert sorted(file.asked) == [(n * KB, (n + 10) * KB) for n in range(0, 100, 10)]
+    assert sorted(file.ranges_read) == [(n * KB, (n + 10) * KB) for n in range(0, 100, 10)]
 
 
 def test_reads_side_by_side_take_no_more() -> None:
@@ -99,7 +99,7 @@ def test_reads_side_by_side_take_no_more() -> None:
             for piece in (2, 0, 3, 1):
                 begin = start + piece * KB
                 assert blocks.read("u", begin, 250) == CONTENT[begin : begin + 250]
-    assert len(file.asked) == 10
+    assert len(file.ranges_read) == 10
 
 
 def test_threads_get_what_they_ask_for() -> None:
@@ -118,7 +118,7 @@ def test_what_is_read_here_and_there_is_asked_for_alone() -> None:
     starts = [9_000 * KB, 2_000 * KB, 6_000 * KB, 4_000 * KB]
     for start in starts:
         assert blocks.read("u", start, 7) == file.data[start : start + 7]
-    assert file.asked == [(start, start + 7) for start in starts]
+    assert file.ranges_read == [(start, start + 7) for start in starts]
 
 
 def test_in_the_middle_the_second_read_is_in_order() -> None:
@@ -126,9 +126,9 @@ def test_in_the_middle_the_second_read_is_in_order() -> None:
     blocks = ahead_of(file)
     for start in range(5_005 * KB, 5_030 * KB, 500):
         assert blocks.read("u", start, 500) == file.data[start : start + 500]
-    assert file.asked[0] == (5_005 * KB, 5_005 * KB + 500)
-    assert (5_000 * KB, 5_010 * KB) in file.asked
-    assert len(file.asked) <= 1 + 3 + 2  # the first read, the blocks, and those ahead
+    assert file.ranges_read[0] == (5_005 * KB, 5_005 * KB + 500)
+    assert (5_000 * KB, 5_010 * KB) in file.ranges_read
+    assert len(file.ranges_read) <= 1 + 3 + 2  # the first read, the blocks, and those ahead
 
 
 def test_the_second_read_in_order_sends_for_all_that_go_ahead() -> None:
@@ -138,7 +138,7 @@ def test_the_second_read_in_order_sends_for_all_that_go_ahead() -> None:
         blocks.read("u", start, 500)
         assert len(blocks._blocks) == n_sent_for
     blocks._pool.shutdown()
-    assert sorted(file.asked) == [(n * 10 * KB, (n + 1) * 10 * KB) for n in range(5)]
+    assert sorted(file.ranges_read) == [(n * 10 * KB, (n + 1) * 10 * KB) for n in range(5)]
 
 
 def test_few_blocks_are_kept() -> None:
@@ -151,7 +151,7 @@ def test_few_blocks_are_kept() -> None:
 def test_more_than_is_kept_can_be_read_at_once() -> None:
     file = Kept()
     assert ahead_of(file).read("u", 0, 200 * KB) == CONTENT
-    assert len(file.asked) == 10
+    assert len(file.ranges_read) == 10
 
 
 class Versions:

@@ -97,10 +97,10 @@ class Some(Adapter):
 
     scheme = "some"
     options = ("size", "precision")
-    seen: ClassVar[list[object]] = []
+    calls: ClassVar[list[object]] = []
 
     def describe(self, files, digests):
-        self.seen.append((files, digests))
+        self.calls.append((files, digests))
         return replace(SPEC, adapter="some", source=files.uri, weights_digest="0" * 64)
 
     def digest(self, files, digests):
@@ -116,11 +116,11 @@ class Some(Adapter):
 def test_schemes_reach_their_adapters(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "MODELS", {"some": "some_models:Some"})
     register(monkeypatch, "none", Some=Some)
-    Some.seen.clear()
+    Some.calls.clear()
     locator, digests = WeightLocator(), DigestCache()
     spec = registry.resolve_uri("some:thing", name="Y", locator=locator, digest_cache=digests)
     assert spec.name == "Y"
-    assert Some.seen == [(SpaceRequest("some:thing", "thing", {}, "Y", locator), digests)]
+    assert Some.calls == [(SpaceRequest("some:thing", "thing", {}, "Y", locator), digests)]
     assert registry.requirements("some:thing") == ("some:thing",)
     assert registry.requirements(str(folder)) == ()
     assert registry.resolve_uri(str(folder), name="Z").name == "Z"
@@ -128,9 +128,9 @@ def test_schemes_reach_their_adapters(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_package_adds_an_adapter_by_one_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, plugins.SPACES_GROUP, Some=Some)
-    Some.seen.clear()
+    Some.calls.clear()
     spec = registry.resolve_uri("some:thing?size=0&precision=fp16", name="Y")
-    ((request, digests),) = Some.seen
+    ((request, digests),) = Some.calls
     assert (request.rest, request.name) == ("thing", "Y")
     assert request.options == {"size": "0", "precision": "fp16"}
     assert request.locator == WeightLocator.of_environment()

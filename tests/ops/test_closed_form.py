@@ -148,13 +148,13 @@ class Stored:
     """Rows on disk, which notes how many are read at once."""
 
     def __init__(self, rows, reads):
-        self.rows, self.read, self.shape = rows, reads, rows.shape
+        self.rows, self.reads, self.shape = rows, reads, rows.shape
 
     def __len__(self):
         return len(self.rows)
 
     def __getitem__(self, part):
-        self.read.append(len(self.rows[part]))
+        self.reads.append(len(self.rows[part]))
         return self.rows[part]
 
 

@@ -48,10 +48,10 @@ def open_page(browser, running):
         context = browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.complaints, page.asked = [], []
+        page.complaints, page.addresses = [], []
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("request", lambda request: page.addresses.append(request.url))
         page.goto(running.address)
         page.wait_for_selector("html[data-ready=yes]")
         return page

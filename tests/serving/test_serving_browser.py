@@ -24,7 +24,7 @@ def test_typing_finds_items_of_every_modality(open_page, running):
     until(page, "[...document.querySelectorAll('.hits.image img')].some((own) => own.naturalWidth)")
     assert page.locator(".hits.audio .wave svg").first.is_visible()
     assert page.complaints == []
-    assert {url.split("/")[2] for url in page.asked} == {f"127.0.0.1:{running.port}"}
+    assert {url.split("/")[2] for url in page.addresses} == {f"127.0.0.1:{running.port}"}
 
 
 def test_sliding_reorders_and_the_way_back_restores(open_page):

@@ -21,7 +21,7 @@ class FakeGenerator:
         self.say = say or sentences
         self.at_once = at_once
         self.delay = delay
-        self.asked = []
+        self.requests = []
         self.closed = 0
         self.working = self.most_working = 0
         self._before = Counter()
@@ -37,11 +37,11 @@ class FakeGenerator:
 
     async def answer(self, question):
         key = (question.category or question.item.id, question.number)
-        self.asked.append((*key, question.count))
+        self.requests.append((*key, question.count))
         self.working += 1
         self.most_working = max(self.most_working, self.working)
         try:
-            await asyncio.sleep(self.delay(len(self.asked)))
+            await asyncio.sleep(self.delay(len(self.requests)))
             reply = self.say(question, self._before[key])
             self._before[key] += 1
         finally:

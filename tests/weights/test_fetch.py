@@ -24,11 +24,11 @@ class Handler(BaseHTTPRequestHandler):
     body = BYTES
     tags: ClassVar[dict] = {"ETag": '"one"'}
     beyond = None  # Content-Range of the answer that there is nothing more
-    asked: ClassVar[list] = []
+    ranges_asked: ClassVar[list] = []
 
     def do_GET(self):
         byte_range = self.headers.get("Range")
-        self.asked.append(byte_range)
+        self.ranges_asked.append(byte_range)
         if "gone" in self.path:
             self.send_error(404, "not here")
             return
@@ -60,7 +60,7 @@ def server(monkeypatch):
     for name in ("ranges", "checks", "stop_after", "body", "tags", "beyond"):
         # Which puts back what a test changes.
         monkeypatch.setattr(Handler, name, getattr(Handler, name))
-    monkeypatch.setattr(Handler, "asked", [])
+    monkeypatch.setattr(Handler, "ranges_asked", [])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -93,7 +93,7 @@ def test_a_file_is_downloaded_checked_and_found_again(server, tmp_path):
         assert fetched.path.read_bytes() == BYTES
         assert (fetched.was_there, fetched.licence, fetched.sha256) == (was_there, "MIT", SHA)
     assert reported[-1] == ("model.bin", len(BYTES), len(BYTES))
-    assert len(Handler.asked) == 1
+    assert len(Handler.ranges_asked) == 1
     assert [p.name for p in fetched.path.parent.iterdir()] == ["model.bin"]
 
 
@@ -107,7 +107,7 @@ def test_a_stopped_download_goes_on(server, tmp_path, monkeypatch):
     assert 0 < n_kept <= 1_000_000
     monkeypatch.setattr(Handler, "stop_after", None)
     download(file(server, sha256=SHA), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [None, f"bytes={n_kept}-"]
+    assert Handler.ranges_asked == [None, f"bytes={n_kept}-"]
     assert (tmp_path / "m.bin").read_bytes() == BYTES
     assert [path.name for path in tmp_path.iterdir()] == ["m.bin"]
 
@@ -122,7 +122,7 @@ def stopped(url, path, monkeypatch):
     with pytest.raises(MissingError) as caught:
         download(WeightsFile("m.bin", url=f"{url}/m.bin"), path, lambda *_: None)
     Handler.stop_after = None
-    Handler.asked.clear()
+    Handler.ranges_asked.clear()
     return path.with_name(path.name + ".part").stat().st_size, caught.value
 
 
@@ -134,7 +134,7 @@ def test_a_download_goes_on_without_a_digest_while_the_file_is_the_same(
     n_kept, error = stopped(server, tmp_path / "m.bin", monkeypatch)
     assert "bytes are kept" in error.fix
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [f"bytes={n_kept}-"]
+    assert Handler.ranges_asked == [f"bytes={n_kept}-"]
     assert (tmp_path / "m.bin").read_bytes() == BYTES
     assert [path.name for path in tmp_path.iterdir()] == ["m.bin"]
 
@@ -167,7 +167,7 @@ def test_without_any_sign_of_the_version_a_download_starts_again(
     assert "are kept" not in error.fix
     Handler.body = OTHER
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [None]
+    assert Handler.ranges_asked == [None]
     assert (tmp_path / "m.bin").read_bytes() == OTHER
 
 
@@ -177,7 +177,7 @@ def test_the_sign_of_a_version_is_that_of_the_bytes_kept(server, tmp_path, monke
     Handler.tags, Handler.body = {"ETag": '"two"'}, OTHER
     n_kept, _ = stopped(server, tmp_path / "m.bin", monkeypatch)
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert Handler.asked == [f"bytes={n_kept}-"]
+    assert Handler.ranges_asked == [f"bytes={n_kept}-"]
     assert (tmp_path / "m.bin").read_bytes() == OTHER
 
 
@@ -196,7 +196,7 @@ def test_nothing_beyond_what_we_have(server, tmp_path, beyond, n_requests):
     Handler.beyond = beyond
     Handler.body = BYTES if n_requests == 1 else BYTES[:-7]
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert len(Handler.asked) == n_requests
+    assert len(Handler.ranges_asked) == n_requests
     assert (tmp_path / "m.bin").read_bytes() == Handler.body
 
 
@@ -204,7 +204,7 @@ def test_a_part_that_begins_elsewhere_is_not_appended(server, tmp_path, monkeypa
     stopped(server, tmp_path / "m.bin", monkeypatch)
     Handler.tags = {"ETag": '"one"', "Content-Range": f"bytes 5-{len(BYTES) - 1}/{len(BYTES)}"}
     download(file(server), tmp_path / "m.bin", lambda *_: None)
-    assert len(Handler.asked) == 2
+    assert len(Handler.ranges_asked) == 2
     assert (tmp_path / "m.bin").read_bytes() == BYTES
 
 
@@ -220,7 +220,7 @@ def test_a_download_that_was_whole_is_only_checked(server, tmp_path):
     download(file(server, sha256=SHA), tmp_path / "m.bin", lambda *_: None)  # 416
     (tmp_path / "n.bin.part").write_bytes(BYTES)
     download(file(server, size_bytes=len(BYTES)), tmp_path / "n.bin", lambda *_: None)
-    assert len(Handler.asked) == 1
+    assert len(Handler.ranges_asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_offline_mode_is_honoured_but_what_is_there_is_used(server, tmp_path):
         with pytest.raises(MissingError) as caught:
             fetch("S", [requirement], offline, DigestCache())
         assert "MOLSPACE_OFFLINE=1" in caught.value.why
-    assert Handler.asked == []
+    assert Handler.ranges_asked == []
     (tmp_path / "weights" / "s").mkdir(parents=True)
     (tmp_path / "weights" / "s" / "model.bin").write_bytes(BYTES)
     (fetched,) = fetch("S", [file(server)], offline, DigestCache())

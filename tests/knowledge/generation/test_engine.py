@@ -40,8 +40,8 @@ def texts(outcome):
 def test_as_many_are_asked_for_as_are_wanted(tmp_path):
     generator = FakeGenerator()
     outcome = run(tmp_path, generator, per_class=7)
-    assert sorted(generator.asked)[:3] == [("cat", 0, 3), ("cat", 1, 3), ("cat", 2, 1)]
-    assert len(generator.asked) == 9
+    assert sorted(generator.requests)[:3] == [("cat", 0, 3), ("cat", 1, 3), ("cat", 2, 1)]
+    assert len(generator.requests) == 9
     assert {key: len(rows) for key, rows in outcome.rows.items()} == dict.fromkeys(CLASSES, 7)
     assert not outcome.short
     assert not outcome.dropped
@@ -98,7 +98,7 @@ def test_what_brings_nothing_new_is_given_up(tmp_path):
     outcome = run(tmp_path, generator, classes=("cat",), rounds=50)
     assert texts(outcome) == {"cat": ["It is the same."]}
     assert outcome.short == {"cat": 5}
-    assert len(generator.asked) == 2 + 2 + 2
+    assert len(generator.requests) == 2 + 2 + 2
 
 
 def test_rounds_are_bounded(tmp_path):
@@ -130,7 +130,7 @@ def test_what_fails_for_good_is_told_and_the_rest_is_made(tmp_path):
     assert outcome.failed == {"dog": "HTTP 500: as you wish"}
     assert outcome.short == {"dog": 3}
     assert len(outcome.rows["dog"]) == 3
-    assert len([request for request in generator.asked if request[:2] == ("dog", 1)]) == 1
+    assert len([request for request in generator.requests if request[:2] == ("dog", 1)]) == 1
 
 
 def test_a_dead_generator_stops_the_run_and_keeps_what_it_said(tmp_path):
@@ -142,7 +142,7 @@ def test_a_dead_generator_stops_the_run_and_keeps_what_it_said(tmp_path):
     assert "is kept in" in caught.value.fix
     generator = FakeGenerator()
     run(tmp_path, generator, classes=[*CLASSES, *"abcdefg"])
-    assert not [request for request in generator.asked if request[0] == "cat"]
+    assert not [request for request in generator.requests if request[0] == "cat"]
 
 
 def test_failures_with_answers_in_between_stop_nothing(tmp_path):
@@ -201,7 +201,7 @@ def test_an_error_that_stays_stops_at_once(tmp_path):
     generator = FakeGenerator(lambda question, before: GenerationStopped("wrong key"))
     with pytest.raises(GenerationStopped, match="wrong key"):
         run(tmp_path, generator, concurrency=1)
-    assert len(generator.asked) == 1
+    assert len(generator.requests) == 1
 
 
 def test_a_pause_that_is_asked_for_is_made(tmp_path):
@@ -233,7 +233,7 @@ def test_requests_are_bounded_over_all_runs(tmp_path):
         assert len(AnswerJournalLines(tmp_path)) == total
     generator = FakeGenerator()
     assert not run(tmp_path, generator, max_requests=6).short
-    assert len(generator.asked) == 2
+    assert len(generator.requests) == 2
 
 
 def AnswerJournalLines(path):
@@ -249,7 +249,7 @@ def test_cost_is_bounded_with_what_is_under_way(tmp_path, concurrency):
     prices = {"price_in": 1e6, "price_out": 1e6}  # a token costs 1
     with pytest.raises(GenerationStopped, match="--max-cost 600"):
         run(tmp_path, generator, per_class=30, max_cost=600, concurrency=concurrency, **prices)
-    assert len(generator.asked) == 4  # of 122 each
+    assert len(generator.requests) == 4  # of 122 each
 
 
 def failing(of, reason="answer broke off", **options):
@@ -271,7 +271,7 @@ def test_requests_without_an_answer_cost_what_was_expected_of_them(tmp_path, con
     generator = FakeGenerator(failing(5), delay=lambda n: 0.002)
     with pytest.raises(GenerationStopped, match="--max-cost 1500"):
         run(tmp_path, generator, per_class=30, max_cost=1500, concurrency=concurrency, **PRICES)
-    assert len(generator.asked) == 12  # of 122 each
+    assert len(generator.requests) == 12  # of 122 each
 
 
 def test_requests_that_were_turned_away_cost_nothing(tmp_path):
@@ -294,10 +294,10 @@ def test_requests_without_an_answer_count_in_later_runs(tmp_path):
     assert first.tokens_are_estimated
     with pytest.raises(GenerationStopped, match="--max-cost 600"):
         run(tmp_path, second := FakeGenerator(say), max_cost=600, **options, **PRICES)
-    assert not second.asked
+    assert not second.requests
     with pytest.raises(GenerationStopped, match="--max-requests 6"):
         run(tmp_path, third := FakeGenerator(say), max_requests=6, **options)
-    assert len(third.asked) == 2
+    assert len(third.requests) == 2
     second_run = run(tmp_path, FakeGenerator(failing(2)), **options)
     assert not second_run.short
     assert (second_run.requests, second_run.requests_now) == (8, 2)
@@ -353,4 +353,4 @@ def test_lone_surrogates_are_the_same_in_another_run(tmp_path):
     first = texts(run(tmp_path, FakeGenerator(say)))
     generator = FakeGenerator(say)
     assert texts(run(tmp_path, generator)) == first
-    assert not generator.asked
+    assert not generator.requests

@@ -99,13 +99,13 @@ def test_a_template_makes_a_chat_of_it(tmp_path):
 
 class Recording:
     def __init__(self, pipeline, calls):
-        self.pipeline, self.seen = pipeline, calls
+        self.pipeline, self.calls = pipeline, calls
 
     def __getattr__(self, name):
         return getattr(self.pipeline, name)
 
     def __call__(self, **inputs):
-        self.seen.append(inputs)
+        self.calls.append(inputs)
         return self.pipeline(**inputs)
 
 
