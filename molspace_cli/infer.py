@@ -122,7 +122,7 @@ def infer(
     from reactions.core.local_files import exists as is_there
     from reactions.inference import inputs as inference
     from reactions.inference import outputs, writers
-    from reactions.inference.arguments import near_names, refuse_paths
+    from reactions.inference.arguments import names_as_texts, near_names, refuse_paths
     from reactions.inference.places import named_places
     from reactions.inference.projecting import given_folders
     from reactions.inference.similarity import compare as compared
@@ -183,6 +183,8 @@ def infer(
     for holding in contents:
         notes.held(holding)
     for notice in near_names(inputs or ()) if taken_as is None else ():
+        notes.note(notice)
+    for notice in names_as_texts(inputs or ()) if literal else ():
         notes.note(notice)
     naming: Named | None = None
     if classification is not None:

@@ -126,7 +126,7 @@ class Report:
         embedded, total = self.embedded.total(), self.embedded.total() + self.skipped
         fixes = [RECODE] if any(problem.message == NOT_UTF8 for problem in self._problems) else []
         if any(problem.is_path for problem in self._problems):
-            as_texts = '--text, or {"text": ...} a line'
+            as_texts = '--text, with the lines on stdin, or {"text": ...} a line'
             fixes.append(f"correct the paths; or say that they are texts: {as_texts}")
         fix = "; ".join(fixes)
         if not embedded:

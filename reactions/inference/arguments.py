@@ -91,6 +91,30 @@ def near_names(inputs: Iterable[str], base: Path = Path()) -> list[str]:
     return notices
 
 
+def names_as_texts(inputs: Iterable[str], base: Path = Path()) -> list[str]:
+    """Say which arguments are taken for texts, as they are said to be, although files are there.
+
+    Args:
+        inputs: command-line arguments, all of them texts.
+        base: folder that relative paths start from.
+    """
+    return [
+        f"'{text}' is embedded as a text, and what the {_kind(text, base)} of this name holds is "
+        "not read" + ("; its lines as texts: --text < FILE" if _has_lines(text, base) else "")
+        for text in inputs
+        if _is_there(text, base)
+    ]
+
+
+def _kind(text: str, base: Path) -> str:
+    return "folder" if as_stored(base / text).is_dir() else "file"
+
+
+def _has_lines(text: str, base: Path) -> bool:
+    path = as_stored(base / text)
+    return path.is_file() and path.suffix.lower() in MANIFEST_SUFFIXES
+
+
 _LEAST_CHARS = 4
 
 

@@ -110,8 +110,18 @@ def test_a_folder_is_its_media_and_an_empty_one_is_refused(run, tmp_path):
     assert "did you mean 'audio'?" in err
     _, err = run("sub", "--modality", "image", code=2)
     assert "error: the folder 'sub' holds no image\n  why: 2 .wav, 1 .doc\n" in err
-    out, _ = run("--text", "sub")
+    out, err = run("--text", "sub")
     assert [row["modality"] for row in out] == ["text"]
+    assert "note: 'sub' is embedded as a text, and what the folder of this name holds is" in err
+
+
+def test_a_file_whose_name_is_taken_for_a_text_is_named(run, tmp_path):
+    (tmp_path / "captions.txt").write_text("a dog\n")
+    out, err = run("--text", "captions.txt", "a dog")
+    assert [row["id"] for row in out] == ["captions.txt", "a dog"]
+    assert "note: 'captions.txt' is embedded as a text, and what the file of this name" in err
+    assert "holds is not read; its lines as texts: --text < FILE" in err
+    assert "'a dog'" not in err
 
 
 def test_what_is_there_is_refused_with_what_helps(run, tmp_path):
