@@ -201,7 +201,11 @@ def _rows(
         raise DataError(
             f"no {modality} embedding for {len(missing)} of {len(ids)} items in '{table.path}'",
             why=f"first missing id: '{missing[0]}'"
-            + (f"; without ids its items are 0 to {n - 1}" if row_of is None else ""),
+            + (
+                f"; without ids its items are 0 to {n - 1}"
+                if row_of is None
+                else f"; ids that are there begin with '{row_of.first}'"
+            ),
             fix="embed these items too, or give the ids used when embedding",
             path=str(table.path),
             n_missing=len(missing),

@@ -247,6 +247,11 @@ class RowIndex:
         self._row_of = {id: row for row, id in enumerate(ids)}
         self._composed: dict[str, int] | None = None
 
+    @property
+    def first(self) -> str:
+        """The id of the first row, "" where there is none."""
+        return next(iter(self._row_of), "")
+
     def rows(self, ids: Sequence[str]) -> list[int]:
         """Return the row of each id, -1 for those that are not there."""
         rows = [self._row_of.get(id, -1) for id in ids]
