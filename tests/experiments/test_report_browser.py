@@ -1,28 +1,21 @@
 """The page in a real browser, from a file, without any network."""
 
-import re
-import shutil
 from dataclasses import replace
 
 import pytest
+from browser import browser as lent_browser
+from page_contrast import LEAST, contrasts, luminance
 from report_lab import hostile_report
 
 from reactions.experiments.report.page import render
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=path)
-        yield started
-        started.close()
+    with lent_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -218,39 +211,12 @@ def test_it_works_by_keyboard(open_page):
     assert page.locator("main, nav, header, footer").count() == 4
 
 
-def luminance(colour):
-    numbers = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in numbers]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrasts(page):
-    """Contrast of every text with what is behind it, by the text."""
-    pairs = page.evaluate(
-        """[...document.querySelectorAll('body *')]
-           .filter((own) => own.getClientRects().length && !own.closest('svg')
-             && [...own.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-           .map((own) => {
-             let back = own;
-             const clear = (node) => getComputedStyle(node).backgroundColor === 'rgba(0, 0, 0, 0)';
-             while (clear(back) && back.parentElement) back = back.parentElement;
-             return [own.innerText.slice(0, 40), getComputedStyle(own).color,
-                     getComputedStyle(back).backgroundColor];
-           })"""
-    )
-    ratios = {}
-    for text, fore, back in pairs:
-        light, dark = sorted((luminance(fore), luminance(back)), reverse=True)
-        ratios[text, fore, back] = (light + 0.05) / (dark + 0.05)
-    return ratios
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_have_contrast_in_the_light_and_in_the_dark(open_page, scheme):
     page, record = open_page(color_scheme=scheme)
     ratios = contrasts(page)
     assert len(ratios) > 100
-    assert {place: ratio for place, ratio in ratios.items() if ratio < 4.5} == {}  # WCAG AA
+    assert {place: ratio for place, ratio in ratios.items() if ratio < LEAST} == {}
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (luminance(back) < 0.1) == (scheme == "dark")
     texts = page.evaluate(

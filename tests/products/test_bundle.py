@@ -24,13 +24,6 @@ from reactions.products.bundles.bundle import (
 from reactions.products.bundles.reference import is_path, no_bundle
 from reactions.products.fuse import fuse
 
-
-@pytest.fixture
-def bundle_path(tmp_path):
-    space = headline()
-    return write_bundle(tmp_path / "bundles" / "b", record_of(space), tensors_of(space))
-
-
 # --- round trip ---
 
 

@@ -10,20 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import GOLDEN, record_of, rewrite, tensors_of
-from fakes import headline
+from bundles import GOLDEN, rewrite
 from safetensors.numpy import load_file, save
 
 from reactions.core.errors import BundleError
 from reactions.core.hashing import bytes_digest, file_digest
 from reactions.products.bundles import tensors as bundle_tensors
-from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle, write_bundle
-
-
-@pytest.fixture
-def bundle_path(tmp_path):
-    space = headline()
-    return write_bundle(tmp_path / "b", record_of(space), tensors_of(space))
+from reactions.products.bundles.bundle import PROJECTORS, RECORD, load_bundle
 
 
 def experts(record):

@@ -19,13 +19,6 @@ from reactions.products.bundles.bundle import (
 )
 from reactions.products.bundles.current import default_directory, product_name
 
-
-@pytest.fixture
-def bundle_path(tmp_path):
-    space = headline()
-    return write_bundle(tmp_path / "bundles" / "b", record_of(space), tensors_of(space))
-
-
 # --- writing over something ---
 
 

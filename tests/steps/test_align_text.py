@@ -1,14 +1,9 @@
 """Lcl end to end on a small mini lab: planned, killed and run again, in bundles, composed."""
 
-import signal
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
-from aligned_lab import LCL, RUN, Texts, aligning, pictures, plan, row, session, write_lab
-from processes import DIE_ONCE_SAVED
+from aligned_lab import LCL, Texts, aligning, pictures, plan, react_after_a_kill, row, session
 
 from reactions.core.errors import DataError, UsageError
 from reactions.data.corpora import IdCorpus
@@ -195,30 +190,11 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     session_and_bundle, tmp_path, monkeypatch
 ):
     _, undisturbed = session_and_bundle
-    lab, store, out = write_lab(tmp_path), tmp_path / "store", tmp_path / "bundle"
-    child = subprocess.run(
-        [sys.executable, "-c", DIE_ONCE_SAVED + RUN, lab, store, out, LCL], timeout=300
-    )
-    assert child.returncode == -signal.SIGKILL
-    assert len(list(store.glob("partial/*/checkpoint.npz"))) == 1
-    assert not out.exists()
-    resumed = []
-    original_restore = LayerTrainer.restore
-
-    def restore(self, arrays):
-        original_restore(self, arrays)
-        resumed.append(self.done)
-
-    monkeypatch.setattr(LayerTrainer, "restore", restore)
-    lab_session = session(tmp_path)
-    bundle = lab_session.react(lab_session.check(LCL), out=out, current=False)
-    assert resumed
-    assert 0 < resumed[0] < 12
-    assert (out / "part-0.safetensors").read_bytes() == (
+    bundle = react_after_a_kill(LCL, LayerTrainer, tmp_path, monkeypatch)
+    assert (bundle.path / "part-0.safetensors").read_bytes() == (
         undisturbed.path / "part-0.safetensors"
     ).read_bytes()
     assert bundle.record["losses"] == undisturbed.record["losses"]
-    assert not list(store.glob("partial/*"))
 
 
 def test_any_number_of_threads_gives_the_same_bytes(session_and_bundle, tmp_path):

@@ -1,16 +1,13 @@
 """Ft that tunes an encoder: the mini lab's, small; killed and run again; in bundles and infer."""
 
 import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from bundles import rewrite
-from processes import DIE_ONCE_SAVED
+from small_labs import SmallLab
 
 from reactions.core.errors import BundleError, UsageError
 from reactions.core.types import leaves
@@ -22,8 +19,6 @@ from reactions.products.bundles.bundle import load_bundle
 from reactions.products.tree import needed_leaves, tuned_leaves
 from reactions.products.tuned import TunedKind
 from reactions.run.events import StoreWarning
-from reactions.session import Session
-from reactions.store import Store
 
 LAB = """
 [lab]
@@ -56,27 +51,8 @@ world = 64
 default = true
 """
 REACTION = "ImageBind + Dr(InternVL) | Ft(audio~image)"
-RUN = """
-import sys
-from pathlib import Path
-from reactions.labs.lab_file import load_lab
-from reactions.session import Session
-from reactions.store import Store
-lab, store, out, reaction = sys.argv[1:]
-session = Session(load_lab(lab), Store(Path(store)), "cpu")
-session.react(session.check(reaction), out=Path(out), current=False)
-"""
-
-
-def write_lab(folder, holdout=0.0):
-    path = folder / "lab.toml"
-    path.write_text(LAB.format(holdout=holdout))
-    return str(path)
-
-
-def session(folder, name="store", **changes):
-    lab = load_lab(write_lab(folder, **changes))
-    return Session(lab, Store(folder / name), "cpu")
+SMALL = SmallLab(LAB)
+session = SMALL.session
 
 
 @pytest.fixture(scope="module")
@@ -92,30 +68,11 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     session_and_bundle, tmp_path, monkeypatch
 ):
     _, undisturbed = session_and_bundle
-    lab, store, out = write_lab(tmp_path), tmp_path / "store", tmp_path / "bundle"
-    child = subprocess.run(
-        [sys.executable, "-c", DIE_ONCE_SAVED + RUN, lab, store, out, REACTION], timeout=300
-    )
-    assert child.returncode == -signal.SIGKILL
-    assert len(list(store.glob("partial/*/checkpoint.npz"))) == 1
-    assert not out.exists()
-    resumed = []
-    original_restore = Tuner.restore
-
-    def restore(self, arrays):
-        original_restore(self, arrays)
-        resumed.append(self.done)
-
-    monkeypatch.setattr(Tuner, "restore", restore)
-    lab_session = session(tmp_path)
-    bundle = lab_session.react(lab_session.check(REACTION), out=out, current=False)
-    assert resumed
-    assert 0 < resumed[0] < 12
-    assert (out / "part-0.safetensors").read_bytes() == (
+    bundle = SMALL.react_after_a_kill(REACTION, Tuner, tmp_path, monkeypatch)
+    assert (bundle.path / "part-0.safetensors").read_bytes() == (
         undisturbed.path / "part-0.safetensors"
     ).read_bytes()
     assert bundle.record["losses"]["part.0"] == undisturbed.record["losses"]["part.0"]
-    assert not list(store.glob("partial/*"))
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(session_and_bundle, tmp_path):

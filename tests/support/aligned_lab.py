@@ -1,13 +1,11 @@
 """A small mini lab with a knowledge base of 64 described scenes."""
 
 import numpy as np
+from small_labs import SmallLab
 
 from reactions.core.types import Item
 from reactions.data.corpora import ListCorpus
 from reactions.knowledge.base import Description, KnowledgeTable
-from reactions.labs.lab_file import load_lab
-from reactions.session import Session
-from reactions.store import Store
 
 LAB = """
 [lab]
@@ -47,26 +45,9 @@ world = 2
 scenes = 64
 """
 LCL = "ImageBind + Lcl(few, modalities=(audio, image))"
-RUN = """
-import sys
-from pathlib import Path
-from reactions.labs.lab_file import load_lab
-from reactions.session import Session
-from reactions.store import Store
-lab, store, out, reaction = sys.argv[1:]
-session = Session(load_lab(lab), Store(Path(store)), "cpu")
-session.react(session.check(reaction), out=Path(out), current=False)
-"""
-
-
-def write_lab(folder, holdout=0.0):
-    path = folder / "lab.toml"
-    path.write_text(LAB.format(holdout=holdout))
-    return str(path)
-
-
-def session(folder, **changes):
-    return Session(load_lab(write_lab(folder, **changes)), Store(folder / "store"), "cpu")
+_SMALL = SmallLab(LAB)
+session = _SMALL.session
+react_after_a_kill = _SMALL.react_after_a_kill
 
 
 def plan(lab_session, reaction):
