@@ -157,9 +157,7 @@ def build(
         noted.note(notice)
     for holding in contents:
         noted.held(holding)
-    items = read_items(
-        session, embedder, places, named_corpora.values(), taken_as=taken_as, noted=noted
-    )
+    items = read_items(session, embedder, places, named_corpora, taken_as=taken_as, noted=noted)
     problems: list[Problem] = []
 
     def problem(entry: Problem) -> None:
@@ -193,7 +191,7 @@ def build(
             say(f"  why: {why}")
     if any(skipped.message == NOT_UTF8 for skipped in problems):
         say(f"  fix: {RECODE}")
-    for note in filter(None, [*notes(index.record), done.notice]):
+    for note in [*notes(index.record), *done.notices]:
         noted.note(note)
     for modality, own_kind in index.kinds.items():
         if kind not in ("auto", own_kind):

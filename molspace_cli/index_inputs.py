@@ -85,7 +85,7 @@ def read_items(
     session: Session,
     embedder: Embedder,
     inputs: list[str],
-    corpora: Iterable[Corpus],
+    corpora: Mapping[str, Corpus],
     *,
     taken_as: str | None,
     noted: InputNotes,
@@ -96,7 +96,7 @@ def read_items(
         session: whose lab has the tables.
         embedder: of the space.
         inputs: from ``named_inputs``.
-        corpora: of the lab.
+        corpora: of the lab, by their names.
         taken_as: what all inputs are said to be.
         noted: gets what arguments held.
     """
@@ -104,9 +104,11 @@ def read_items(
 
     from reactions.encoding.items import CorpusRange
     from reactions.inference.inputs import read_inputs
+    from reactions.search.item_names import of_corpus
 
     sources: list[Iterable[Item | Problem]] = []
-    sources += [CorpusRange(corpus, 0, len(corpus)) for corpus in corpora]
+    for name, corpus in corpora.items():
+        sources.append(of_corpus(name, CorpusRange(corpus, 0, len(corpus))))
     if inputs:
         sources.append(
             read_inputs(

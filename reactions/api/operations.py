@@ -45,6 +45,7 @@ from reactions.run.logs import log_notices
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.build import add_items
 from reactions.search.index import SearchIndex
+from reactions.search.item_names import of_corpus
 from reactions.search.record import Dtype
 from reactions.search.searcher import Searcher
 from reactions.session import Session, load_encoder
@@ -233,7 +234,7 @@ def index(
                 f"the space does not embed {corpus.modality}, which the corpus '{name}' holds",
                 why=f"it embeds {', '.join(target.space.modalities)}",
             )
-        entries.append(CorpusRange(corpus, 0, len(corpus)))
+        entries.append(of_corpus(name, CorpusRange(corpus, 0, len(corpus))))
         n_items += len(corpus)
     if not n_items:
         raise UsageError("nothing to index", fix='image=[...], or corpora="image"')

@@ -10,7 +10,7 @@ from typing import Any, overload
 from reactions.api.results import Cell, ResultTable, jsonable
 from reactions.core.types import Modality
 from reactions.data.manifest import Problem
-from reactions.search.build import Added
+from reactions.search.added import Added
 from reactions.search.hits import Hit
 
 
@@ -120,8 +120,7 @@ class IndexSummary(ResultTable):
         self.problems = tuple(problems)
         self.free, self.fixed = result.index.record.free, result.index.record.fixed
         self.notices = tuple(f"{problem.id} is left out: {problem.message}" for problem in problems)
-        if result.notice:
-            self.notices += (result.notice,)
+        self.notices += tuple(result.notices)
         if self.fixed:
             self.notices += (f"{', '.join(self.fixed)}: fixed as trained, a projector follows",)
 

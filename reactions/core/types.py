@@ -63,12 +63,15 @@ class Item:
             where only the id matters (precomputed embeddings are looked up by id).
         own_id: whether the id came with the item. One that we gave, by the item's position or
             after its text, says nothing about the rows of a table of embeddings.
+        origin: which file, or corpus, gave it its id, where the value does not say it: of captions
+            in tars and tables, and of lines; "" where none did, or it is not known.
     """
 
     id: str
     modality: Modality
     value: Any
     own_id: bool = field(default=True, compare=False)
+    origin: str = field(default="", compare=False)
 
 
 class Corpus(Protocol):

@@ -186,8 +186,14 @@ def read_inputs(
             with stream:
                 # A pipe, as of <(command), has no folder of its own.
                 folder = path_or_reason.parent if path_or_reason.is_file() else base
+                origin = str(path_or_reason.absolute()) if path_or_reason.is_file() else ""
                 yield from read_stream(
-                    stream, base=folder, modalities=modalities, name=f"'{text}'", by_id=by_id
+                    stream,
+                    base=folder,
+                    modalities=modalities,
+                    name=f"'{text}'",
+                    by_id=by_id,
+                    origin=origin,
                 )
         elif path_or_reason:
             yield Problem(position, text, path_or_reason, is_path=True)
@@ -203,6 +209,7 @@ def read_stream(
     name: str = "standard input",
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
+    origin: str = "",
 ) -> Iterator[Item | Problem]:
     """Parse the lines of a binary stream, in constant memory whatever is in it.
 
@@ -217,6 +224,7 @@ def read_stream(
         name: what messages call the stream.
         by_id: as for ``read_items``.
         taken_as: what every line is, as for ``read_items``.
+        origin: the file that it is; "" for others.
 
     Raises:
         DataError: the stream cannot be read, holds no lines at all, as ``/dev/zero`` does, or is a
@@ -245,7 +253,7 @@ def read_stream(
         if isinstance(entry, Problem) and entry.line_number in reasons:
             # Removed, so that a stream of bad lines does not fill the memory.
             entry = replace(entry, message=reasons.pop(entry.line_number))
-        yield entry
+        yield replace(entry, origin=origin) if origin and isinstance(entry, Item) else entry
 
 
 def _argument(

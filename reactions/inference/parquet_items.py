@@ -63,7 +63,7 @@ class ParquetItems:
         *,
         tables: TableCache,
     ) -> None:
-        self._called = called
+        self._called, self._url = called, file.url
         with open_binary(file.url) as stream:
             table = ParquetTable(file, stream, "items")
             header = list(table.schema.names)
@@ -113,7 +113,8 @@ class ParquetItems:
             for start in range(0, len(corpus), _BLOCK_ROWS):
                 for item in corpus.items(start, start + _BLOCK_ROWS):
                     own_id = item.own_id
-                    yield item if own_id else replace(item, id=f"{self._called}:{item.id}")
+                    id = item.id if own_id else f"{self._called}:{item.id}"
+                    yield replace(item, id=id, origin=self._url)
             for bad in corpus.bad():
                 yield Problem(0, bad.place, bad.why)
 

@@ -230,7 +230,7 @@ class TarItems:
                     yield Problem(0, id, why)
                 else:
                     self._counts[TEXT.name] += 1
-                    yield Item(id, TEXT.name, text, True)
+                    yield Item(id, TEXT.name, text, True, self._shard.url)
 
     def _read_text(self, member: _Member, stream: BinaryIO) -> list[tuple[str, str]]:
         """Return the captions of a file, each with why it cannot be used."""

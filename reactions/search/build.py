@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +21,7 @@ from reactions.inference.stream import embed_stream
 from reactions.modalities.registry import content_digest
 from reactions.products.atoms import free_factors, inner_products
 from reactions.search import approximate, files
+from reactions.search.added import Added
 from reactions.search.approximate import AUTO, STALE_SHARE, chosen_kind
 from reactions.search.atom_rows import AtomEmbedder
 from reactions.search.hits import IndexedItem
@@ -40,40 +41,6 @@ SEGMENT_ROWS: Final = 1 << 14
 
 SEGMENT_S: Final = 600.0
 """Seconds after which fewer are published: slow encoders take hours for as many rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What adding items did.
-
-    Attributes:
-        index: as it is now.
-        added: modality to new items.
-        replaced: modality to items whose contents had changed.
-        kept: items that were there already, unchanged.
-        skipped: items that could not be embedded.
-        outdated: those of them that were there with other contents, and are taken out.
-        unprefixed: items that are called by their paths or texts, before which no prefix stands.
-    """
-
-    index: SearchIndex
-    added: Mapping[Modality, int]
-    replaced: Mapping[Modality, int]
-    kept: int
-    skipped: int
-    outdated: int = 0
-    unprefixed: int = 0
-
-    @property
-    def notice(self) -> str:
-        """What a person should know who gave a prefix; "" for nothing."""
-        n = self.unprefixed
-        called = (
-            "1 item is called by its path or text, which has"
-            if n == 1
-            else (f"{n:,} items are called by their paths or texts, which have")
-        )
-        return f"{called} no prefix" if n else ""
 
 
 def add_items(
@@ -196,6 +163,7 @@ def add_items(
             counts["skipped"],
             sum(map(len, outdated.values())),
             counts["unprefixed"],
+            known_items.unplaced,
         )
 
 

@@ -5,7 +5,8 @@
         units.npy           (n, K, d) atoms, float32 or float16
         lengths.npy         (n, K) float32
         products.npy        (n, K (K - 1) / 2) float32
-        items.jsonl         an object a row: id, source, digest; within and place of parts of files
+        items.jsonl         an object a row: id, source, digest; within and place of parts of files,
+                            origin of captions and lines
         offsets.npy         (n + 1,) int64: where each line of items.jsonl begins
     approximate/            FAISS's structures, one a modality; see ``approximate``
     lock                    held by whoever writes
@@ -173,6 +174,8 @@ def _line(item: IndexedItem) -> str:
     facts: dict[str, Any] = {"id": item.id, "source": item.source, "digest": item.digest}
     if item.within:
         facts |= {"within": item.within, "place": item.place}
+    elif item.origin:
+        facts["origin"] = item.origin
     return json.dumps(facts, ensure_ascii=True) + "\n"
 
 
@@ -181,7 +184,8 @@ def _item(line: bytes, modality: Modality) -> IndexedItem:
     within = facts.get("within", "")
     start, size_bytes, column = facts.get("place", (0, 0, ""))
     place = (int(start), int(size_bytes), str(column))
-    return IndexedItem(facts["id"], modality, facts["source"], facts["digest"], within, place)
+    own = facts["id"], modality, facts["source"], facts["digest"]
+    return IndexedItem(*own, within, place, facts.get("origin", ""))
 
 
 def open_segment(directory: Path, record: IndexRecord, segment: Segment) -> OpenSegment:

@@ -32,6 +32,8 @@ class IndexedItem:
             file of its own, or none, and in indexes of versions before this was kept.
         place: where in ``within`` it lies: a member's offset and size in bytes, and ""; or a row,
             from 0, the size and the column.
+        origin: the file, or corpus, that gave it its id, where it does not lie in one: of captions
+            of tars and tables, and of lines; "" in indexes of versions before this was kept.
     """
 
     id: str
@@ -40,6 +42,7 @@ class IndexedItem:
     digest: str
     within: str = ""
     place: tuple[int, int, str] = (0, 0, "")
+    origin: str = ""
 
     @classmethod
     def of(cls, item: Item, digest: str) -> IndexedItem:
@@ -55,7 +58,8 @@ class IndexedItem:
                 within, place = value.url, (value.offset, value.size_bytes or 0, "")
             if isinstance(value, ParquetCell):
                 place = (value.row, value.size_bytes or 0, value.column)
-        return cls(item.id, item.modality, source, digest, within, place)
+        origin = item.origin if item.own_id and not within else ""
+        return cls(item.id, item.modality, source, digest, within, place, origin)
 
     @property
     def part(self) -> Blob | None:
@@ -122,7 +126,7 @@ class Hit:
     def to_json(self) -> dict[str, Any]:
         """Return the hit as a JSON object."""
         facts = asdict(self.item)
-        del facts["place"]
+        del facts["place"], facts["origin"]
         return {
             "rank": self.rank,
             "score": round(self.score, 6),
