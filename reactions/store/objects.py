@@ -47,8 +47,7 @@ _PASSING = re.compile(
     r"slow ?down|reduce your request|internal ?error|service ?unavailable|too many requests"
     r"|time(d)? ?out|connection|reset by peer|broken pipe|temporar|try again|incomplete ?read"
     r"|payload|please retry|\b50[0234]\b|\b429\b"
-    r"|server (is )?busy|cannot connect|disconnected|proxy ?error"  # azure-core, gcsfs
-    r"|invalid credentials, 401",  # gcsfs: a token that has just run out
+    r"|server (is )?busy|cannot connect|disconnected|proxy ?error",  # azure-core, gcsfs
     re.IGNORECASE,
 )
 _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
@@ -190,7 +189,7 @@ class Objects:
     def write(self, name: str, data: bytes) -> None:
         """Put an object, whether there is one or not."""
         fs, root = self._open()
-        self._try(lambda: fs.pipe_file(f"{root}/{name}", data))
+        self._put(lambda: fs.pipe_file(f"{root}/{name}", data))
 
     def create(self, name: str, data: bytes) -> bool:
         """Put an object unless there is one: the service decides, where it can.
@@ -228,7 +227,7 @@ class Objects:
         """Put an object if there is none; None where the service does not know that condition."""
         fs, root = self._open()
         try:
-            self._try(lambda: fs.pipe_file(f"{root}/{name}", data, mode="create"))
+            self._put(lambda: fs.pipe_file(f"{root}/{name}", data, mode="create"))
         except FileExistsError:
             return False
         except (NotImplementedError, TypeError):
@@ -271,7 +270,7 @@ class Objects:
         """Copy files of this machine to objects; large ones go in parts."""
         fs, root = self._open()
         self._side_by_side(
-            lambda file: self._try(lambda: fs.put_file(str(file[0]), f"{root}/{file[1]}")), files
+            lambda file: self._put(lambda: fs.put_file(str(file[0]), f"{root}/{file[1]}")), files
         )
 
     def copy(self, names: Sequence[tuple[str, str]]) -> None:
@@ -299,6 +298,19 @@ class Objects:
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
             return list(pool.map(do, things))
 
+    def _put(self, ask: Callable[[], T]) -> T:
+        """Return what a put gives; what it can miss is the bucket, which services word variously.
+
+        Some name nothing but the address that they were sent.
+        """
+        try:
+            return self._try(ask)
+        except FileNotFoundError as error:
+            raise ObjectError(
+                f"the bucket or container does not exist: {said(error)}",
+                "make it with the service's own tools, or check the address",
+            ) from None
+
     def _try(self, ask: Callable[[], T]) -> T:
         """Return what a request gives; try again what fails for the moment."""
         for n in range(_TRIES):
@@ -306,15 +318,16 @@ class Objects:
                 return ask()
             except (*_LASTING, NotImplementedError, TypeError) as error:
                 if isinstance(error, PermissionError):
-                    raise ObjectError(
-                        f"the service refuses it: {said(error)}",
-                        "check your credentials: they must let you list, read, put and delete",
-                    ) from None
+                    raise _refused(error) from None
                 raise
             # Every service raises errors of its own library.
             except Exception as error:
                 if is_full(error):
                     raise
+                if _status(error) in (401, 403) or str(error).startswith("Forbidden"):  # gcsfs
+                    raise _refused(error) from None
+                if _status(error) == 404:  # adlfs: a put without a container
+                    raise FileNotFoundError(said(error)) from None
                 if not _is_passing(error) or n == _TRIES - 1:
                     raise ObjectError(
                         said(error),
@@ -325,9 +338,21 @@ class Objects:
         raise AssertionError("unreachable")
 
 
+def _refused(error: Exception) -> ObjectError:
+    return ObjectError(
+        f"the service refuses it: {said(error)}",
+        "check your credentials: they must let you list, read, put and delete",
+    )
+
+
+def _status(error: Exception) -> object:
+    """Return the HTTP status that azure-core and gcsfs give; others word it."""
+    return getattr(error, "status_code", getattr(error, "code", None))
+
+
 def _is_passing(error: Exception) -> bool:
     """Return whether an error of a service's library may not come again."""
-    if getattr(error, "status_code", getattr(error, "code", None)) in _PASSING_STATUS:
+    if _status(error) in _PASSING_STATUS:
         return True
     words = f"{type(error).__name__} {error}"
     return is_transient(error) or _PASSING.search(words) is not None

@@ -18,6 +18,9 @@ from reactions.core.protocols import check_address, offline, without_credentials
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """What each protocol that can be written to needs."""
 
+_LOWER_CASE = ("gs", "gcs", "az", "abfs")
+"""Services without a bucket whose name has capitals; S3 still has old ones."""
+
 _LEAST: Final = (2024, 12)
 """The first versions of all of them that put an object only if there is none. Of earlier ones s3fs
 and adlfs drop the condition silently, so that every process would get every lock."""
@@ -54,6 +57,14 @@ def normal_url(url: str) -> str:
             f"the store cannot lie at '{shown}'",
             why="it names no bucket" if not rest else "it has wildcards, or a query",
             fix=fix,
+            url=shown,
+        )
+    bucket = rest.partition("/")[0].rpartition("@")[0] or rest.partition("/")[0]
+    if protocol in _LOWER_CASE and bucket != bucket.lower():
+        raise UsageError(
+            f"the store cannot lie at '{shown}'",
+            why=f"names of buckets and containers are in lower case there, and '{bucket}' is not",
+            fix=f"set MOLSPACE_CACHE to {protocol}://{rest.replace(bucket, bucket.lower(), 1)}",
             url=shown,
         )
     if setting := offline():
@@ -214,5 +225,6 @@ def said(error: BaseException) -> str:
         if _SECRET.search(name) and len(value) >= 4:
             text = text.replace(value, "...")
     text = re.sub(r"(AccountKey|SharedAccessSignature)=[^;\s'\"]+", r"\1=...", text)
+    text = re.sub(r"\s*RequestId:.*", "", text)  # of Azure's, which says all of it twice
     text = re.sub(r"\?[^\s'\"]*", "?...", text)  # of a signed address
     return re.sub(r"(?<=://)[^/@\s]*@", "...@", text)[:400]

@@ -51,7 +51,7 @@ class Emulator:
         process = subprocess.Popen(
             command(self._port, self.url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        atexit.register(process.kill)
+        atexit.register(lambda: (process.kill(), process.wait()))
         _wait_for(self._port, process)
         threading.Thread(target=self._door.serve_forever, daemon=True).start()
 
