@@ -1,13 +1,11 @@
 """The seam of backends: one that runs each unit of work in a fresh process, from pickles."""
 
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from plain_steps import load_encoder, plan
+from processes import run_code
 from toy import assert_sound, contents
 
 from reactions.core.errors import DataError
@@ -19,10 +17,8 @@ from reactions.run.schedule import schedule
 from reactions.run.worker import Worker
 from reactions.store import Store
 
-SUPPORT = Path(__file__).parents[1] / "support"
-CHILD = f"""
+CHILD = """
 import pickle, sys
-sys.path[:0] = [{str(SUPPORT)!r}]
 from plain_steps import load_encoder
 from reactions.run.worker import Worker
 from reactions.store import Store
@@ -52,9 +48,9 @@ class FreshProcesses:
         return self._threads.submit(self._perform, pickle.dumps((work, self.root)), report)
 
     def _perform(self, order, report):
-        child = [sys.executable, "-c", CHILD]
-        process = subprocess.run(child, input=order, stdout=subprocess.PIPE, check=True, timeout=60)
-        signals, error, result = pickle.loads(process.stdout)
+        with run_code(CHILD, stdin=order) as process:
+            out, _ = process.communicate(300)
+        signals, error, result = pickle.loads(out)
         for signal in signals:
             report(signal)
         if error is not None:

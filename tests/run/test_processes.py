@@ -28,7 +28,7 @@ def test_hits_import_no_torch(store):
         assert artifacts[step.key].arrays["x"][:].shape == (4, 1)
         assert "torch" not in sys.modules
     """
-    finish(spawn(code, store.root))
+    finish(spawn(code, store.root, names=()))
 
 
 @pytest.mark.parametrize("at", ["shard", "renamed", "manifest", "entry"])

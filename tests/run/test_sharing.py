@@ -69,8 +69,7 @@ def start(store):
 
     yield begin
     for process in processes:
-        process.kill()
-        process.communicate()
+        process.__exit__()
 
 
 def shards_of(store):
@@ -113,7 +112,7 @@ def test_the_others_finish_what_a_killed_process_began(store, start):
     wait_until(lambda: log_of(store.root).count("Waiting") == 2)
     (lock,) = (store.root / "locks").glob("*.6-8.lock")
     maker = int(lock.read_text().split()[0])
-    assert all(process.poll() is None for process in processes)
+    assert all(process.is_running for process in processes)
     os.kill(maker, signal.SIGKILL)
     others = [process for process in processes if process.pid != maker]
     results = [json.loads(finish(process)[0]) for process in others]
@@ -175,7 +174,7 @@ def test_an_earlier_version_at_work_on_a_step_is_left_alone(store):
             lock.write(str(os.getpid()))
             lock.flush()
             note("held")
-            sys.stdin.read()
+            time.sleep(600)
     """
     earlier = spawn(code, store.root)
     wait_until(lambda: log_of(store.root) == ["held"])
@@ -184,7 +183,7 @@ def test_an_earlier_version_at_work_on_a_step_is_left_alone(store):
     def follow(event):
         events.append(event)
         if isinstance(event, ev.Waiting):
-            earlier.kill()
+            earlier.send_signal(signal.SIGKILL)
 
     executor(store, Sink(follow)).run([by_rows(ran, 4, 2)])
     assert [event.pid for event in events if isinstance(event, ev.Waiting)] == [earlier.pid]

@@ -3,14 +3,11 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import finish, run_code
 from store_toys import artifact, step
 
 from reactions.store import Store, disk, leases, locks, maintenance
@@ -123,7 +120,7 @@ def test_a_fork_does_not_give_back_what_its_parent_holds(store):
             assert os.waitpid(child, 0)[1] == 0
             assert leases.leased(root / "leases") == {{"a" * 64}}
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+    finish(run_code(code))
 
 
 def test_removing_waits_for_who_is_taking_a_lease(store):
@@ -152,8 +149,7 @@ def test_what_a_killed_process_leaves_goes_and_what_a_living_one_holds_stays(sto
         with store.using(["a" * 64]), store.lock("b" * 64):
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    finish(run_code(code), -signal.SIGKILL)
     (lease,) = leases.lease_files(store.root / "leases")
     lock = store.root / "locks" / f"{'b' * 64}.lock"
     assert lock.exists()
@@ -220,7 +216,6 @@ def test_cleaning_in_a_loop_beside_a_run(tmp_path):
     code = f"""
         import sys
         from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
         from toy import by_rows, counting, executor, whole
         from reactions.store import Store
         store = Store(Path({str(root)!r}))
@@ -235,17 +230,13 @@ def test_cleaning_in_a_loop_beside_a_run(tmp_path):
         executor(store).run([whole("top", look, sums)])
         assert len(ran) == 3 * 6 + 3, len(ran)
     """
-    run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True
-    )
-    with run:
+    with run_code(code) as run:
         store, rounds = Store(root), 0
-        while not flag.exists() and run.poll() is None:
+        while not flag.exists() and run.is_running:
             removed = store.gc(older_than_s=0, dry_run=rounds % 2 == 1).entries
             assert flag.exists() or removed == ()
             rounds += 1
-        _, errors = run.communicate(timeout=60)
-        assert run.returncode == 0, errors
+        finish(run)
 
 
 def test_a_waiting_lock_is_harmless_where_locks_do_not_work(tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
 """Other processes that use a store: spawned, waited for, and what they noted."""
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
+
+from forked import Forked
 
 SUPPORT = Path(__file__).parent
 
@@ -16,13 +16,19 @@ SavedState.write = lambda *given: (write(*given), os.kill(os.getpid(), signal.SI
 """What a program begins with that is to be killed as soon as a step has saved its state."""
 
 
-def spawn(code, root):
+NAMES = ("torch", "reactions.run.local", "reactions.store", "toy", "plain_steps", "store_toys")
+
+
+def run_code(code, names=NAMES, **options):
+    """Run code in another process, which has imported modules of these names."""
+    return Forked(names, {"code": textwrap.dedent(code)}, **options)
+
+
+def spawn(code, root, **options):
     """Run code that has a store, the toy steps, and a file to append to, in another process."""
     prelude = f"""
         import os, signal, sys, time
-        os.fsync = lambda fd: None  # as in conftest.py
         from pathlib import Path
-        sys.path[:0] = [{str(SUPPORT)!r}]
         from toy import by_rows, counting, executor
         from reactions.store import Store
         store = Store(Path({str(root)!r}))
@@ -30,19 +36,13 @@ def spawn(code, root):
         def note(text):
             with log.open("a") as f: f.write(f"{{text}}\\n")
     """
-    source = textwrap.dedent(prelude) + textwrap.dedent(code)
-    return subprocess.Popen(
-        [sys.executable, "-c", source],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return run_code(textwrap.dedent(prelude) + textwrap.dedent(code), **options)
 
 
 def finish(process, returncode=0):
     """Wait for a process; return what it printed on stdout and stderr."""
-    out, err = process.communicate(timeout=300)
+    with process:
+        out, err = (text.decode() for text in process.communicate(300))
     assert process.returncode == returncode, err
     return out, err
 
