@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
-    """Refuse what the disk has no room for; warn of leaks; ask a person before a long run."""
+    """Refuse a cache that cannot take the results; warn of leaks; ask before a long run."""
     from molspace_cli.amounts import duration
     from reactions.core.errors import EXIT_INTERRUPTED, StoreError
     from reactions.modalities.text import TEXT
@@ -32,6 +32,8 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
     )
     if not estimate.fits:
         raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
+    if estimate.steps:
+        session.store.try_writing()
     if estimate.steps and not quiet and TEXT.name in {name for name, _, _ in estimate.corpora}:
         from reactions.labs.inventory import leaks  # loads much, and often nothing is to be run
 

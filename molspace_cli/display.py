@@ -172,6 +172,8 @@ class Plain(Display):
             case PartStarted(number, total, label):
                 time_left = f" ({self.left()} left)" if self.left() else ""
                 return f"[{number}/{total}] {label}{time_left}"
+            case PlanStarted(is_bundled=True):
+                return "nothing to run: the bundle is there"
             case PlanStarted(steps=0):
                 return "nothing to run: the cache has the results"
             case PlanStarted(steps, hits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,8 +59,9 @@ def react(
         for notice in planned.notices:
             say(f"note: {notice}")
         say(training_line(planned))
-    confirm(session, planned, yes=running.yes, quiet=quiet)
-    bundle = session.react(planned, out=out)
+    bundle = session.react(
+        planned, out=out, confirm=partial(confirm, session, yes=running.yes, quiet=quiet)
+    )
     if not quiet:
         for spaces, line, is_full in rank_lines(bundle):
             if not is_full:

@@ -5,39 +5,31 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactions.baselines import obstacle, run_baselines
-from reactions.core.errors import LanguageError, MolspaceError, StoreError
+from reactions.core.errors import LanguageError, MolspaceError
 from reactions.core.local_files import exists
-from reactions.core.settings import read_heads
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
-from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
+from reactions.dsl import Expression
 from reactions.dsl.values import quoted
 from reactions.eval.baselines import Baseline
 from reactions.eval.metrics import Ties
 from reactions.eval.result import Result
 from reactions.eval.task import Task
-from reactions.inference.embedder import Embedder, LoadedParts, LoadEncoder
-from reactions.labs.lab import Lab
+from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.planning.baselines import plan_baselines
-from reactions.planning.estimate import Estimate, estimate, seconds
 from reactions.planning.plan import Plan, ReactionPlan
-from reactions.planning.planner import Planner
 from reactions.planning.scoring import Scoring, plan_scores, whole
 from reactions.planning.trained_on import with_setting
-from reactions.products.bundles.bundle import Bundle, load_bundle, with_sources, write_bundle
+from reactions.products.bundles.bundle import Bundle, load_bundle, with_sources
 from reactions.products.bundles.current import (
     current_bundle,
-    default_directory,
     product_name,
-    set_current,
 )
 from reactions.products.bundles.reference import (
-    check_place,
-    existing_bundle,
     is_path,
     named_source,
     names_bundle,
@@ -45,15 +37,15 @@ from reactions.products.bundles.reference import (
 )
 from reactions.products.target import Target
 from reactions.products.tree import NO_ADJUSTMENT, Adjustment
+from reactions.reacting import ReactionSession
 from reactions.run import events as ev
 from reactions.run.device import resolve_devices
-from reactions.store import Store
 
 _URI = re.compile(r"[a-z][a-z0-9_]*:[^\s\"'()|&+]+")  # no reaction has a colon outside quotes
 
 
 @dataclass
-class Session:
+class Session(ReactionSession):
     """A lab, a store and a device to work with.
 
     Args:
@@ -65,91 +57,6 @@ class Session:
         executor: name of what runs steps; see ``reactions.run.executor``.
         encoders: opens spaces for steps that run in this process, or lends loaded ones.
     """
-
-    lab: Lab
-    store: Store = field(default_factory=Store)
-    device: str = "auto"
-    events: ev.EventSink = ev.ignore
-    executor: str = "local"
-    encoders: LoadEncoder | None = None
-
-    # --- react -----------------------------------------------------------------------
-
-    def check(self, reaction: str | Path | Program | Expression) -> Checked:
-        """Parse and check a reaction: text, a ``.rxn`` file, or a Python expression.
-
-        Raises:
-            LanguageError: it cannot mean anything; the error points at the place.
-        """
-        if isinstance(reaction, str) and reaction.endswith(".rxn") and "\n" not in reaction:
-            reaction = Path(reaction)
-        if isinstance(reaction, Path):
-            reaction = parse_file(reaction)
-        elif isinstance(reaction, str):
-            reaction = parse(reaction)
-        return check(
-            reaction,
-            self.lab.catalogue,
-            factors=self.lab.factors,
-            heads=read_heads(self.lab.tuning.heads),
-        )
-
-    def plan(self, checked: Checked) -> ReactionPlan:
-        """Plan the training of a checked reaction."""
-        plan = Planner(self.lab).react(checked.expression, checked.space)
-        self.lab.digests.save()
-        parts = {entry.name: getattr(plan, entry.name) for entry in fields(plan)}
-        parts["notices"] = (*checked.notices, *plan.notices)
-        return ReactionPlan(**parts, checked=checked)
-
-    def estimate(self, plan: Plan) -> Estimate:
-        """Return what running a plan would take, apart from what the store has."""
-        return estimate(plan, self.store)
-
-    def seconds(self, expected: Estimate) -> float:
-        """Estimate how long a run takes on these devices; decoding is not counted."""
-        return seconds(expected, self.device, self.lab.settings.precision)
-
-    def react(
-        self, reaction: ReactionPlan | Checked, *, out: Path | None = None, current: bool = True
-    ) -> Bundle:
-        """Train a reaction, or find it trained, and write its bundle.
-
-        Args:
-            reaction: from ``plan``; or from ``check``, to be planned here.
-            out: the bundle's directory; by default one named after the reaction's key.
-            current: make it the bundle that ``eval`` and ``infer`` take by default in this
-                folder and lab. That it cannot be remembered is a warning: the bundle is there.
-
-        Raises:
-            MolspaceError: anything the plan, a step or the disk refuses.
-        """
-        plan = reaction if isinstance(reaction, ReactionPlan) else self.plan(reaction)
-        (assembled,) = plan.targets
-        name = plan.checked.name or product_name(plan.checked.space)
-        self.events(
-            ev.ReactionStarted(name, plan.checked.expression, self.lab.label, self.lab.seed)
-        )
-        directory = out or default_directory(name, assembled.key)
-        # The default directory has the plan's key in its name: a bundle there is this reaction's.
-        bundle = None if out else existing_bundle(directory)
-        if bundle is None:
-            check_place(directory)  # now, not after minutes of training
-            artifact = self.run([assembled])[assembled.key]
-            # Copied: a memory map would hold a file descriptor for each tensor.
-            arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
-            write_bundle(directory, artifact.meta, arrays)
-            bundle = load_bundle(directory)
-        else:
-            self.events(ev.PlanStarted(steps=0, hits=1))
-            self.events(ev.PlanFinished(executed=0, seconds=0.0))
-        self.events(ev.ReactionFinished(plan.losses(bundle.record)))
-        if current:
-            try:
-                set_current(directory, self.lab)
-            except StoreError as error:
-                self.events(ev.StoreWarning(f"{error.what}: {error.why}"))
-        return bundle
 
     # --- evaluate --------------------------------------------------------------------
 
@@ -168,7 +75,8 @@ class Session:
                 or None for the current bundle of this folder and lab
                 (``current_bundle``).
             naming: what a person writes before a bundle's path, for errors.
-            confirm: called with the training of a reaction, before it runs.
+            confirm: called with the training of a reaction before it runs, unless its bundle is
+                there.
 
         Raises:
             MissingError: there is no such bundle or space.
@@ -196,8 +104,7 @@ class Session:
         return self._trained(self.plan(checked), confirm)
 
     def _trained(self, plan: ReactionPlan, confirm: Callable[[Plan], None]) -> Target:
-        confirm(plan)
-        bundle = self.react(plan, current=False)
+        bundle = self.react(plan, current=False, confirm=confirm, reports_cuts=False)
         return replace(Target.of_bundle(bundle), reason="of the reaction given")
 
     def scores(

@@ -20,7 +20,7 @@ FLOORS = (
     ("labs", "steps"),
     ("inference", "exchange", "tracking"),
     ("planning",),
-    ("baselines", "session", "centres", "search"),
+    ("baselines", "reacting", "session", "centres", "search"),
     ("experiments", "api", "serving", "__init__"),
     ("molspace_cli",),
 )

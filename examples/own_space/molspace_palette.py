@@ -29,7 +29,8 @@ class PaletteAdapter(Adapter):
         def project(colours):
             return torch.from_numpy(np.stack(colours)) @ projection
 
-        image, text = (Tower(prepare, project) for prepare in (mean_colour, named_colours))
+        functions = (mean_colour, named_colours)
+        image, text = (Tower(prepare, project, limits=()) for prepare in functions)
         return TowerEncoder(spec, {"image": image, "text": text})
 
 

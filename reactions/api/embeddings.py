@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reactions.api.counting import ItemsCut, cut_json
 from reactions.api.results import data_frame, html_table
 from reactions.core.types import Modality
 
@@ -21,7 +22,11 @@ class Embeddings(dict[Modality, "NDArray[np.float32]"]):
     Attributes:
         labels: modality to what to call each item; by number where nothing names it.
         lab: label of the lab that they come from.
+        items_cut: what encoders left out of the items, an object a space and modality: those that
+            were counted, clauses with how many are so, and how many were not counted.
     """
+
+    items_cut: ItemsCut = ()
 
     def __init__(
         self,
@@ -34,7 +39,7 @@ class Embeddings(dict[Modality, "NDArray[np.float32]"]):
         self.lab = lab
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self), self.labels, self.lab)
+        return type(self), (dict(self), self.labels, self.lab), {"items_cut": self.items_cut}
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return a data frame with a row an item: columns 0 to dim - 1.
@@ -69,6 +74,7 @@ class Embeddings(dict[Modality, "NDArray[np.float32]"]):
                 ]
                 for modality, array in self.items()
             },
+            **cut_json(self.items_cut),
         }
 
     def _repr_html_(self) -> str:

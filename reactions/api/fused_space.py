@@ -9,6 +9,7 @@ from typing import Any, Literal
 from reactions.api import operations
 from reactions.api.arguments import GivenFactors
 from reactions.api.classified import Classified
+from reactions.api.counting import counting_cuts
 from reactions.api.grids import GivenGrid
 from reactions.api.loaded_space import LoadedSpace
 from reactions.api.mteb_model import MtebModel
@@ -39,9 +40,12 @@ class FusedSpace(LoadedSpace):
         path: the bundle's directory.
         lab: label of the lab it was made in.
         quality: what was measured on held-out items (JSON-able); None if nothing was held back.
+        items_cut: what encoders left out of the items it was trained on, as results have it; None
+            where that is not known, for the bundle was loaded.
     """
 
     @python_names
+    @counting_cuts
     def similarity(
         self,
         first: Any = None,
@@ -92,6 +96,7 @@ class FusedSpace(LoadedSpace):
         return SimilarityMatrix(sides[0], sides[-1], self.lab)
 
     @python_names
+    @counting_cuts
     def evaluate(
         self,
         tasks: str | Iterable[str] = (),
@@ -165,6 +170,7 @@ class FusedSpace(LoadedSpace):
         )
 
     @python_names
+    @counting_cuts
     def sweep(
         self,
         tasks: str | Iterable[str],
@@ -202,6 +208,7 @@ class FusedSpace(LoadedSpace):
         )
 
     @python_names
+    @counting_cuts
     def index(
         self,
         out: str | os.PathLike[str],
@@ -242,6 +249,7 @@ class FusedSpace(LoadedSpace):
         )
 
     @python_names
+    @counting_cuts
     def search(
         self,
         index: str | os.PathLike[str],
@@ -286,6 +294,7 @@ class FusedSpace(LoadedSpace):
         )
 
     @python_names
+    @counting_cuts
     def classify(
         self,
         centres: str | os.PathLike[str],

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reactions.api.arguments import GivenFactors, by_expert, items_of
+from reactions.api.counting import ItemsCut, counting_cuts
 from reactions.api.embeddings import Embeddings
 from reactions.api.lending import KeptEncoders
 from reactions.api.python_names import python_names
@@ -38,7 +39,11 @@ class LoadedSpace:
         path: the bundle's directory.
         lab: label of the lab it was made in.
         quality: what was measured on held-out items (JSON-able); None if nothing was held back.
+        items_cut: what encoders left out of the items it was trained on, as results have it; None
+            where that is not known, for the bundle was loaded.
     """
+
+    items_cut: ItemsCut | None = None
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         self._bundle = bundle
@@ -75,6 +80,7 @@ class LoadedSpace:
         return f"{type(self).__name__}({self.expression!r}, dim={self.dim}, lab={self.lab!r})"
 
     @python_names
+    @counting_cuts
     def embed(
         self,
         *,

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from reactions.api.counting import ItemsCut, cut_json
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -29,10 +31,13 @@ class ResultTable(ABC):
     Attributes:
         lab: label of the lab it comes from: ``mini`` says that miniature encoders made it.
         notices: what a reader should know of it.
+        items_cut: what encoders left out of the items, an object a space and modality: those that
+            were counted, clauses with how many are so, and how many were not counted.
     """
 
     lab: str
     notices: tuple[str, ...] = ()
+    items_cut: ItemsCut = ()
 
     @property
     @abstractmethod
@@ -65,6 +70,7 @@ class ResultTable(ABC):
             "lab": self.lab,
             "notices": list(self.notices),
             "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows()],
+            **cut_json(self.items_cut),
         }
 
     def _shown(self) -> tuple[list[tuple[Cell, ...]], int]:

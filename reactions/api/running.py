@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from reactions.api.counting import in_words
 from reactions.api.fused_space import FusedSpace
 from reactions.api.python_names import python_names
+from reactions.core.left_out import collected
 from reactions.dsl import Expression
 from reactions.labs.lab_file import load_lab
 from reactions.run.device import chosen_device
@@ -71,9 +73,12 @@ def react(
         )
         plan = session.plan(session.check(reaction))
         log_notices(plan.notices)
-        bundle = session.react(plan, out=Path(out) if out else None, current=False)
+        with collected() as cuts:
+            bundle = session.react(plan, out=Path(out) if out else None, current=False)
     log_quality(bundle.record.get("quality"))
-    return FusedSpace(bundle, replace(session, events=ignore))
+    fused = FusedSpace(bundle, replace(session, events=ignore))
+    fused.items_cut = in_words(cuts)
+    return fused
 
 
 @python_names

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from reactions.api.counting import cut_json
 from reactions.api.results import Cell, ResultTable, aligned, html_lines, html_table, jsonable
 from reactions.core.errors import UsageError, suggestion
 from reactions.eval.baselines import Baseline, baselines_json, beaten
@@ -168,7 +169,7 @@ class Scores(ResultTable, Sequence[ScoredTask]):
         whole: dict[str, Any] = jsonable(
             {**facts, "notices": list(self.notices), "results": records}
         )
-        return whole
+        return whole | cut_json(self.items_cut)
 
 
 class SweepScores(ResultTable):

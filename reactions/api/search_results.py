@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from reactions.api.counting import cut_json
 from reactions.api.results import Cell, ResultTable, jsonable
 from reactions.core.types import Modality
 from reactions.data.manifest import Problem
@@ -93,6 +94,7 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
                 }
                 for query_hits in self._hits
             ],
+            **cut_json(self.items_cut),
         }
 
 

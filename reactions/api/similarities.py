@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from reactions.api.arguments import check_count
+from reactions.api.counting import cut_json
 from reactions.api.results import CAPTION, Cell, ResultTable, aligned, cell_text, data_frame
 from reactions.core.arrays import as_array
 from reactions.core.errors import DataError, DimensionMismatch, UsageError
@@ -124,6 +125,7 @@ class SimilarityMatrix(ResultTable):
             "rows": list(self.row_labels),
             "columns": list(self.column_labels),
             "cosines": self.cosines.tolist(),
+            **cut_json(self.items_cut),
         }
 
     def _corner(self) -> tuple[list[str], list[tuple[Cell, ...]], str]:

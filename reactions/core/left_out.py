@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
+from reactions.core.errors import UsageError
 from reactions.core.hashing import JSON
-from reactions.core.types import Digest, Modality
+from reactions.core.types import Digest, Encoder, Modality
 
 Limits: TypeAlias = Mapping[str, "tuple[str, ...] | None"]
 """Names of spaces to clauses of what their encoders look out for; None where one does not."""
@@ -179,6 +180,7 @@ class Tally:
     def __init__(self) -> None:
         self._items: Counter[tuple[str, Modality]] = Counter()
         self._counts: dict[tuple[str, Modality], Counter[str]] = {}
+        self._uncounted: Counter[tuple[str, Modality]] = Counter()
 
     def add(self, modality: Modality, limits: Limits, notes: Iterable[Iterable[Note]]) -> None:
         """Count a batch.
@@ -201,12 +203,20 @@ class Tally:
                 counts[clause] += 0
         for (space, clause), n in noted.items():
             self._counts[space, modality][clause] += n
+        for space in limits.keys() - {own.space for own in noted}:
+            if limits[space] is None:
+                self._uncounted[space, modality] += len(per_item)
 
     def all(self) -> list[LeftOut]:
-        """Return the counts so far."""
+        """Return the counts so far: of spaces that do not say, how many items they embedded."""
         return [
-            LeftOut(space, modality, n, dict(self._counts[space, modality]))
-            for (space, modality), n in sorted(self._items.items())
+            LeftOut(
+                *place,
+                self._items[place],
+                dict(self._counts.get(place, {})),
+                self._uncounted[place],
+            )
+            for place in sorted({*self._items, *self._uncounted})
         ]
 
     def of(self, space: str, modality: Modality, n: int) -> LeftOut:
@@ -215,16 +225,64 @@ class Tally:
         return counted[0] if counted else LeftOut(space, modality, 0, {}, n)
 
 
-def limits_of(encoder: object, modality: Modality) -> Limits:
-    """Return what an encoder looks out for; {} for one without ``limits``, which does not say."""
+def limits_of(encoder: Encoder, modality: Modality) -> Limits:
+    """Return what an encoder looks out for; it need not say (``limits``).
+
+    Raises:
+        UsageError: what it says cannot be read. It may be a package's.
+    """
     ask = getattr(encoder, "limits", None)
-    return dict(ask(modality)) if callable(ask) else {}
+    if not callable(ask):
+        return {encoder.spec.name: None}
+    limits = ask(modality)
+    if not isinstance(limits, Mapping) or not all(map(_are_clauses, limits.values())):
+        raise UsageError(
+            f"the encoder of '{encoder.spec.name}' does not say readably what it leaves out",
+            why=f"limits({modality!r}) gives {limits!r:.80}",
+            fix="a mapping of the space's name to a tuple of clauses, () for nothing, or None",
+            space=encoder.spec.name,
+            modality=modality,
+        )
+    if hasattr(encoder, "preprocess"):
+        return dict(limits)
+    # Notes are gathered where items are prepared, which such an encoder does within its forward
+    # pass: what it looks out for would seem to have been looked for in vain.
+    return {space: None if clauses else clauses for space, clauses in limits.items()}
+
+
+def _are_clauses(clauses: object) -> bool:
+    return clauses is None or (
+        isinstance(clauses, list | tuple) and all(isinstance(clause, str) for clause in clauses)
+    )
 
 
 # --- reporting -----------------------------------------------------------------------
 
 _lock = threading.Lock()
 _waiting: dict[str, LeftOut] = {}
+
+
+class Collected:
+    """What was reported while something was done."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, LeftOut] = {}
+
+    def sums(self) -> list[LeftOut]:
+        """Return the sums so far."""
+        return added(self._parts.values())
+
+
+@contextmanager
+def collected() -> Iterator[Collected]:
+    """Collect what this thread reports in the block; ``take`` returns it all the same."""
+    outer: tuple[Collected, ...] = getattr(_here, "collecting", ())
+    own = Collected()
+    _here.collecting = (*outer, own)
+    try:
+        yield own
+    finally:
+        _here.collecting = outer
 
 
 def report(parts: Iterable[LeftOut], key: Digest = "") -> None:
@@ -234,12 +292,19 @@ def report(parts: Iterable[LeftOut], key: Digest = "") -> None:
         parts: the counts.
         key: of the result that they are of, which then counts once; "" for what is kept nowhere.
     """
+    parts = list(parts)
     with _lock:
-        for part in parts:
-            name = f"{key} {part.space} {part.modality}"
-            # Added up at once: a server embeds for months, and its counts may never be asked for.
-            waiting = [] if key or name not in _waiting else [_waiting[name]]
-            (_waiting[name],) = added([*waiting, part])
+        _keep(parts, key, _waiting)
+    for collecting in getattr(_here, "collecting", ()):
+        _keep(parts, key, collecting._parts)
+
+
+def _keep(parts: Iterable[LeftOut], key: Digest, kept: dict[str, LeftOut]) -> None:
+    for part in parts:
+        name = f"{key} {part.space} {part.modality}"
+        # Added up at once: a server embeds for months, and its counts may never be asked for.
+        waiting = [] if key or name not in kept else [kept[name]]
+        (kept[name],) = added([*waiting, part])
 
 
 def waiting() -> list[LeftOut]:

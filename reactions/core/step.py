@@ -281,6 +281,11 @@ class Step(ABC):
         """
         return None
 
+    @property
+    def encoded(self) -> Corpus | None:
+        """The items that go through its encoder, of which something may be left out."""
+        return self.corpus
+
     @cached_property
     def encoder(self) -> str:
         """An identifier of the encoder it loads, which serves all modalities; "" for none."""

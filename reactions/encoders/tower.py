@@ -68,7 +68,7 @@ class Tower:
     record: ModalityRecord | None = None
     parts: Callable[[], Parts] | None = None
     program: TowerProgram | None = None
-    limits: tuple[str, ...] | None = ()
+    limits: tuple[str, ...] | None = None
 
 
 class TowerEncoder:

@@ -62,10 +62,12 @@ def take() -> list[str]:
     parts = left_out.take()
     unknown = [part for part in parts if not part.n_items]
     sentences += [text for part in parts if part.n_items for text in left_out_sentences(part)]
-    if unknown:  # of an earlier version: everything in a cache may be
+    if unknown:  # where a cache is of an earlier version, all may be
         spaces = ", ".join(dict.fromkeys(part.space for part in unknown))
         n = sum(part.n_uncounted for part in unknown)
-        sentences.append(f"what {spaces} left out of {n:,} items was not counted")
+        sentences.append(
+            f"what {spaces} left out of {n:,} {'item' if n == 1 else 'items'} is not known"
+        )
     return sentences
 
 

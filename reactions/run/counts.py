@@ -19,26 +19,34 @@ Counts: TypeAlias = Mapping[Digest, LeftOut]
 
 
 def counts_of(store: Store, steps: Iterable[Step]) -> Counts:
-    """Return the counts of those of the steps that embed a corpus and whose results are there.
+    """Return the counts of those of the steps that encode a corpus and whose results are there.
 
     Results of earlier versions, of which nothing was counted, say so (``n_uncounted``).
     """
-    embedding = {}
-    for step in steps:
-        corpus = getattr(step, "corpus", None)
-        if step.space is not None and corpus is not None and step.n_rows:
-            embedding[step.key] = LeftOut(step.space.name, corpus.modality, 0, {}, step.n_rows)
+    unknown = _uncounted(steps)
     return {
-        key: entry.left_out or embedding[key]
-        for key, entry in records(store.layout, embedding).items()
+        key: entry.left_out or unknown[key] for key, entry in records(store.layout, unknown).items()
     }
 
 
 def report_counts(store: Store, targets: Sequence[Step]) -> None:
     """Keep the counts of all that targets are made of, to be reported (``core.left_out.take``).
 
-    Where the store cannot be read there are none: what was asked for is there all the same.
+    Of results that are gone, or cannot be read, it is reported that they are not known: what was
+    asked for is there all the same.
     """
+    steps = list(steps_of(targets))
+    counts = _uncounted(steps)
     with suppress(StoreError):
-        for key, counts in counts_of(store, steps_of(targets)).items():
-            report([counts], key)
+        counts |= counts_of(store, steps)
+    for key, part in counts.items():
+        report([part], key)
+
+
+def _uncounted(steps: Iterable[Step]) -> dict[Digest, LeftOut]:
+    """Return that of the items of all steps that encode a corpus nothing was counted."""
+    return {
+        step.key: LeftOut(step.space.name, step.encoded.modality, 0, {}, len(step.encoded))
+        for step in steps
+        if step.space is not None and step.encoded is not None and len(step.encoded)
+    }

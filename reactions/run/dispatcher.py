@@ -105,7 +105,7 @@ class Dispatcher:
         began_s = time.monotonic()
         plan = schedule(targets, self._store.lookup_or_refuse)
         if plan.pending:
-            self._store.prepare()
+            self._store.try_writing()
             # Now, not hours later when the fourth encoder's turn comes.
             for space in dict.fromkeys(step.space for step in plan.pending if step.space):
                 self._check_space(space)

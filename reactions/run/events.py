@@ -114,11 +114,13 @@ class PlanStarted(Event):
         steps: steps that have to run.
         hits: results taken from the store.
         expected: what the steps that have to run are planned to cost.
+        is_bundled: nothing was looked up, for the bundle that the run would make is there.
     """
 
     steps: int
     hits: int
     expected: tuple[Expected, ...] = ()
+    is_bundled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

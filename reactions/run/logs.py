@@ -120,6 +120,8 @@ def log_scans() -> Callable[[str, int, int], None]:
 
 def _line(event: Event) -> str:
     match event:
+        case PlanStarted(is_bundled=True):
+            return "nothing to run: the bundle is there"
         case PlanStarted(steps=0):
             return "nothing to run: the cache has the results"
         case PlanStarted(steps, hits):

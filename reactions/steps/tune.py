@@ -102,6 +102,11 @@ class Tune(Step):
         return f"tune {self.pair[0]} of {self.of} on {self.pair[1]}"
 
     @property
+    def encoded(self) -> Corpus | None:
+        """The tuned halves, where the encoder is tuned."""
+        return self.items
+
+    @property
     def pairs(self) -> int:
         """How many pairs there are."""
         return self.targets.n_rows or 0
@@ -152,7 +157,7 @@ class Tune(Step):
         from reactions.ops.tuning import EmbeddedRows, TunedItems, Tuner, half_type
         from reactions.steps.tuned_items import CorpusItems
 
-        settings, tower = self.settings, None
+        settings, tower, items = self.settings, None, None
         hops = self._load_heads(inputs, context.device)
         way = self._way([list(heads.values()) for heads in hops], inputs, context.device)
         targets = table_of(inputs["targets"], self.pairs, context.device)
@@ -167,12 +172,13 @@ class Tune(Step):
             source: TunedItems = EmbeddedRows(rows, way, context.device)
         else:
             encoder, tower = self._tower(context, self.space)
-            source = CorpusItems(encoder, tower, way, self.items, context.device)
+            source = items = CorpusItems(encoder, tower, way, self.items, context.device)
             weights = [p for p in tower.parameters() if p.requires_grad]
             groups.append((settings.encoder_learning_rate, weights))
         half = half_type(context.device, self.precision)
         tuner = Tuner(source, groups, targets, self._how, device=context.device, half=half)
         saves = StateSaver(context, tuner, 60 * settings.checkpoint_minutes)
+        goes_on = tuner.done > 0
         # Results then depend on no number of threads where projectors are small.
         with fitting_threads(torch.device(context.device), self._flops_together(way)):
             history = tuner.run(
@@ -192,7 +198,11 @@ class Tune(Step):
             changed = changed_weights(tower, rank=rank)
             arrays |= {f"{ENCODER}{name}": value.numpy() for name, value in changed.items()}
         meta = {"pairs": self.pairs, "steps": tuner.steps, "lora": rank, "loss": history}
-        return Artifact(arrays, meta)
+        left_out = None
+        if items is not None and self.space is not None:
+            n_elsewhere = self.pairs - items.n_counted if goes_on else 0
+            left_out = items.left_out(self.space.name, n_elsewhere)
+        return Artifact(arrays, meta, left_out)
 
     def _way(
         self, hops: Sequence[Hop], inputs: Mapping[str, Artifact], device: str

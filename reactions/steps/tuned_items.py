@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reactions.core.errors import StepError
+from reactions.core.left_out import LeftOut, Note, Tally, limits_of
 from reactions.core.types import Corpus, Encoder, Item
 from reactions.encoding.batch_size import is_out_of_memory
 from reactions.encoding.items import size_bytes
@@ -50,6 +52,9 @@ class CorpusItems:
         self._device = device
         self._kept_items: dict[int, Any] = {}
         self._kept_bytes = 0
+        self._limits = limits_of(encoder, corpus.modality)
+        self._tally = Tally()
+        self._counted: set[int] = set()
 
     def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[list[Any]]:
         """Yield the prepared items of each batch."""
@@ -88,12 +93,34 @@ class CorpusItems:
             ) from error
         return through(self._hops, rows)
 
+    def left_out(self, space: str, n_elsewhere: int) -> LeftOut:
+        """Return what was left out of the items, each of which counts once.
+
+        Args:
+            space: whose encoder it is.
+            n_elsewhere: further items that an interrupted run may have prepared.
+        """
+        counts = self._tally.of(space, self._corpus.modality, len(self._counted))
+        return replace(counts, n_uncounted=counts.n_uncounted + n_elsewhere)
+
     def _prepared(self, rows: Sequence[int]) -> Generator[Any]:
         stream = Stream(self._encoder, device=self._device)
         with closing(stream.prepared(self._items(rows))) as entries:
             for piece in entries:
                 for entry in piece:
+                    self._count(rows[entry.place], entry.notes)
                     yield entry.value
+
+    def _count(self, row: int, notes: Sequence[Note]) -> None:
+        """Count what was left out of an item, which is prepared again in every epoch."""
+        if row not in self._counted:
+            self._counted.add(row)
+            self._tally.add(self._corpus.modality, self._limits, [notes])
+
+    @property
+    def n_counted(self) -> int:
+        """How many different items were prepared."""
+        return len(self._counted)
 
     def _items(self, rows: Sequence[int]) -> Iterator[Item]:
         for row in rows:

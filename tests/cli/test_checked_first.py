@@ -46,7 +46,7 @@ def test_nothing_is_trained(line, message, tmp_path, monkeypatch, capsys):
         raise AssertionError("it is trained")
 
     offline_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(Session, "react", train)
+    monkeypatch.setattr(Session, "run", train)
     code, out, err = runner(monkeypatch, capsys, stdin=b"")(*line)
     assert (code in (2, 3), out) == (True, ""), err
     assert message in err

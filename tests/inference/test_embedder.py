@@ -9,7 +9,9 @@ from bundles import heads_of
 from fakes import IB, VL, Encoder, dr
 from staged import LIGHT, Narrow, Staged, helpers
 
-from reactions.core.errors import MediaError
+from reactions.core import left_out
+from reactions.core.errors import MediaError, UsageError
+from reactions.core.left_out import LeftOut
 from reactions.core.types import Item, Leaf, StagedEncoder
 from reactions.data.manifest import Problem
 from reactions.encoding.prefetch import THREAD_NAME
@@ -239,3 +241,39 @@ def test_batches_are_as_small_as_the_narrowest_leaf_needs():
     assert max(narrow.sizes) == 32
     embedder.embed("image", pictures(300))
     assert narrow.refused == [256, 128, 64]  # learned
+
+
+class Telling(Encoder):
+    """Says what it looks out for, as a package's encoder may."""
+
+    said: object = None
+
+    def limits(self, modality):
+        return self.said
+
+
+def test_of_encoders_that_do_not_say_what_they_leave_out_it_is_not_known():
+    left_out.take()
+    embedder = of_product(lambda spec: (Telling if spec.name == IB.label else Encoder)(spec))
+    Telling.said = {IB.label: ()}
+    with left_out.collected() as once:
+        list(embed_stream(embedder, pictures(3), on_problem=pytest.fail))
+        embedder.embed("image", pictures(2))
+    said = [LeftOut(IB.label, "image", 5), LeftOut(VL.label, "image", 0, {}, 5)]
+    assert sorted(once.sums(), key=lambda part: part.space) == said
+    assert sorted(left_out.take(), key=lambda part: part.space) == said
+
+
+def test_an_encoder_that_prepares_items_in_its_forward_pass_cannot_count():
+    encoder = Telling(IB.spec)
+    encoder.said = {IB.label: ("longer than a word",)}
+    assert left_out.limits_of(encoder, "text") == {IB.label: None}
+
+
+@pytest.mark.parametrize("said", [None, ["x"], {IB.label: "77 tokens"}, {IB.label: (77,)}])
+def test_limits_that_cannot_be_read_are_refused(said):
+    encoder = Telling(IB.spec)
+    encoder.said = said
+    with pytest.raises(UsageError, match="does not say readably what it leaves out") as caught:
+        of_leaf(encoder).embed("image", pictures(1))
+    assert "a tuple of clauses" in caught.value.fix

@@ -39,6 +39,6 @@ def test_results_add_up_and_what_was_not_counted_is_no_0():
     assert text.startswith("2 of 10 texts are longer")
     assert text.endswith("(5 more not counted)")
     old = [LeftOut(name, "text", 0, {}, n_uncounted=1000) for name in ("CLIP", "CLAP")]
-    assert sentences(*old) == ["what CLIP, CLAP left out of 2,000 items was not counted"]
+    assert sentences(*old) == ["what CLIP, CLAP left out of 2,000 items is not known"]
     (text,) = sentences(LeftOut("CLIP", "text", 10, {CUT: 0}, n_uncounted=5))
     assert text == "what CLIP left out of 5 texts was not counted"

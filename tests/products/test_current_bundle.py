@@ -213,9 +213,9 @@ def test_a_bundle_is_returned_although_it_cannot_be_remembered(project, tmp_path
     events = []
     session = Session(load_lab("mini"), Store(), "cpu", events.append)
     bundle_path = bundle(tmp_path / "made")
-    monkeypatch.setattr("reactions.session.set_current", read_only)
+    monkeypatch.setattr("reactions.reacting.set_current", read_only)
     monkeypatch.setattr(
-        "reactions.session.existing_bundle", lambda directory: load_bundle(bundle_path)
+        "reactions.reacting.existing_bundle", lambda directory: load_bundle(bundle_path)
     )
     checked = check(
         parse("ImageBind + Cr(CLAP_m)"), session.lab.catalogue, factors=session.lab.factors

@@ -95,7 +95,7 @@ def test_python_logs_it_when_a_plan_ends(store, caplog):
 
 def test_what_nobody_counted_is_not_0(store):
     step = embedding()
-    expected = [f"what {IB.spec.name} left out of 10 items was not counted"]
+    expected = [f"what {IB.spec.name} left out of 10 items is not known"]
     assert run(store, step, Silent) == expected
     # As is what an earlier version made.
     (path,) = store.root.glob("entries/*/*/manifest.json")

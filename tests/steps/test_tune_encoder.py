@@ -18,6 +18,7 @@ from reactions.ops.tuning import Tuner
 from reactions.products.bundles.bundle import load_bundle
 from reactions.products.tree import needed_leaves, tuned_leaves
 from reactions.products.tuned import TunedKind
+from reactions.run.counts import counts_of
 from reactions.run.events import StoreWarning
 
 LAB = """
@@ -103,6 +104,15 @@ def test_a_state_that_fits_no_more_is_told_and_not_gone_on_from(session_and_bund
     assert "another kind of device" in warned.message
     assert bundle.record["losses"]["part.0"] == session_and_bundle[1].record["losses"]["part.0"]
     assert not list((tmp_path / "store").glob("partial/*"))
+
+
+def test_what_was_cut_of_the_items_it_is_tuned_on_is_counted(session_and_bundle):
+    own, _ = session_and_bundle
+    (step,) = (step for step in own.plan(own.check(REACTION)).steps() if step.kind == "tune")
+    counts = counts_of(own.store, [step])[step.key]
+    assert (counts.space, counts.modality, counts.n_items) == ("ImageBind", "audio", 64)
+    assert counts.n_uncounted == 0
+    assert list(counts.counts.values()) == [0]
 
 
 def test_the_bundle_holds_what_changed_and_nothing_else(session_and_bundle):

@@ -157,7 +157,7 @@ def _event_tower(encode: Callable[[Tensor], Any], way: str, device: str, network
         out: Tensor = encode(planes[:, None].expand(-1, 3, -1, -1))
         return out
 
-    return Tower(partial(plane_of, way=way), project, parts=parts_of(network, "visual"))
+    return Tower(partial(plane_of, way=way), project, parts=parts_of(network, "visual"), limits=())
 
 
 def plane_of(value: Any, way: str = RANGES[0]) -> NDArray[np.float32]:

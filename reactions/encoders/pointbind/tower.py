@@ -139,7 +139,9 @@ def point_tower(
         ]
         return torch.cat(rows)
 
-    return Tower(lambda value: xyz_of(value, sampling), project, _BATCH, parts=parts_of(network))
+    return Tower(
+        lambda value: xyz_of(value, sampling), project, _BATCH, parts=parts_of(network), limits=()
+    )
 
 
 def read_network(checkpoint: ImageBindCheckpoint, dim: int, *, space: str) -> PointNetwork:

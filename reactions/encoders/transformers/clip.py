@@ -141,7 +141,7 @@ class HfAdapter(RepositoryAdapter):
             def project_patches(inputs: Sequence[Any]) -> Tensor:
                 return _pooled(model.get_image_features(**_native(images, inputs, device, dtype)))
 
-            image = Tower(images.cut, project_patches, parts=image_parts)
+            image = Tower(images.cut, project_patches, parts=image_parts, limits=())
         words = tokeniser(repo)
         context = context_length(repo)
         # SigLIP was trained on captions padded to full length, and attends to the padding; CLIP's

@@ -1,0 +1,139 @@
+"""Training reactions: parsed, planned, run and written as bundles; ``Session`` does the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from reactions.core.errors import StoreError
+from reactions.core.settings import read_heads
+from reactions.core.step import Artifact, Step
+from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
+from reactions.inference.embedder import LoadEncoder
+from reactions.labs.lab import Lab
+from reactions.planning.estimate import Estimate, estimate, seconds
+from reactions.planning.plan import Plan, ReactionPlan
+from reactions.planning.planner import Planner
+from reactions.products.bundles.bundle import Bundle, load_bundle, write_bundle
+from reactions.products.bundles.current import default_directory, product_name, set_current
+from reactions.products.bundles.reference import check_place, existing_bundle
+from reactions.run import events as ev
+from reactions.run.counts import report_counts
+from reactions.store import Store
+
+
+@dataclass
+class ReactionSession(ABC):
+    """A lab, a store and a device to work with.
+
+    Args:
+        lab: spaces, corpora, hyper-parameters, tasks.
+        store: where results of steps are kept.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or several with commas
+            between; steps run side by side on as many. Items are embedded on the first.
+        events: called with what happens.
+        executor: name of what runs steps; see ``reactions.run.executor``.
+        encoders: opens spaces for steps that run in this process, or lends loaded ones.
+    """
+
+    lab: Lab
+    store: Store = field(default_factory=Store)
+    device: str = "auto"
+    events: ev.EventSink = ev.ignore
+    executor: str = "local"
+    encoders: LoadEncoder | None = None
+
+    def check(self, reaction: str | Path | Program | Expression) -> Checked:
+        """Parse and check a reaction: text, a ``.rxn`` file, or a Python expression.
+
+        Raises:
+            LanguageError: it cannot mean anything; the error points at the place.
+        """
+        if isinstance(reaction, str) and reaction.endswith(".rxn") and "\n" not in reaction:
+            reaction = Path(reaction)
+        if isinstance(reaction, Path):
+            reaction = parse_file(reaction)
+        elif isinstance(reaction, str):
+            reaction = parse(reaction)
+        return check(
+            reaction,
+            self.lab.catalogue,
+            factors=self.lab.factors,
+            heads=read_heads(self.lab.tuning.heads),
+        )
+
+    def plan(self, checked: Checked) -> ReactionPlan:
+        """Plan the training of a checked reaction."""
+        plan = Planner(self.lab).react(checked.expression, checked.space)
+        self.lab.digests.save()
+        parts = {entry.name: getattr(plan, entry.name) for entry in fields(plan)}
+        parts["notices"] = (*checked.notices, *plan.notices)
+        return ReactionPlan(**parts, checked=checked)
+
+    def estimate(self, plan: Plan) -> Estimate:
+        """Return what running a plan would take, apart from what the store has."""
+        return estimate(plan, self.store)
+
+    def seconds(self, expected: Estimate) -> float:
+        """Estimate how long a run takes on these devices; decoding is not counted."""
+        return seconds(expected, self.device, self.lab.settings.precision)
+
+    def react(
+        self,
+        reaction: ReactionPlan | Checked,
+        *,
+        out: Path | None = None,
+        current: bool = True,
+        confirm: Callable[[Plan], None] = lambda plan: None,
+        reports_cuts: bool = True,
+    ) -> Bundle:
+        """Train a reaction, or find it trained, and write its bundle.
+
+        Args:
+            reaction: from ``plan``; or from ``check``, to be planned here.
+            out: the bundle's directory; by default one named after the reaction's key.
+            current: make it the bundle that ``eval`` and ``infer`` take by default in this
+                folder and lab. That it cannot be remembered is a warning: the bundle is there.
+            confirm: called with the plan before it runs, unless the bundle is there.
+            reports_cuts: where the bundle is there, report what encoders left out of the items it
+                was trained on, as the run that made it did.
+
+        Raises:
+            MolspaceError: anything the plan, a step or the disk refuses.
+        """
+        plan = reaction if isinstance(reaction, ReactionPlan) else self.plan(reaction)
+        (assembled,) = plan.targets
+        name = plan.checked.name or product_name(plan.checked.space)
+        directory = out or default_directory(name, assembled.key)
+        # The default directory has the plan's key in its name: a bundle there is this reaction's.
+        bundle = None if out else existing_bundle(directory)
+        if bundle is None:
+            confirm(plan)
+        self.events(
+            ev.ReactionStarted(name, plan.checked.expression, self.lab.label, self.lab.seed)
+        )
+        if bundle is None:
+            check_place(directory)  # now, not after minutes of training
+            artifact = self.run([assembled])[assembled.key]
+            # Copied: a memory map would hold a file descriptor for each tensor.
+            arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
+            write_bundle(directory, artifact.meta, arrays)
+            bundle = load_bundle(directory)
+        else:
+            self.events(ev.PlanStarted(steps=0, hits=1, is_bundled=True))
+            if reports_cuts:
+                report_counts(self.store, [assembled])
+            self.events(ev.PlanFinished(executed=0, seconds=0.0))
+        self.events(ev.ReactionFinished(plan.losses(bundle.record)))
+        if current:
+            try:
+                set_current(directory, self.lab)
+            except StoreError as error:
+                self.events(ev.StoreWarning(f"{error.what}: {error.why}"))
+        return bundle
+
+    @abstractmethod
+    def run(self, targets: Sequence[Step], *, silent: bool = False) -> Mapping[str, Artifact]:
+        """Run steps, or take their results from the store; ``silent`` calls no events."""
