@@ -51,9 +51,12 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
         say(f"{name}: {usable:,} usable items of {n_items:,}")
     took = duration(session.seconds(estimate))
     without = ", ".join(("decoding", *estimate.uncounted))
+    speed = "at the speed of this device"
+    if session.has_other_workers:
+        speed += f" alone (the workers of --executor {session.executor} may be other devices)"
     say(
-        f"{estimate.steps} steps, {human_flops(estimate.cost.flops)}: about {took} at the speed of "
-        f"this device, not counting {without}; {disk}"
+        f"{estimate.steps} steps, {human_flops(estimate.cost.flops)}: about {took} {speed}, "
+        f"not counting {without}; {disk}"
     )
     # A script cannot answer, so it goes on without being asked.
     if _somebody_is_there() and not typer.confirm("go on?", default=True, err=True):

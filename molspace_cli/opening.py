@@ -151,10 +151,10 @@ def open_session(
         command: what is running, for what is tracked.
         has_rows: the command makes a table, whose rows are tracked one by one.
     """
-    from molspace_cli.progress import progress
+    from molspace_cli.progress import progress, unknown
     from reactions.encoding.prefetch import chosen_workers
     from reactions.run.device import chosen_device
-    from reactions.run.executor import check_executor
+    from reactions.run.executor import DEFAULT, check_executor
     from reactions.session import Session
     from reactions.store import Store
     from reactions.tracking.follower import tracking
@@ -168,7 +168,8 @@ def open_session(
     allow_remote_code(trust)
     lab = open_lab(lab_name, seed=seed, weights=weights, data=data, quiet=quiet, online=online)
     lab = lab.with_precision(precision)
-    speed = partial(_speed, device, lab.settings.precision)
+    # How fast the workers of other executors are shows once they work.
+    speed = partial(_speed, device, lab.settings.precision) if executor == DEFAULT else unknown
     detail(f"device: {device}; precision: {lab.settings.precision}; results: {store.address}")
     events = progress(quiet=quiet, speed=speed)
     if tracker is not None:

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from reactions.run.events import EventSink
 
 
+def unknown() -> None:
+    """Return that the speed of a run is not known."""
+
+
 def progress(
     *,
     quiet: bool = False,
     stream: TextIO | None = None,
-    speed: Callable[[], float | None] = lambda: None,
+    speed: Callable[[], float | None] = unknown,
 ) -> EventSink:
     """Return a sink that shows a run's events to a person: bars on a terminal, else lines.
 
@@ -39,7 +43,7 @@ def _display(
     *,
     quiet: bool,
     stream: TextIO | None = None,
-    speed: Callable[[], float | None] = lambda: None,
+    speed: Callable[[], float | None] = unknown,
 ) -> Display:
     from molspace_cli.display import Plain, Quiet
     from molspace_cli.live import Live

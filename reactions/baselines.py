@@ -121,6 +121,8 @@ def obstacle(
     check_space: Callable[[SpaceSpec], None],
     seconds: Callable[[Estimate], float],
     within_s: float | None,
+    *,
+    where: str = "",
 ) -> NoScore | None:
     """Say why a row is not to be scored; None where nothing stands in the way.
 
@@ -129,6 +131,7 @@ def obstacle(
         check_space: raises what is missing of a space.
         seconds: estimates how long a run takes.
         within_s: how long it may take; None for any time.
+        where: it would take so long, in words that follow the seconds.
     """
     try:
         for spec in expected.spaces:
@@ -142,7 +145,7 @@ def obstacle(
     if expected.cost.flops <= within_s * _LEAST_FLOPS_A_SECOND:
         return None
     if (needed_s := seconds(expected)) > within_s:
-        return NoScore(f"it would take about {needed_s:.0f} s", _HOW)
+        return NoScore(f"it would take about {needed_s:.0f} s{where}", _HOW)
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from reactions.core.errors import StoreError
+from reactions.core.errors import StoreError, UsageError
 from reactions.core.settings import read_heads
 from reactions.core.step import Artifact, Step
 from reactions.dsl import Checked, Expression, Program, check, parse, parse_file
@@ -76,9 +76,29 @@ class ReactionSession(ABC):
         """Return what running a plan would take, apart from what the store has."""
         return estimate(plan, self.store)
 
+    @property
+    def has_other_workers(self) -> bool:
+        """Whether an executor runs steps that may have other devices than this machine."""
+        from reactions.run.executor import DEFAULT
+
+        return self.executor != DEFAULT
+
     def seconds(self, expected: Estimate) -> float:
-        """Estimate how long a run takes on these devices; decoding is not counted."""
-        return seconds(expected, self.device, self.lab.settings.precision)
+        """Estimate how long a run takes on this machine's devices; decoding is not counted.
+
+        Where others run it (``has_other_workers``), and this machine lacks the devices that were
+        asked for, it is that of its CPU.
+
+        Raises:
+            UsageError: this machine runs the steps, and lacks the devices.
+        """
+        precision = self.lab.settings.precision
+        try:
+            return seconds(expected, self.device, precision)
+        except UsageError:
+            if not self.has_other_workers:
+                raise
+            return seconds(expected, "cpu", precision)
 
     def react(
         self,

@@ -202,7 +202,13 @@ class Session(ReactionSession):
             run=self.run,
             result=self.result,
             estimate=self.estimate,
-            obstacle=lambda expected: obstacle(expected, check_space, self.seconds, within_s),
+            obstacle=lambda expected: obstacle(
+                expected,
+                check_space,
+                self.seconds,
+                within_s,
+                where=" on this machine" if self.has_other_workers else "",
+            ),
             confirm=confirm,
         )
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reactions.modalities import noticed
+from reactions.products.remarks import raises_what_is_worse
 from reactions.run.events import (
     Event,
     EventSink,
@@ -88,9 +89,10 @@ def log_quality(report: Mapping[str, Any] | None) -> None:
     for cross in (report or {}).get("cross", ()):
         if not (worse := cross["worse"]):
             continue
+        helps = cross["better"] and raises_what_is_worse(cross)
         better = ", ".join(
             f"{'lambda_' if option == 'lambda' else option}={factors}"
-            for option, factors in (cross["better"] or {}).items()
+            for option, factors in (cross["better"].items() if helps else ())
         )
         logger.warning(
             "%s: at its default factors the product is worse than %s alone: "

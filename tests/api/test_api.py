@@ -237,7 +237,8 @@ def test_a_product_worse_than_a_part_is_a_warning(caplog):
     worse = {"metric": "R@10", "part": "CLAP", "mean": -8.0, "low": -12.4, "high": -3.2}
     better = {"lambda": {"CLAP": {"text": 0.5}}}
     fine = {"modalities": ["audio", "image"], "worse": None, "better": None}
-    bad = {"modalities": ["audio", "text"], "worse": worse, "better": better}
+    rows = [{"row": "product", "R@10": 40.0}, {"row": "better factors", "R@10": 41.0}]
+    bad = {"modalities": ["audio", "text"], "worse": worse, "better": better, "rows": rows}
     log_quality({"cross": [fine, bad]})
     log_quality(None)
     [record] = caplog.records
@@ -246,6 +247,9 @@ def test_a_product_worse_than_a_part_is_a_warning(caplog):
         "audio-text: at its default factors the product is worse than CLAP alone: "
         "R@10 -8.0 [-12.4, -3.2]; better: embed(lambda_={'CLAP': {'text': 0.5}}, ...)"
     )
+    rows[1]["R@10"] = 39.0  # better at R@1 alone
+    log_quality({"cross": [bad]})
+    assert caplog.messages[1].endswith("R@10 -8.0 [-12.4, -3.2]")
 
 
 def test_react_passes_events_on_and_logs_notices(tmp_path, monkeypatch, caplog):

@@ -1,17 +1,19 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import typer
 
-from molspace_cli import confirm
+from molspace_cli import confirm, opening, progress
 from molspace_cli.quality import training_line
-from reactions.core.errors import StoreError
+from reactions.core.errors import StoreError, UsageError
 from reactions.core.step import Cost
 from reactions.labs import inventory, pairs_audit
 from reactions.labs.lab_file import load_lab
 from reactions.planning import throughput
 from reactions.planning.estimate import LONG_BYTES, LONG_FLOPS, Estimate
 from reactions.planning.plan import Plan
+from reactions.run import device
 from reactions.session import Session
 from reactions.store import Store
 
@@ -31,6 +33,8 @@ class LongRun:
     """What a run would take, as a session reports it."""
 
     lab = SimpleNamespace(leaks=("3 of 9 texts are captions of coco",))
+    store = SimpleNamespace(try_writing=lambda: None)
+    executor, has_other_workers = "local", False
 
     def __init__(self, flops=0.0, size_bytes=0, free_bytes=10**13, corpus="audio"):
         cost = Cost(flops=flops, size_bytes=size_bytes)
@@ -69,6 +73,49 @@ def test_long_runs_ask_unless_yes_is_given(answers, long, capsys):
         ask(long, yes=False)
     assert caught.value.exit_code == 130
     assert capsys.readouterr().err.endswith("interrupted; nothing was run\n")
+
+
+def test_the_speed_of_this_machine_is_not_that_of_a_cluster(answers, capsys):
+    run = LongRun(2 * LONG_FLOPS)
+    run.executor, run.has_other_workers = "ray:head:6379", True
+    ask(run, yes=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "(the workers of --executor ray:head:6379 may be other devices), not counting" in said
+
+
+def test_of_other_workers_this_machine_need_not_have_the_devices(tmp_path, monkeypatch):
+    def resolved(device):
+        if device != "cpu":
+            raise UsageError("no CUDA device")
+        return ("cpu",)
+
+    monkeypatch.setattr(device, "resolve_devices", resolved)
+    monkeypatch.setattr(throughput, "_speed", lambda device, precision: 1e12)
+    expected = Estimate(1, Cost(flops=6e12), 10**12)
+    session = Session(load_lab("mini"), Store(tmp_path), "cuda", executor="ray")
+    assert session.seconds(expected) == pytest.approx(10)
+    with pytest.raises(UsageError):
+        replace(session, executor="local").seconds(expected)
+
+
+def test_how_fast_other_workers_are_is_not_said_before_they_work(monkeypatch):
+    speeds = []
+    monkeypatch.setattr(progress, "progress", lambda **options: speeds.append(options["speed"]()))
+    monkeypatch.setattr(opening, "_speed", lambda device, precision: 1e12)
+    for executor in ("local", "ray"):
+        opening.open_session("mini", device="cpu", executor=executor)
+    assert speeds == [1e12, None]
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_asked(answers):
+    def refuse():
+        raise StoreError("cannot write to the store")
+
+    run = LongRun(2 * LONG_FLOPS)
+    run.store = SimpleNamespace(try_writing=refuse)
+    with pytest.raises(StoreError):
+        ask(run, yes=False)
+    assert answers[0] == []
 
 
 def test_leaks_are_reported_where_texts_are_embedded(answers, capsys):

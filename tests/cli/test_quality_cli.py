@@ -112,6 +112,27 @@ def test_a_warning_that_may_be_chance_says_so():
 
 
 @pytest.mark.parametrize(
+    ("metric", "part", "advised"),
+    [
+        ("R@10", 50.0, "  fix: --sigma B:0.3 gives R@1 20.0, R@10 60.0, at eval"),
+        ("R@10", 70.0, "at eval and infer, without training; still less than B alone"),
+        ("R@1", 50.0, "  fix: try other spaces, or more rows; --sigma B:0.3 gives R@1 20.0, R@10"),
+        ("R@1", 50.0, "at eval and infer, without training, which does not raise R@1"),
+    ],
+)
+def test_factors_that_do_not_raise_what_is_worse_are_no_fix_of_it(metric, part, advised):
+    worse = {"part": "B", "metric": metric, "mean": -9.0, "low": -21.0, "high": -1.0}
+    better = {"sigma": {"B": {"image": 0.3, "text": 0.3}}}
+    (fix,) = [
+        line
+        for line in remarks(report(40, worse=worse, better=better, part=part))
+        if line.startswith("  fix: ")
+    ]
+    assert advised in fix
+    assert ("still less" in fix) == (part == 70.0)
+
+
+@pytest.mark.parametrize(
     ("better", "suggestion"),
     [
         ({"sigma": {"B": {"image": 0.3, "text": 0.3}}}, "--sigma B:0.3"),
