@@ -50,11 +50,9 @@ def duration(seconds: float) -> str:
 
 
 def rough(seconds: float) -> str:
-    """Return an estimate as people say it: ``about 3 s``, ``about 20 s``, ``about 2.5 h``."""
-    if seconds < 1:
-        return "less than 1 s"
-    if seconds < 9.5:
-        return f"about {round(seconds)} s"
+    """Return an estimate as people say it: ``a few seconds``, ``about 20 s``, ``about 2.5 h``."""
+    if seconds < 9.5:  # in which loading, which no plan counts, may take most of the time
+        return "a few seconds"
     if seconds < 55:
         return f"about {5 * round(seconds / 5)} s"
     if seconds < 90 * 60:

@@ -31,7 +31,12 @@ def confirm(session: Session, planned: Plan, *, yes: bool, quiet: bool) -> None:
         f"{human_bytes(estimate.cost.size_bytes)} on disk, {human_bytes(estimate.free_bytes)} free"
     )
     if not estimate.fits:
-        raise StoreError("the results do not fit on the disk", why=disk, fix="set MOLSPACE_CACHE")
+        raise StoreError(
+            "the results do not fit on the disk",
+            why=disk,
+            fix="free some space (molspace cache gc), or set MOLSPACE_CACHE to a folder on a "
+            "larger disk",
+        )
     if estimate.steps:
         session.store.try_writing()
     if estimate.steps and not quiet and TEXT.name in {name for name, _, _ in estimate.corpora}:

@@ -99,11 +99,13 @@ def plan(
         "size_bytes": cost.size_bytes,
         "memory_bytes": cost.memory_bytes,
     }
+    bundle = session.bundle_of(planned)
     if as_json:
         print_json(
             "plan",
             {
                 "expression": planned.checked.expression,
+                "bundle": str(bundle.path) if bundle else None,
                 "lab": session.lab.label,
                 "seed": session.lab.seed,
                 "notices": list(planned.notices),
@@ -136,6 +138,8 @@ def plan(
         f"{human_bytes(totals['size_bytes'])} stored, "
         f"at most {human_bytes(totals['memory_bytes'])} of arrays in memory"
     )
+    if bundle and todo:
+        say(f"the bundle is there, so that react runs nothing: {bundle.path}")
 
 
 def _asked_forms(

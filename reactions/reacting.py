@@ -100,6 +100,13 @@ class ReactionSession(ABC):
                 raise
             return seconds(expected, "cpu", precision)
 
+    def bundle_of(self, plan: ReactionPlan) -> Bundle | None:
+        """Return the bundle that an earlier run has made of a plan, where it is by default."""
+        (assembled,) = plan.targets
+        name = plan.checked.name or product_name(plan.checked.space)
+        # The directory has the plan's key in its name: a bundle there is this reaction's.
+        return existing_bundle(default_directory(name, assembled.key))
+
     def react(
         self,
         reaction: ReactionPlan | Checked,
@@ -127,8 +134,7 @@ class ReactionSession(ABC):
         (assembled,) = plan.targets
         name = plan.checked.name or product_name(plan.checked.space)
         directory = out or default_directory(name, assembled.key)
-        # The default directory has the plan's key in its name: a bundle there is this reaction's.
-        bundle = None if out else existing_bundle(directory)
+        bundle = None if out else self.bundle_of(plan)
         if bundle is None:
             confirm(plan)
         self.events(

@@ -75,10 +75,10 @@ def test_training_and_scoring_are_both_considered(tmp_path, monkeypatch):
     class Stopped(Exception):
         pass
 
-    def stop(self, checked, **kwargs):
+    def stop(self, targets, **kwargs):
         raise Stopped
 
-    monkeypatch.setattr(Session, "react", stop)
+    monkeypatch.setattr(Session, "run", stop)
     with pytest.raises(Stopped):
         evaluate.evaluate(task="esc50", space="ImageBind + Cr(CLAP_m)", yes=True, quiet=True)
     ((planned, yes),) = considered

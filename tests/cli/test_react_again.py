@@ -29,9 +29,9 @@ def react(tmp_path, monkeypatch, capsys):
     put(tmp_path / "texts.txt", "".join(f"{text}\n" for text in TEXTS))
     run = runner(monkeypatch, capsys)
 
-    def react(*arguments, code=0, reaction=REACTION):
+    def react(*arguments, code=0, reaction=REACTION, command="react"):
         left_out.take()  # a process has one command
-        ended, out, err = run("react", reaction, "--lab", "lab.toml", *arguments)
+        ended, out, err = run(command, reaction, "--lab", "lab.toml", *arguments)
         assert ended == code, err
         return out, err
 
@@ -64,6 +64,9 @@ def test_what_was_cut_is_reported_again_and_where_the_cache_is_gone_is_not_known
     assert note.startswith("note: what ")
     assert note.endswith(" left out of 304 items is not known")
     assert not (tmp_path / "MOLSPACE_CACHE" / "entries").exists()
+    out, _ = react("--json", command="plan")
+    assert json.loads(out)["bundle"] == json.loads(react("--json")[0])["bundle"]
+    assert "the bundle is there, so that react runs nothing" in react(command="plan")[1]
 
 
 def test_a_store_that_is_read_only_is_refused_before_anything_is_done(react, monkeypatch):
