@@ -136,12 +136,12 @@ class ReactionSession(ABC):
         directory = out or default_directory(name, assembled.key)
         bundle = None if out else self.bundle_of(plan)
         if bundle is None:
+            check_place(directory)  # now, not after minutes of training
             confirm(plan)
         self.events(
             ev.ReactionStarted(name, plan.checked.expression, self.lab.label, self.lab.seed)
         )
         if bundle is None:
-            check_place(directory)  # now, not after minutes of training
             artifact = self.run([assembled])[assembled.key]
             # Copied: a memory map would hold a file descriptor for each tensor.
             arrays = {name: rows[slice(None)].copy() for name, rows in artifact.arrays.items()}
