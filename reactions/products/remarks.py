@@ -56,7 +56,7 @@ def _verdict(cross: Mapping[str, Any]) -> Iterator[str]:
         if not worse:
             yield f"note: {name}: {gives}"
         elif raises_what_is_worse(cross):
-            still = f"; still less than {part} alone" if row[metric] < theirs else ""
+            still = f"; still less than {part} alone" if row[metric] < part_score else ""
             yield f"  fix: {gives}{still}"
         else:
             yield f"  fix: try other spaces, or more rows; {gives}, which does not raise {metric}"
