@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.addresses import Entry
 from reactions.core.braces import expand
+from reactions.core.clouds import check_account, file_system
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.extras import install_extra
 from reactions.core.protocols import check_use, shown
@@ -197,9 +198,7 @@ def _entry(
 
 @lru_cache(maxsize=64)
 def _filesystem(protocol: str) -> Any:
-    import fsspec
-
-    return fsspec.filesystem(protocol)
+    return file_system(protocol)()
 
 
 def _open(url: str) -> tuple[AbstractFileSystem, str]:
@@ -211,6 +210,7 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
         fs, path = url_to_fs(url)
         return fs, str(path)
     fs = _filesystem(protocol)
+    check_account(url, fs)
     return fs, str(fs._strip_protocol(url))
 
 

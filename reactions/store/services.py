@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import re
 from collections.abc import Mapping
-from importlib import import_module, metadata
+from importlib import metadata
 from types import MethodType
 from typing import Any, Final
 
+from reactions.core import clouds
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.extras import install_extra
 from reactions.core.protocols import check_address, offline, without_credentials
@@ -22,8 +22,8 @@ _LOWER_CASE = ("gs", "gcs", "az", "abfs")
 """Services without a bucket whose name has capitals; S3 still has old ones."""
 
 _LEAST: Final = (2024, 12)
-"""The first versions of all of them that put an object only if there is none. Of earlier ones s3fs
-and adlfs drop the condition silently, so that every process would get every lock."""
+"""The first versions of all of them that put an object only if there is none. Earlier ones drop the
+condition silently, so that every process would get every lock, or do not know it."""
 
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # botocore tries again by itself, which would multiply with our tries.
@@ -85,11 +85,12 @@ def open_service(url: str) -> Any:
     """
     protocol = url.partition("://")[0]
     package = PACKAGES.get(protocol, "fsspec")
-    _hush(package)
     try:
         # Others change what is there: nothing may be answered from an earlier listing.
-        options = {**_OPTIONS.get(protocol, {}), **_account(url)}
-        fs = _file_system(protocol)(use_listings_cache=False, skip_instance_cache=True, **options)
+        options = {**_OPTIONS.get(protocol, {}), **clouds.options(url)}
+        fs = clouds.file_system(protocol)(
+            use_listings_cache=False, skip_instance_cache=True, **options
+        )
     except ImportError as error:
         extra = install_extra("s3") if package == "s3fs" else f"pip install {package}"
         raise MissingError(
@@ -109,47 +110,9 @@ def open_service(url: str) -> Any:
             url=url,
         ) from None
     _check_version(url, package)
-    _check_account(url, fs)
+    clouds.check_account(url, fs)
     _ask_once(fs)
     return fs
-
-
-_AZURE_HOST = re.compile(r"\w+://(?:[\w-]+@)?([\w-]+)\.(?:dfs|blob)\.core\.windows\.net(?:/|$)")
-
-
-def _account(url: str) -> dict[str, str]:
-    """Return the option for the account that an address of Azure's names, if it does."""
-    host = _AZURE_HOST.match(url)
-    return {"account_name": host[1]} if host else {}
-
-
-def _check_account(url: str, fs: Any) -> None:
-    """Refuse to put results into another account than the address names.
-
-    adlfs takes the account of the connection string, whatever the address says.
-    """
-    named = _account(url).get("account_name")
-    account = getattr(getattr(fs, "service_client", None), "account_name", named)
-    if named != account and named is not None:
-        raise UsageError(
-            f"the store cannot lie at '{url}'",
-            why=f"it names the account '{named}', and AZURE_STORAGE_CONNECTION_STRING is of "
-            f"'{account}'",
-            fix="leave the account out of the address, or unset the variable and set "
-            "AZURE_STORAGE_ACCOUNT_KEY",
-            url=url,
-        )
-
-
-def _file_system(protocol: str) -> Any:
-    """Return the class that speaks a protocol."""
-    if PACKAGES.get(protocol) == "gcsfs":
-        # What gcsfs registers asks what kind each bucket is, with a right that few have, and where
-        # it gets no answer it asks, and complains, again with every request.
-        return import_module("gcsfs.core").GCSFileSystem
-    import fsspec
-
-    return fsspec.get_filesystem_class(protocol)
 
 
 def _ask_once(fs: Any) -> None:
@@ -168,17 +131,6 @@ def _ask_once(fs: Any) -> None:
     for policy in getattr(pipeline, "_impl_policies", ()):
         if hasattr(policy, "total_retries"):
             policy.total_retries = 0
-
-
-def _hush(package: str) -> None:
-    """Keep what packages log, tracebacks included, off the screen unless somebody asked for it.
-
-    What matters of it is in the errors that they raise.
-    """
-    for name in {"gcsfs": ("gcsfs", "google"), "adlfs": ("adlfs", "azure")}.get(package, ()):
-        logger = logging.getLogger(name)
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
 
 
 def call_within(timeout_s: float, fs: Any, method: str, *args: Any, **options: Any) -> Any:

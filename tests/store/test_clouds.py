@@ -8,6 +8,7 @@ from buckets import names
 from emulators import ACCOUNT, ACCOUNT_KEY
 from store_toys import artifact, step
 
+from reactions.core import remote
 from reactions.core.errors import MissingError, StoreError, UsageError
 from reactions.store import Store, objects, services
 from reactions.store.objects import ObjectError, Objects
@@ -141,6 +142,17 @@ def test_a_key_of_azures_that_is_wrong_is_an_error_without_it(az, monkeypatch):
     assert "check your credentials" in caught.value.fix
 
 
+def test_items_are_read_from_there_too(server, unhushed, capfd):
+    Objects(server.address).write("items/a b.txt", b"0123456789")
+    files = remote.RemoteFiles()
+    (entry,) = files.walk(f"{server.address}/items")
+    assert entry.name == "a b.txt"
+    assert files.read(entry.url, 2, 3) == b"234"
+    assert [found.url for found in files.find(f"{server.address}/items/*.txt")] == [entry.url]
+    assert files.is_folder(f"{server.address}/items")
+    assert capfd.readouterr().err == ""
+
+
 def test_an_account_in_the_address_is_the_one_that_is_used(az):
     _, _, bucket, path = az.address.split("/", 3)
     Objects(f"abfs://{bucket}@{ACCOUNT}.dfs.core.windows.net/{path}").write("x", b"1")
@@ -148,6 +160,8 @@ def test_an_account_in_the_address_is_the_one_that_is_used(az):
     with pytest.raises(UsageError, match="names the account 'other'") as caught:
         Store(f"abfs://{bucket}@other.dfs.core.windows.net/{path}")
     assert f"'{ACCOUNT}'" in caught.value.why
+    with pytest.raises(UsageError, match="names the account 'other'"):
+        remote.RemoteFiles().find(f"abfs://{bucket}@other.dfs.core.windows.net/{path}/x")
 
 
 @pytest.mark.parametrize("setting", [None, "nonsense", "AccountName=x;AccountKey=hunter2=="])

@@ -122,7 +122,7 @@ def test_a_service_that_keeps_conditions_is_asked_once(address, monkeypatch):
 @pytest.mark.parametrize(("protocol", "package"), [("az", "adlfs"), ("s3", "s3fs")])
 @pytest.mark.parametrize("version", ["2024.4.1", "2024.10.0", "2023.12"])
 def test_packages_that_drop_conditions_are_refused(protocol, package, version, monkeypatch):
-    monkeypatch.setattr(services, "_file_system", lambda protocol: lambda **options: object())
+    monkeypatch.setattr(services.clouds, "file_system", lambda protocol: lambda **options: object())
     monkeypatch.setattr(services.metadata, "version", lambda name: version)
     with pytest.raises(MissingError, match=rf"needs {package} 2024\.12 or later") as caught:
         Objects(f"{protocol}://box/x")
