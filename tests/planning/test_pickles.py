@@ -1,13 +1,10 @@
 """Steps and what they are made of are plain data: another process runs them from their pickles."""
 
-import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from lab_files import mini_lab
+from processes import finish, run_code
 from small_sets import load_small_lab
 
 from reactions.eval.registry import parse_tasks
@@ -19,9 +16,8 @@ SMALL = mini_lab(
     90, 60, hidden_dim=16, batch_size=32, dr_epochs=1, cr_epochs=1, holdout=0.2, shard_rows=50
 )
 IN_ANOTHER_PROCESS = """
-import pickle, sys
+import pickle
 from pathlib import Path
-sys.path.insert(0, {support!r})
 import numpy as np
 from fakes import Context
 from reactions.core.hashing import canonical
@@ -66,19 +62,8 @@ def run_from_pickles(session, plan, folder):
         expected = artifacts.get(step.key) or session.store.lookup(step.key)
         data = pickle.dumps((step, inputs, expected))
         (folder / f"{number:03}").write_bytes(data)
-    code = IN_ANOTHER_PROCESS.format(
-        support=str(Path(__file__).parents[1] / "support"), folder=str(folder)
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return int(process.stdout)
+    out, _ = finish(run_code(IN_ANOTHER_PROCESS.format(folder=str(folder))))
+    return int(out)
 
 
 def test_every_step_of_a_reaction_runs_from_its_pickle(session, tmp_path):

@@ -1,18 +1,13 @@
 """Plans of any size in a process that may open few files: 256 is what macOS grants."""
 
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from processes import finish, run_code
 
-SUPPORT = Path(__file__).parents[1] / "support"
-
-PRELUDE = f"""
+PRELUDE = """
     import resource, sys
     from pathlib import Path
-    sys.path[:0] = [{str(SUPPORT)!r}]
     import numpy as np
     import reactions.run.device  # what is imported later opens files, too
     from bundles import record_of
@@ -31,15 +26,9 @@ PRELUDE = f"""
 
 
 def run(code, tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(code), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout
+    place = f"import sys\nsys.argv[1:] = [{str(tmp_path)!r}]\n"
+    out, _ = finish(run_code(place + textwrap.dedent(PRELUDE) + textwrap.dedent(code)))
+    return out
 
 
 @pytest.mark.parametrize("small", [0, 1 << 20], ids=["mapped", "read whole"])

@@ -1,7 +1,7 @@
 """Buckets that fail, processes that die, and two that do the same at once."""
 
 import pickle
-import subprocess
+import signal
 import sys
 import textwrap
 import threading
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from buckets import BUCKET, SECRETS, names
 from emulators import EVERYWHERE
-from processes import SUPPORT
+from processes import finish, run_code
 from store_toys import artifact, rows, step
 
 from reactions.core.errors import MissingError, StoreError, UsageError
@@ -110,28 +110,23 @@ def test_whenever_a_process_dies_nothing_half_made_is_ever_read(address, monkeyp
     assert n_points == n > 10
 
 
-def spawn(code):
+def spawn(code, **options):
     """Run code in another process that has the store behind ``URL``."""
     prelude = f"""
         import os, signal, sys
-        sys.path[:0] = [{str(SUPPORT)!r}]
         from store_toys import artifact, rows, step
         from reactions.store import Store, objects
         store = Store({URL!r})
     """
-    source = textwrap.dedent(prelude) + textwrap.dedent(code)
-    return subprocess.Popen(
-        [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    return run_code(textwrap.dedent(prelude) + textwrap.dedent(code), **options)
 
 
 def test_a_process_killed_before_the_record_leaves_nothing_to_read(s3, monkeypatch):
-    process = spawn("""
+    program = """
         objects.Objects.create = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
         store.put(step(seed=7), artifact())
-    """)
-    process.communicate(timeout=60)
-    assert process.returncode == -9
+    """
+    finish(spawn(program), -signal.SIGKILL)
     store = Store(URL)
     assert len([name for name in names(store) if name.endswith(".npy")]) == 2
     assert store.lookup(WHOLE.key) is None
@@ -153,14 +148,8 @@ def test_two_processes_publish_the_same_step_at_once(s3, monkeypatch):
         store.put(step(seed=7), made)
         print(store.lookup(step(seed=7).key).arrays["x"][:][0, 0])
     """
-    both = [spawn(code) for _ in range(2)]
-    outs = []
-    for n, process in enumerate(both):
-        process.stdin.write(f"{n}\n")
-        process.stdin.flush()
-    for process in both:
-        outs.append(process.communicate(timeout=60)[0].strip())
-        assert process.returncode == 0
+    both = [spawn(code, stdin=f"{n}\n") for n in range(2)]
+    outs = [finish(process)[0] for process in both]
     assert s3.door.met
     assert len(set(outs)) == 1  # both read the same
     store = Store(URL)
@@ -172,7 +161,7 @@ class Meeting:
     """Lets no request that puts a record pass before n of them are there."""
 
     def __init__(self, n, suffix):
-        self._barrier, self._suffix, self.met = threading.Barrier(n, timeout=30), suffix, False
+        self._barrier, self._suffix, self.met = threading.Barrier(n, timeout=120), suffix, False
 
     def __call__(self, method, path):
         if method == "PUT" and path.partition("?")[0].endswith(self._suffix) and not self.met:

@@ -3,7 +3,6 @@
 import gc
 import subprocess
 import sys
-import textwrap
 import threading
 from contextlib import ExitStack
 
@@ -11,7 +10,7 @@ import pytest
 from buckets import BUCKET, in_memory, leases, names
 from emulators import EVERYWHERE
 from machines import FakeTime
-from processes import SUPPORT
+from processes import finish, run_code
 from store_toys import artifact, step
 from toy import by_rows, executor
 
@@ -263,14 +262,12 @@ def test_a_run_that_is_killed_is_finished_by_the_next(s3):
     url = f"s3://{BUCKET}/killed"
     code = f"""
         import os, signal, sys
-        sys.path[:0] = [{str(SUPPORT)!r}]
         from toy import by_rows, executor
         from reactions.store import Store
         die = lambda start: start == 6 and os.kill(os.getpid(), signal.SIGKILL)
         executor(Store({url!r})).run([by_rows([], 10, 2, hook=die)])
     """
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
-    assert process.returncode == -9
+    finish(run_code(code), -9)
     store, ran = Store(url), []
     assert [name for name in names(store) if name.startswith("locks")]
     artifacts = executor(store).run([by_rows(ran, 10, 2)])

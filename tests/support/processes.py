@@ -16,7 +16,15 @@ SavedState.write = lambda *given: (write(*given), os.kill(os.getpid(), signal.SI
 """What a program begins with that is to be killed as soon as a step has saved its state."""
 
 
-NAMES = ("torch", "reactions.run.local", "reactions.store", "toy", "plain_steps", "store_toys")
+NAMES = (
+    "torch",
+    "s3fs",
+    "reactions.run.local",
+    "reactions.store",
+    "toy",
+    "plain_steps",
+    "store_toys",
+)
 
 
 def run_code(code, names=NAMES, **options):
