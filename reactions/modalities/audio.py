@@ -23,6 +23,16 @@ CANCELLED = noticed.Kind(
     "keep one: ffmpeg -i IN -af 'pan=mono|c0=c0' OUT",
 )
 
+CLIPPED = noticed.Kind(
+    "{n} sounds are louder than full scale: more than a hundredth of their samples were clipped; "
+    "scale them to [-1, 1]",
+    "1 sound is louder than full scale: more than a hundredth of its samples were clipped; "
+    "scale it to [-1, 1]",
+)
+SILENT = noticed.Kind(
+    "{n} sounds are silent: every sample is 0", "1 sound is silent: every sample is 0"
+)
+
 MIN_RATE_HZ, MAX_RATE_HZ = 100, 384_000
 """What every encoder of sounds takes."""
 
@@ -74,8 +84,13 @@ def decode(stream: BinaryIO, path: str, *, channel: int | None = None) -> Wavefo
             waveform = Waveform(*tracks.decode(stream, path, kind, _limits(), downmix))
         else:
             waveform = Waveform(*decoding.decode(stream, _limits(), downmix))
-        if downmix.cancels:
-            noticed.note(CANCELLED, path)
+        for kind_noted, is_so in (
+            (CANCELLED, downmix.cancels),
+            (CLIPPED, downmix.clips),
+            (SILENT, downmix.is_silent),
+        ):
+            if is_so:
+                noticed.note(kind_noted, path)
         return waveform
     except Refused as error:
         raise MediaError(

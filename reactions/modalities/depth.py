@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError, UsageError, suggestion
-from reactions.modalities import image
+from reactions.modalities import image, noticed
 from reactions.modalities.base import Modality
 from reactions.modalities.undecoded import endings
 from reactions.modalities.values import other_array
@@ -16,6 +16,22 @@ from reactions.modalities.values import other_array
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+MAX_METRES = 1000
+"""From here on depths are more likely millimetres: sensors reach some hundred metres."""
+
+EMPTY = noticed.Kind(
+    "{n} depth maps are 0 throughout: nothing was measured",
+    "1 depth map is 0 throughout: nothing was measured",
+)
+NEAR = noticed.Kind(
+    "{n} depth maps of 16 bits hold no value above 255, which as millimetres is less than 26 cm",
+    "1 depth map of 16 bits holds no value above 255, which as millimetres is less than 26 cm",
+)
+FAR = noticed.Kind(
+    "{n} depth maps reach 1,000 m and more; if they are millimetres, divide them by 1,000",
+    "1 depth map reaches 1,000 m and more; if it is millimetres, divide it by 1,000",
+)
 
 _NPY = b"\x93NUMPY"
 
@@ -48,9 +64,15 @@ def decode(
     from reactions.modalities.encoded import MAX_HELD_BYTES, in_memory
 
     try:
-        return npy_array(in_memory(stream, MAX_HELD_BYTES))
+        values = npy_array(in_memory(stream, MAX_HELD_BYTES))
     except ValueError as error:
         raise _unreadable(path, str(error), "save (h, w) float32 as npy") from error
+    if not why_unusable(values):
+        if not values.any():
+            noticed.note(EMPTY, path)
+        elif float(values.max()) >= MAX_METRES:
+            noticed.note(FAR, path)
+    return values
 
 
 def _of_picture(stream: BinaryIO, path: str, stored: str) -> NDArray[np.float32]:
@@ -66,7 +88,12 @@ def _of_picture(stream: BinaryIO, path: str, stored: str) -> NDArray[np.float32]
         raise _unreadable(
             path, why, "save (h, w) millimetres as a PNG of 16 bits, or metres as npy"
         )
-    metres: NDArray[np.float32] = STORED[stored](values).astype(np.float32) / np.float32(1000)
+    millimetres = STORED[stored](values)
+    if not millimetres.any():
+        noticed.note(EMPTY, path)
+    elif int(millimetres.max()) <= 0xFF:
+        noticed.note(NEAR, path)
+    metres: NDArray[np.float32] = millimetres.astype(np.float32) / np.float32(1000)
     return metres
 
 

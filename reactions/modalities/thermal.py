@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.errors import MediaError, UsageError, suggestion
-from reactions.modalities import image
+from reactions.modalities import image, noticed
 from reactions.modalities.base import Modality
 from reactions.modalities.undecoded import endings
 from reactions.modalities.values import other_array
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 MAX_COLOUR = 8.0
 """Mean distance of a pixel's strongest channel to its weakest, of 255, up to which a picture is
 grey: cameras' JPEGs have some. Pictures in false colours have far more."""
+
+LEAST_CONTRAST = 0.02
+"""Of brightness from 0 to 1, from the darkest to the lightest: less is next to nothing."""
+
+FLAT = noticed.Kind(
+    "{n} thermal images of 16 bits are of nearly one brightness, by the rule that scales them "
+    "(radiometric=NAME of the space)",
+    "1 thermal image of 16 bits is of nearly one brightness, by the rule that scales it "
+    "(radiometric=NAME of the space)",
+)
 
 COLD_K, HOT_K = 253.15, 333.15
 """What ``centikelvin`` shows black and white: -20 and 60 degrees Celsius."""
@@ -52,7 +62,10 @@ def decode(stream: BinaryIO, path: str, *, scaling: str = "range") -> NDArray[np
         values = files.to_16_bits(picture)
         if values is not None:
             _check_black_is_zero(picture, path)
-            return SCALINGS[scaling](values)
+            scaled = SCALINGS[scaling](values)
+            if float(scaled.max()) - float(scaled.min()) < LEAST_CONTRAST:
+                noticed.note(FLAT, path)
+            return scaled
     stream.seek(0)
     pixels = image.decode(stream, path)
     colour = float((pixels.max(axis=2) - pixels.min(axis=2)).mean())

@@ -68,11 +68,10 @@ def test_what_cancels_out_is_reported(channels, tmp_path):
         [noise(0), noise(1)],
         [noise(0), correlated(-0.5)],
         [noise(0), np.zeros(N)],
-        [np.zeros(N), np.zeros(N)],
         [noise(seed) for seed in range(6)],
         [noise(0), *[np.zeros(N)] * 5],
     ],
-    ids=["equal", "unrelated", "wide", "one silent", "silence", "six unrelated", "one of six"],
+    ids=["equal", "unrelated", "wide", "one silent", "six unrelated", "one of six"],
 )
 def test_what_does_not_is_not(channels):
     load_audio(flac(*channels))

@@ -290,6 +290,8 @@ def _on_white(image: PIL.Image.Image) -> NDArray[np.uint8]:
     """Return some rows as (h, w, 3) uint8."""
     from PIL import Image
 
+    if image.mode in ("RGBa", "La"):  # colours times their opacity, in memory alone
+        image = image.convert(image.mode.upper())
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         canvas = Image.new("RGBA", image.size, (255, 255, 255, 255))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.npz import npy_array, npz_arrays
+from reactions.modalities import noticed
 from reactions.modalities.encoded import in_memory
 from reactions.modalities.points import meshes, ply
 from reactions.modalities.points.lines import table_of, text_lines, words_of
@@ -30,6 +31,13 @@ _NPY, _ZIP = b"\x93NUMPY", b"PK"
 _OFF = re.compile(rb"(?:ST)?C?N?4?n?OFF(?![A-Za-z])")
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]*")
 _RED_GREEN_BLUE = (("red", "green", "blue"), ("r", "g", "b"))
+
+MORE_COLUMNS = noticed.Kind(
+    "{n} point clouds have further numbers beside x, y and z, which were left out; a first line "
+    "'x,y,z,red,green,blue' names colours",
+    "1 point cloud has further numbers beside x, y and z, which were left out; a first line "
+    "'x,y,z,red,green,blue' names colours",
+)
 
 
 def decode(stream: BinaryIO, path: str) -> NDArray[np.float32]:
@@ -59,7 +67,7 @@ def decode(stream: BinaryIO, path: str) -> NDArray[np.float32]:
         return cloud(meshes.surface_of_off(words_of(stream)))
     if not head or not _TEXT.fullmatch(head):
         raise ValueError("it is no npy, npz, ply or off file, and no lines of numbers")
-    return _of_lines(stream)
+    return _of_lines(stream, path)
 
 
 def _of_array(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -107,10 +115,10 @@ def _of_named(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
 # --- lines of numbers ----------------------------------------------------------------
 
 
-def _of_lines(stream: BinaryIO) -> NDArray[np.float32]:
+def _of_lines(stream: BinaryIO, path: str) -> NDArray[np.float32]:
     """Read lines of numbers set apart by commas or blanks: x, y, z and whatever follows.
 
-    What follows (normals, labels) is left out unless a first line names it a colour.
+    What follows (normals, labels) is left out, and noted, unless a first line names it a colour.
     """
     lines = text_lines(stream)
     first = next(lines, "")
@@ -134,6 +142,8 @@ def _of_lines(stream: BinaryIO) -> NDArray[np.float32]:
         if all(name in names for name in trio):
             rgb = table[:, [names.index(name) for name in trio]]
             rgb = rgb / 255 if rgb.max() > 1 else rgb
+    if table.shape[1] > 3 + (0 if rgb is None else 3):
+        noticed.note(MORE_COLUMNS, path)
     return cloud(table[:, :3], rgb)
 
 

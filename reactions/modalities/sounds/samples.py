@@ -14,6 +14,10 @@ MAX_PEAK = 8.0
 """Float files may overshoot full scale (we clip); past this they are not in [-1, 1] at all."""
 
 
+OVERSHOOT, MOST_CLIPPED = 1.05, 0.01
+"""Of samples that reach further, the share that is clipped without a word: decoders of lossy
+formats overshoot by so much at peaks."""
+
 LEAST_SHARE = 0.25
 """Of the channels' energies, added up, what their sum has at least where nothing is lost.
 
@@ -73,7 +77,8 @@ class Downmix:
 
     def __init__(self, channel: int | None = None) -> None:
         self.channel = channel
-        self._channels_energy = self._sum_energy = 0.0
+        self._channels_energy = self._sum_energy = self._peak = 0.0
+        self._n = self._n_clipped = 0
 
     def check(self, channels: int) -> None:
         """Refuse a sound that has not the channel to be kept."""
@@ -96,6 +101,9 @@ class Downmix:
             raise Refused("some samples are not finite")
         if peak > MAX_PEAK:
             raise Refused(f"samples reach {peak:.6g}, far outside [-1, 1]", "scale it to [-1, 1]")
+        self._peak, self._n = max(self._peak, peak), self._n + len(mono)
+        if peak > OVERSHOOT:
+            self._n_clipped += int((np.abs(mono) > OVERSHOOT).sum())
         return np.clip(mono, -1.0, 1.0)
 
     def mix(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,3 +125,13 @@ class Downmix:
     def cancels(self) -> bool:
         """Whether channels of opposite phase cancelled each other out; see ``LEAST_SHARE``."""
         return self._sum_energy < LEAST_SHARE * self._channels_energy
+
+    @property
+    def clips(self) -> bool:
+        """Whether many samples are beyond full scale; see ``OVERSHOOT``."""
+        return self._n_clipped > MOST_CLIPPED * self._n
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether every sample is 0, and of every channel."""
+        return self._n > 0 and self._peak == 0 == self._channels_energy

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from reactions.core.errors import MediaError, MissingError
 from reactions.core.extras import install_extra
 from reactions.core.transient import is_transient, run_again
+from reactions.modalities import noticed
 from reactions.modalities.image import MAX_PIXELS
 from reactions.modalities.undecoded import VIDEO_FILES
 
@@ -30,6 +31,16 @@ _FORMATS = "aac,asf,avi,dv,flv,matroska,mov,mp4,mpeg,mpegts,mxf,ogg,rm,webm,wtv"
 """Readers that are tried. Playlists and lists of files, which name others, are not among them."""
 
 _MICROSECONDS = 1_000_000
+
+_HDR_TRANSFERS = (16, 18)
+"""PQ and HLG, as H.273 numbers them."""
+
+HDR = noticed.Kind(
+    "{n} videos are HDR, and were read without tone mapping: paler than players show them; convert "
+    "them to SDR",
+    "1 video is HDR, and was read without tone mapping: paler than players show it; convert it to "
+    "SDR",
+)
 
 _USUAL_BYTES = 1 << 26
 """More than FFmpeg takes at once for any file that is whole, but for very large pictures."""
@@ -196,8 +207,28 @@ def upright(frame: av.VideoFrame, path: str) -> NDArray[np.uint8]:
     """
     import numpy as np
 
-    quarters, rest = divmod(frame.rotation, 90)
-    if rest:
+    if getattr(frame, "color_trc", None) in _HDR_TRANSFERS:  # PyAV 15 does not say
+        noticed.note(HDR, path)
+    pixels = frame.to_ndarray(format="rgb24")
+    # A pixel at (x, y) is shown at (a x + c y, b x + d y): frame.rotation would take a mirrored
+    # picture for one that is turned.
+    a, b, c, d = _display_matrix(frame)
+    if b == c == 0 != a * d:
+        pixels = pixels[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1]
+    elif a == d == 0 != b * c:
+        pixels = pixels.transpose(1, 0, 2)[:: 1 if b > 0 else -1, :: 1 if c > 0 else -1]
+    else:
         raise refused(path, f"its pictures are turned by {frame.rotation} degrees")
-    # As array and display matrix count: anticlockwise.
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))
+    return np.ascontiguousarray(pixels)
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """Return how a frame is to be turned or mirrored: a, b, c and d of its display matrix."""
+    import numpy as np
+
+    parts: Any = frame.side_data
+    for part in parts:
+        if part.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(part), np.int32)[:5].tolist()
+            return a, b, c, d
+    return 1, 0, 0, 1
