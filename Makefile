@@ -11,7 +11,8 @@ FULL := .venv-full
 OLDEST := .venv-oldest
 
 # About half of the tests by their time; those in no folder named here are the rest.
-HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge modalities search
+HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge modalities \
+	planning products search tracking weights
 
 .PHONY: installed demo lint test test-full test-half test-rest test-oldest browser fuzz kills format bench gpu clean
 
