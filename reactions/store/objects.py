@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reactions.core.transient import is_transient
-from reactions.store.services import call_within, open_service, read_options, said
+from reactions.store.services import call_within, copy_file, open_service, read_options, said
 
 T = TypeVar("T")
 
@@ -277,7 +277,7 @@ class Objects:
         """Copy objects to others, within the service."""
         fs, root = self._open()
         self._side_by_side(
-            lambda pair: self._try(lambda: fs.cp_file(f"{root}/{pair[0]}", f"{root}/{pair[1]}")),
+            lambda pair: self._try(lambda: copy_file(fs, f"{root}/{pair[0]}", f"{root}/{pair[1]}")),
             names,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import re
@@ -24,6 +25,9 @@ _LOWER_CASE = ("gs", "gcs", "az", "abfs")
 _LEAST: Final = (2024, 12)
 """The first versions of all of them that put an object only if there is none. Earlier ones drop the
 condition silently, so that every process would get every lock, or do not know it."""
+
+_COPY_PAUSE_S = 0.5
+"""Between two questions whether a copy is whole."""
 
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # botocore tries again by itself, which would multiply with our tries.
@@ -140,6 +144,27 @@ def call_within(timeout_s: float, fs: Any, method: str, *args: Any, **options: A
     from fsspec.asyn import sync
 
     return sync(fs.loop, getattr(fs, f"_{method}"), *args, timeout=timeout_s, **options)
+
+
+def copy_file(fs: Any, source: str, target: str) -> None:
+    """Copy an object within the service, and return when the copy is whole.
+
+    Azure may answer that it has begun: were the source removed then, the copy would stay empty.
+    """
+    fs.cp_file(source, target)
+    if hasattr(fs, "service_client"):
+        from fsspec.asyn import sync
+
+        sync(fs.loop, _wait_for_copy, fs, target)
+
+
+async def _wait_for_copy(fs: Any, target: str) -> None:
+    container, blob, _ = fs.split_path(target)
+    async with fs.service_client.get_blob_client(container, blob) as client:
+        while (copy := (await client.get_blob_properties()).copy).status == "pending":
+            await asyncio.sleep(_COPY_PAUSE_S)
+    if copy.status in ("failed", "aborted"):
+        raise ConnectionError(f"a copy within the service {copy.status}: {copy.status_description}")
 
 
 def read_options(fs: Any) -> dict[str, int]:

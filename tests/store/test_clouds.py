@@ -2,10 +2,12 @@
 
 import logging
 import time
+from types import SimpleNamespace
 
 import pytest
 from buckets import names
 from emulators import ACCOUNT, ACCOUNT_KEY
+from fsspec.asyn import get_loop
 from store_toys import artifact, step
 
 from reactions.core import remote
@@ -203,3 +205,49 @@ def test_the_times_of_objects_are_the_services(server):
     assert abs(there.info("x").written_s - time.time()) < 30
     assert there.find("")["x"] == there.info("x")
     assert objects.Objects(server.address).info("x").size_bytes == 1
+
+
+class Begins:
+    """Azure, as far as it copies: it answers before a copy is whole."""
+
+    def __init__(self, *states):
+        self._states, self.asked = list(states), []
+
+    def cp_file(self, source, target):
+        self.asked.append(("copy", source, target))
+
+    @property
+    def loop(self):
+        return get_loop()
+
+    @property
+    def service_client(self):
+        return self
+
+    def split_path(self, path):
+        return (*path.split("/", 1), None)
+
+    def get_blob_client(self, container, blob):
+        self.asked.append((container, blob))
+        return self
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        return None
+
+    async def get_blob_properties(self):
+        return SimpleNamespace(
+            copy=SimpleNamespace(status=self._states.pop(0), status_description="500")
+        )
+
+
+def test_a_copy_that_azure_has_only_begun_is_waited_for(monkeypatch):
+    monkeypatch.setattr(services, "_COPY_PAUSE_S", 0.0)
+    azure = Begins("pending", "pending", "success")
+    services.copy_file(azure, "box/a", "box/deep/b")
+    assert azure.asked == [("copy", "box/a", "box/deep/b"), ("box", "deep/b")]
+    assert azure._states == []
+    with pytest.raises(ConnectionError, match="failed: 500"):
+        services.copy_file(Begins("pending", "failed"), "box/a", "box/b")
