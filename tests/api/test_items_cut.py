@@ -54,10 +54,10 @@ def test_results_say_what_encoders_left_out(trained, tmp_path, monkeypatch, call
     texts = [part for part in result.items_cut if part["modality"] == "text"]
     assert {part["space"] for part in texts} == NAMES
     for part in texts:
-        (found,) = part["found"]
-        assert found["are"].startswith(f"longer than {part['space']}'s 9 letters")
+        (finding,) = part["found"]
+        assert finding["are"].startswith(f"longer than {part['space']}'s 9 letters")
         if items is not None:
-            assert (part["items"], found["items"]) == (items, 1)
+            assert (part["items"], finding["items"]) == (items, 1)
     assert result.to_json()["items_cut"] == list(result.items_cut)
     assert fused.embed(text=[]).items_cut == ()
     if isinstance(result, Embeddings):

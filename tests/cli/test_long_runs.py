@@ -79,8 +79,10 @@ def test_the_speed_of_this_machine_is_not_that_of_a_cluster(answers, capsys):
     run = LongRun(2 * LONG_FLOPS)
     run.executor, run.has_other_workers = "ray:head:6379", True
     ask(run, yes=False)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "(the workers of --executor ray:head:6379 may be other devices), not counting" in said
+    messages = " ".join(capsys.readouterr().err.split())
+    assert (
+        "(the workers of --executor ray:head:6379 may be other devices), not counting" in messages
+    )
 
 
 def test_of_other_workers_this_machine_need_not_have_the_devices(tmp_path, monkeypatch):

@@ -47,11 +47,11 @@ def test_what_was_cut_is_reported_again_and_where_the_cache_is_gone_is_not_known
     cut = json.loads(out)["items_cut"]
     texts = [part for part in cut if part["modality"] == "text"]
     assert [(part["items"], part["found"][0]["items"]) for part in texts] == [(62, 2)] * 2
-    said = notes(err)
-    assert any("2 of 62 texts are longer than CLAP_m's" in line for line in said)
+    notices_given = notes(err)
+    assert any("2 of 62 texts are longer than CLAP_m's" in line for line in notices_given)
     assert WITHOUT_STEPS not in err
     out, err = react("--json")
-    assert (json.loads(out)["items_cut"], notes(err)) == (cut, said)
+    assert (json.loads(out)["items_cut"], notes(err)) == (cut, notices_given)
     assert WITHOUT_STEPS in err
     shutil.rmtree(tmp_path / "MOLSPACE_CACHE")
     out, err = react("--json")

@@ -259,9 +259,9 @@ def test_of_encoders_that_do_not_say_what_they_leave_out_it_is_not_known():
     with left_out.collected() as once:
         list(embed_stream(embedder, pictures(3), on_problem=pytest.fail))
         embedder.embed("image", pictures(2))
-    said = [LeftOut(IB.label, "image", 5), LeftOut(VL.label, "image", 0, {}, 5)]
-    assert sorted(once.sums(), key=lambda part: part.space) == said
-    assert sorted(left_out.take(), key=lambda part: part.space) == said
+    expected = [LeftOut(IB.label, "image", 5), LeftOut(VL.label, "image", 0, {}, 5)]
+    assert sorted(once.sums(), key=lambda part: part.space) == expected
+    assert sorted(left_out.take(), key=lambda part: part.space) == expected
 
 
 def test_an_encoder_that_prepares_items_in_its_forward_pass_cannot_count():
@@ -270,10 +270,10 @@ def test_an_encoder_that_prepares_items_in_its_forward_pass_cannot_count():
     assert left_out.limits_of(encoder, "text") == {IB.label: None}
 
 
-@pytest.mark.parametrize("said", [None, ["x"], {IB.label: "77 tokens"}, {IB.label: (77,)}])
-def test_limits_that_cannot_be_read_are_refused(said):
+@pytest.mark.parametrize("answer", [None, ["x"], {IB.label: "77 tokens"}, {IB.label: (77,)}])
+def test_limits_that_cannot_be_read_are_refused(answer):
     encoder = Telling(IB.spec)
-    encoder.said = said
+    encoder.said = answer
     with pytest.raises(UsageError, match="does not say readably what it leaves out") as caught:
         of_leaf(encoder).embed("image", pictures(1))
     assert "a tuple of clauses" in caught.value.fix

@@ -69,13 +69,13 @@ GREYS = {
 
 @pytest.mark.parametrize("name", GREYS)
 def test_grey_pictures(name, tmp_path):
-    data, said = GREYS[name]
+    data, notice = GREYS[name]
     path = put(tmp_path / "x.png", data)
     pixels = load_image(path)
     np.testing.assert_array_equal(pixels, np.repeat(GREY[:, :, None], 3, axis=2))
     notices = noticed.take()
-    assert len(notices) == bool(said)
-    assert not said or (said in notices[0] and notices[0].endswith(f"first '{path}'"))
+    assert len(notices) == bool(notice)
+    assert not notice or (notice in notices[0] and notices[0].endswith(f"first '{path}'"))
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "I;16"])

@@ -132,14 +132,14 @@ def test_tiles_whose_keys_would_mostly_be_kept_are_added_whole(name, monkeypatch
     v = unit(np.random.default_rng(3).normal(size=(M, 200)) + 0.5).astype(np.float32)
     monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: np.inf)
     monkeypatch.setattr(retrieval_sampled, "_SAMPLE_SHARE", 1 << 20)  # samples that mislead
-    retrieved, again = in_tiles(q, k, [k, v], share=2.0**-10)
-    assert again == 0
+    retrieved, n_recomputed = in_tiles(q, k, [k, v], share=2.0**-10)
+    assert n_recomputed == 0
     for value, out in zip((k, v), retrieved, strict=True):
         assert errors(out, reference(q, k, value, 1 / 100))[1] < 2e-5
 
 
-@pytest.mark.parametrize(("keeping", "whole"), [(1.9, 0), (2.1, 1)])
-def test_a_tile_is_added_whole_where_keeping_its_keys_takes_longer(keeping, whole, monkeypatch):
+@pytest.mark.parametrize(("keeping", "n_calls"), [(1.9, 0), (2.1, 1)])
+def test_a_tile_is_added_whole_where_keeping_its_keys_takes_longer(keeping, n_calls, monkeypatch):
     calls = []
     monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: keeping)
     monkeypatch.setattr(SampledTiles, "_add_whole", lambda *arguments: calls.append("whole"))
@@ -147,7 +147,7 @@ def test_a_tile_is_added_whole_where_keeping_its_keys_takes_longer(keeping, whol
     q = np.eye(1, 8, dtype=np.float32)
     k = np.repeat([q[0], -q[0]], 200, axis=0)
     in_tiles(q, k, [k])
-    assert len(calls) == whole
+    assert len(calls) == n_calls
 
 
 def test_each_key_has_a_random_number_of_its_own(only_drawn):

@@ -60,13 +60,13 @@ def test_captions_of_other_files_are_refused_and_kept_apart_by_a_prefix(
     index, tmp_path, kind, other
 ):
     index(captions(tmp_path, f"a{kind}", "rain"))
-    again = captions(tmp_path, f"b{other}", "snow")
+    further_captions = captions(tmp_path, f"b{other}", "snow")
     with pytest.raises(UsageError, match="holds another text with the id '0' than") as caught:
-        index(again)
+        index(further_captions)
     assert f"/b{other}'" in caught.value.what
     assert f"/a{kind}', which the index has" in caught.value.what
     assert "--prefix NAME" in caught.value.fix
-    result = index(again, prefix="b")
+    result = index(further_captions, prefix="b")
     assert result.index.counts["text"] == 2
     assert (dict(result.replaced), result.notices) == ({}, [])
 

@@ -107,9 +107,13 @@ def test_a_state_that_fits_no_more_is_told_and_not_gone_on_from(session_and_bund
 
 
 def test_what_was_cut_of_the_items_it_is_tuned_on_is_counted(session_and_bundle):
-    own, _ = session_and_bundle
-    (step,) = (step for step in own.plan(own.check(REACTION)).steps() if step.kind == "tune")
-    counts = counts_of(own.store, [step])[step.key]
+    lab_session, _ = session_and_bundle
+    (step,) = (
+        step
+        for step in lab_session.plan(lab_session.check(REACTION)).steps()
+        if step.kind == "tune"
+    )
+    counts = counts_of(lab_session.store, [step])[step.key]
     assert (counts.space, counts.modality, counts.n_items) == ("ImageBind", "audio", 64)
     assert counts.n_uncounted == 0
     assert list(counts.counts.values()) == [0]

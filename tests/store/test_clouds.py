@@ -47,11 +47,11 @@ def test_the_service_itself_refuses_a_second_put(server):
 def test_a_prefix_has_spaces_letters_of_all_languages_and_capitals(server):
     store = Store(f"{server.address}/Ein Präfix 的 100%+1")
     store.put(WHOLE, artifact())
-    again = Store(store.address)
-    assert [entry.key for entry in again.ls()] == [WHOLE.key]
-    assert contents(again) == contents(store)
-    assert list(again.verify()) == []
-    assert not [name for name in names(again) if name.startswith("locks")]
+    reopened = Store(store.address)
+    assert [entry.key for entry in reopened.ls()] == [WHOLE.key]
+    assert contents(reopened) == contents(store)
+    assert list(reopened.verify()) == []
+    assert not [name for name in names(reopened) if name.startswith("locks")]
 
 
 def test_ranges_are_read_and_what_is_not_there_is_nowhere(server):
@@ -76,13 +76,13 @@ def test_ranges_are_read_and_what_is_not_there_is_nowhere(server):
 def test_what_fails_for_the_moment_is_asked_again(server, answer):
     there = Objects(server.address)
     there.write("x", b"0123456789")
-    asked = []
+    methods = []
 
     def door(method, path):
         if answer == "cut" and method != "GET":
             return None
-        asked.append(method)
-        return answer if len(asked) % 3 == 2 else None
+        methods.append(method)
+        return answer if len(methods) % 3 == 2 else None
 
     server.door = door
     for n in range(4):
@@ -90,7 +90,7 @@ def test_what_fails_for_the_moment_is_asked_again(server, answer):
         assert there.create(f"new{n}", b"1")
         assert there.read("x") == b"0123456789"
     assert len(there.find("")) == 9
-    assert len(asked) > 4
+    assert len(methods) > 4
 
 
 @pytest.mark.parametrize(("answer", "n_requests"), [(503, 5), (403, 1), (401, 1)])
@@ -150,7 +150,9 @@ def test_items_are_read_from_there_too(server, unhushed, capfd):
     (entry,) = files.walk(f"{server.address}/items")
     assert entry.name == "a b.txt"
     assert files.read(entry.url, 2, 3) == b"234"
-    assert [found.url for found in files.find(f"{server.address}/items/*.txt")] == [entry.url]
+    assert [entry_there.url for entry_there in files.find(f"{server.address}/items/*.txt")] == [
+        entry.url
+    ]
     assert files.is_folder(f"{server.address}/items")
     assert capfd.readouterr().err == ""
 

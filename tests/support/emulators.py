@@ -88,9 +88,9 @@ class Emulator:
         if answer == "lost":
             request.close_connection = True
             return None
-        kept = [(k, v) for k, v in reply.getheaders() if k.lower() not in _HOP_BY_HOP]
+        reply_headers = [(k, v) for k, v in reply.getheaders() if k.lower() not in _HOP_BY_HOP]
         size = reply.getheader("Content-Length") if request.command == "HEAD" else None
-        return _answer(request, reply.status, kept, data, size, is_cut=answer == "cut")
+        return _answer(request, reply.status, reply_headers, data, size, is_cut=answer == "cut")
 
 
 def _body(request):
@@ -115,9 +115,9 @@ def _answer(request, status, headers, data, size=None, *, is_cut=False):
 
 
 def _free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def _wait_for(port, process):
