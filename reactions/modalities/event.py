@@ -27,17 +27,19 @@ _UNMARKED = (".bin", "")
 
 
 def decode(stream: BinaryIO, path: str) -> Events | NDArray[np.uint8]:
-    """Decode an open recording, or the picture of one.
+    """Decode an open recording, or the picture of one; what looks like none is noted.
 
     Raises:
         MediaError: it is neither, is damaged, or is beyond the limits.
     """
-    from reactions.modalities.events import files
+    from reactions.modalities.events import files, looks
 
     head = stream.read(8)
     stream.seek(0)
     if files.is_picture(head):
-        return image.decode(stream, path)
+        pixels = image.decode(stream, path)
+        looks.note_looks(pixels, path)
+        return pixels
     # A URL's query is no part of its name; what follows it is the name of a tar's member.
     suffixes = {PurePosixPath(name).suffix.lower() for name in (path, url_name(path))}
     if not files.is_marked(head) and suffixes.isdisjoint(_UNMARKED):
