@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
-from reactions.core.errors import MolspaceError
+from reactions.core.errors import MolspaceError, StoreError
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
 from reactions.eval.baselines import BASELINES, CLASS_ROWS, Baseline, NoScore
@@ -45,8 +45,8 @@ def run_baselines(
         confirm: called with all that is to be run, before it runs.
 
     Returns:
-        One a name, in the order of ``BASELINES`` and ``CLASS_ROWS``. A row that fails is lacking,
-        with the reason.
+        One a name, in the order of ``BASELINES`` and ``CLASS_ROWS``. A row that fails, or that a
+        store cannot take (``confirm``), is lacking, with the reason.
     """
     # Asked once for rows that differ in their tasks alone: to find out how fast a device is takes
     # time.
@@ -57,7 +57,15 @@ def run_baselines(
     # What the cache has is only read: no run is shown beside the reaction's own.
     is_there = not estimate(plan).steps
     if not is_there:
-        confirm(plan)
+        try:
+            confirm(plan)
+        except StoreError as error:  # what they stand beside is there, and need not be written
+            lacks = NoScore.of(error)
+            rows = [
+                row if row.lacks or not estimate(row.plan).steps else row.unless(lacks)
+                for row in rows
+            ]
+            plan, is_there = joined([row.plan for row in rows if not row.lacks]), True
     try:
         artifacts |= run(plan.targets, silent=is_there)
     except MolspaceError:

@@ -9,7 +9,7 @@ from twin_folders import unit
 from twin_lab import HELD, twin_session
 
 from reactions.baselines import obstacle, run_baselines
-from reactions.core.errors import MissingError, StepError
+from reactions.core.errors import MissingError, StepError, StoreError
 from reactions.core.step import Cost
 from reactions.core.types import Tuned
 from reactions.eval.baselines import (
@@ -181,6 +181,27 @@ def test_a_row_that_fails_does_not_take_the_others_along():
     assert baselines[1].lacks == {"coco": NoScore("no part")}
     assert baselines[2].lacks == {"coco": NoScore("a step failed: bad rows", "good rows")}
     assert baselines[2].results == {}
+
+
+def test_rows_that_a_read_only_store_lacks_do_not_take_the_others_along():
+    def refuse(plan):
+        raise StoreError("cannot write to the store", why="read-only", fix="another folder")
+
+    baselines = run_baselines(
+        [planned("best part", "stored"), planned("Procrustes", "missing")],
+        run=lambda targets, silent: {step.key: step.key for step in targets if silent},
+        result=lambda target, plan, artifact: Result({"metrics": {"m": 1}, "main": "m"}, {}),
+        estimate=lambda plan: Estimate(
+            sum(step.key == "missing" for step in plan.targets), Cost(), 0
+        ),
+        obstacle=lambda plan: None,
+        confirm=refuse,
+    )
+    lacks = NoScore("cannot write to the store: read-only", "another folder")
+    assert [(list(row.results), row.lacks) for row in baselines] == [
+        (["coco"], {}),
+        ([], {"coco": lacks}),
+    ]
 
 
 def test_what_stands_in_the_way_of_a_row():

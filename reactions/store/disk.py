@@ -155,7 +155,10 @@ class Disk:
 
     def try_writing(self, root: Path) -> None:
         """Make a file in the root."""
-        clocks.touch_once(root)
+        try:
+            clocks.touch_once(root)
+        except OSError as error:  # of a file that nobody knows
+            raise OSError(error.errno, error.strerror, str(root)) from error
 
     def making_room(self, write: Callable[[], _T]) -> _T:
         """Write once: what is here is kept nowhere else."""

@@ -69,11 +69,11 @@ def test_what_was_cut_is_reported_again_and_where_the_cache_is_gone_is_not_known
     assert "the bundle is there, so that react runs nothing" in react(command="plan")[1]
 
 
-def test_a_store_that_is_read_only_is_refused_before_anything_is_done(react, monkeypatch):
+def test_a_store_that_is_read_only_is_refused_before_anything_is_done(react, tmp_path, monkeypatch):
     react()
 
     def refuse(folder):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder / ".clock-1"))
 
     def load(spec, device="cpu"):
         raise AssertionError("an encoder is loaded")
@@ -86,5 +86,5 @@ def test_a_store_that_is_read_only_is_refused_before_anything_is_done(react, mon
     assert "nothing to run: the cache has the results" in err
     _, err = react(code=4, reaction="ImageBind + Cr(CLAP_g, data=T)")
     assert "error: cannot write to the store" in err
-    assert "read-only" in err
+    assert f"read-only: {tmp_path / 'MOLSPACE_CACHE'}\n" in err
     assert "to run" not in err

@@ -110,7 +110,7 @@ def test_a_store_that_is_read_only_there_is_refused(recipe, monkeypatch):
     monkeypatch.setattr(clocks, "touch_once", refuse)
     error = problem(worker(recipe))
     assert "cannot write to the store" in error.what
-    assert f"read-only: store; on the node {platform.node()}" in error.why
+    assert f"read-only: {recipe.root}; on the node {platform.node()}" in error.why
 
 
 def test_a_bucket_that_may_only_be_read_there_is_refused(tmp_path, monkeypatch):
