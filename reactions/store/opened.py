@@ -101,6 +101,8 @@ class OpenedStore:
         Raises:
             StoreError: the store is of another version, or cannot be written.
         """
+        with disk_errors(self.address, "read"):
+            self._prepared = self._prepared and self.root.is_dir()  # it may be gone since
         with self._writing():
             self._place.try_writing(self.root)
 

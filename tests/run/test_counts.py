@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -103,3 +104,11 @@ def test_what_nobody_counted_is_not_0(store):
     assert body.pop("left_out")["not_counted"] == 10
     path.write_text(json.dumps(body))
     assert run(Store(store.root), step) == expected
+
+
+def test_a_store_that_was_removed_meanwhile_is_made_again(store):
+    step = embedding()
+    first = run(store, step)
+    shutil.rmtree(store.root)
+    assert run(store, step) == first
+    assert run(Store(store.root), step) == first
