@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from reactions.core.addresses import is_url
 from reactions.core.errors import DataError, MissingError, UsageError, suggestion
-from reactions.core.local_files import expand_user
+from reactions.core.local_files import expand_user, is_file
 from reactions.core.types import Corpus, Modality
 from reactions.eval.registry import task_names
 from reactions.eval.task import Task
@@ -169,6 +169,15 @@ def find_knowledge(text: str, lab: Holdings) -> KnowledgeSource:
     if is_path(text):
         return KnowledgeSource(text, expand_user(text))
     names = list(lab.knowledge_bases)
+    if is_file(expand_user(text)):
+        raise UsageError(
+            f"'{text}' is not a knowledge base",
+            why="these are .parquet files, and centres .safetensors files",
+            fix=f"molspace kb build --classes '{text}', if it lists classes; kb import table "
+            f"'{text}', if it is a table of descriptions",
+            knowledge=text,
+            known=names,
+        )
     how = "the path of a file"
     if text.isidentifier():
         how = f'[kb.{text}] with path = "FILE.parquet" in a lab file, or {how}'

@@ -243,6 +243,15 @@ def test_slips_of_classify_are_refused(run, arguments, what):
     assert what in err.splitlines()[0]
 
 
+def test_a_list_of_classes_is_not_taken_for_descriptions(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "animals.txt").write_text("dog\ncat\n")
+    code, _, err = run("infer", "--space", "ImageBind", "a dog", "--classify", "animals.txt")
+    assert code == 2
+    assert "error: 'animals.txt' is not a knowledge base" in err
+    assert "fix: molspace kb build --classes 'animals.txt'" in err
+
+
 def test_folders_without_media_are_refused(run, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = run("infer", "--space", "ImageBind", "empty", "--classify", "kb")
