@@ -121,7 +121,8 @@ class _Scan:
 
 def _retrieval(scan: _Scan) -> RetrievalData:
     left, right = scan.reader.pairs()
-    left_part, right_part = scan.part(left, scan.reader.remarks), scan.part(right)
+    remarks = [*scan.reader.remarks, *shared_files(left)]
+    left_part, right_part = scan.part(left, remarks), scan.part(right)
     row_of = {id: row for row, id in enumerate(left.ids)}
     owners = np.array([row_of[owner] for owner in right.owners], np.int64)
     unskipped = ~scan.skipped(left)
@@ -173,6 +174,18 @@ def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     for i, row in enumerate(rows):
         targets[i, row] = True
     return MultilabelData(queries, targets, classes, expected=len(side.ids))
+
+
+def shared_files(side: Side) -> list[str]:
+    """Say that items of several ids are one file: a column of captions' ids makes them so."""
+    urls = [entry.url for entry in side.entries if entry is not None]
+    n_files = len(set(urls))
+    if n_files == len(urls):
+        return []
+    return [
+        f"{len(urls)} items are {n_files} files: what belongs to a file counts as wrong for its "
+        "other ids; if they are ids of captions, leave the column of ids out"
+    ]
 
 
 def odd_classes(classes: Sequence[str]) -> list[str]:

@@ -36,6 +36,7 @@ Kind = Literal["pairs", "labels"]
 CLASS: Final = "class"
 _CLASS_NAMES: Final = (CLASS, "label", "labels", "category", "classes")
 _FILE_NAMES: Final = ("file", "filename", "file_name", "path", "filepath", "file_path", "fname")
+_SPLITS: Final = ("split", "subset", "partition")
 _USUAL: Final[Mapping[Modality, tuple[str, ...]]] = {
     "text": ("caption", "captions", "sentence", "description", "query", "texts"),
     "image": ("img", "picture", "photo", "images"),
@@ -104,6 +105,8 @@ def table_task(
     used = {name for names in columns_given.values() for name in names} | {id_column}
     rest = [name for name in header if name not in used]
     media, notices = _media(columns_given, rest, kind, table)
+    if split := next((name for name in rest if name.casefold() in _SPLITS), None):
+        notices.append(f"the column {split} is not looked at: the rows of every {split} are scored")
     section: dict[str, Any] = {
         "kind": "retrieval" if kind == "pairs" else "classification",
         "path": str(table),

@@ -180,6 +180,14 @@ def test_media_in_two_columns():
     assert [path.name for path in values(data.right)] == ["1.wav", "0.wav"]
 
 
+def test_ids_of_captions_that_are_taken_for_those_of_files_are_reported():
+    rows = ["1,0.wav,rain", "2,0.wav,heavy rain", "3,1.wav,wind"]
+    table("birds.csv", "n,file,caption", *rows)
+    data = checked_data(BIRDS + 'id = "n"\nfolder = "sounds"', "birds")
+    assert "3 items are 2 files: what belongs to a file counts as wrong" in data.left.notices[0]
+    assert not checked_data(BIRDS + 'folder = "sounds"', "birds").left.notices
+
+
 PAIRS = '[tasks.pairs]\nkind = "retrieval"\naudio = "sounds"\nimage = "photos"\n'
 
 
