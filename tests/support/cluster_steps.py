@@ -17,7 +17,8 @@ class Slow(Step):
     """Row i is i; a shard takes ``seconds``, and leaves a file that names its rows and process.
 
     ``deadly`` shards kill the process, as often as ``deaths`` says; a ``bad`` one cannot be made.
-    None ends before as many processes as ``together`` says have begun one.
+    None ends before as many processes as ``together`` says have begun one. Those from row
+    ``held_from`` on wait for a file named ``go``.
     """
 
     KIND, VERSION = "embed", 1
@@ -31,6 +32,7 @@ class Slow(Step):
     slow_once: tuple = field(default=(), metadata=NOT_IN_KEY)
     bad: int = field(default=-1, metadata=NOT_IN_KEY)
     together: int = field(default=0, metadata=NOT_IN_KEY)
+    held_from: int = field(default=1 << 30, metadata=NOT_IN_KEY)
 
     @property
     def label(self):
@@ -52,6 +54,9 @@ class Slow(Step):
         while len(self.pids()) < self.together:
             if time.monotonic() > until_s:
                 raise DataError(f"fewer than {self.together} processes", why="no other has begun")
+            context.progress(0, stop - start, "rows")
+            time.sleep(0.02)
+        while start >= self.held_from and not (self.log / "go").exists():
             context.progress(0, stop - start, "rows")
             time.sleep(0.02)
         self._note(start, "done")

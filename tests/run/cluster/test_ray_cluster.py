@@ -18,6 +18,7 @@ from toy import contents
 
 from reactions.core.errors import DataError, StepError, UsageError
 from reactions.run import events as ev
+from reactions.run import orders
 from reactions.run.cluster.executor import RayExecutor
 from reactions.run.local import LocalExecutor
 from reactions.store import Store
@@ -36,6 +37,12 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
+
+
+@pytest.fixture(autouse=True)
+def _no_twins(monkeypatch):
+    """A slow machine is no reason to make rows twice, which tests count."""
+    monkeypatch.setattr(orders, "_LEAST_S", 3600.0)
 
 
 @pytest.fixture
@@ -136,7 +143,7 @@ def test_interrupts_leave_the_cluster_clean(cluster, store, log):
 
     with pytest.raises(KeyboardInterrupt):
         run(store, step, interrupt)
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + 120
     while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
         assert time.monotonic() < until_s, ray.available_resources()
         time.sleep(0.1)
@@ -144,7 +151,7 @@ def test_interrupts_leave_the_cluster_clean(cluster, store, log):
 
 
 def test_a_dead_driver_s_work_goes_on_in_another(cluster, store, log):
-    step = Slow(n_rows=14, log=log, seconds=0.4)
+    step = Slow(n_rows=14, log=log, held_from=6)
     driver = _driver(cluster, store, step)
     until_s = time.monotonic() + 120
     while len(list(log.glob("*.done.*"))) < 3 and time.monotonic() < until_s:
@@ -152,7 +159,8 @@ def test_a_dead_driver_s_work_goes_on_in_another(cluster, store, log):
     driver.kill()
     driver.wait()
     driver.stderr.close()
-    assert 3 <= len(list(log.glob("*.done.*"))) < 14
+    assert 3 <= len(list(log.glob("*.done.*"))) <= 6
+    (log / "go").touch()
     result, _ = run(store, step)
     assert rows(result) == list(range(14))
     # Two workers, each with at most one shard in flight when the driver died.
@@ -205,7 +213,7 @@ def test_kills_at_random_moments(cluster, store, log):
     assert driver.wait(1) == 0
     assert killed == n_kills
     assert list(store.verify()) == []
-    until_s = time.monotonic() + 20  # the last workers are just ending
+    until_s = time.monotonic() + 120  # the last workers are just ending
     while (left := _debris(store)) and time.monotonic() < until_s:
         time.sleep(0.1)
     assert left == []
@@ -231,7 +239,7 @@ def _driver(cluster, store, step):
         "from plain_steps import load_encoder; from reactions.store import Store\n"
         "from reactions.run.cluster.executor import RayExecutor\n"
         f"step = Slow(n_rows={step.n_rows}, seed={step.seed}, log=Path({str(step.log)!r}), "
-        f"seconds={step.seconds})\n"
+        f"seconds={step.seconds}, held_from={step.held_from})\n"
         f"RayExecutor(Store(Path({str(store.root)!r})), device='cpu', "
         f"address={cluster.address!r}, load_encoder=load_encoder).run([step])\n"
     )
