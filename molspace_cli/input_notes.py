@@ -46,7 +46,8 @@ class _Reason:
         self.n += 1
         values = _VALUES.findall(message)
         self._values = [
-            own if own == other else _MASK for own, other in zip(self._values, values, strict=True)
+            before if before == other else _MASK
+            for before, other in zip(self._values, values, strict=True)
         ]
 
     def __str__(self) -> str:

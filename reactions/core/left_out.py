@@ -203,7 +203,7 @@ class Tally:
                 counts[clause] += 0
         for (space, clause), n in noted.items():
             self._counts[space, modality][clause] += n
-        for space in limits.keys() - {own.space for own in noted}:
+        for space in limits.keys() - {note.space for note in noted}:
             if limits[space] is None:
                 self._uncounted[space, modality] += len(per_item)
 
@@ -277,10 +277,10 @@ class Collected:
 def collected() -> Iterator[Collected]:
     """Collect what this thread reports in the block; ``take`` returns it all the same."""
     outer: tuple[Collected, ...] = getattr(_here, "collecting", ())
-    own = Collected()
-    _here.collecting = (*outer, own)
+    counts = Collected()
+    _here.collecting = (*outer, counts)
     try:
-        yield own
+        yield counts
     finally:
         _here.collecting = outer
 

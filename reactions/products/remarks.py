@@ -85,8 +85,8 @@ def raises_what_is_worse(cross: Mapping[str, Any]) -> bool:
     rows = {row["row"]: row for row in cross["rows"]}
     metric = cross["worse"]["metric"]
     better: float = rows["better factors"][metric]
-    own: float = rows["product"][metric]
-    return better > own
+    default: float = rows["product"][metric]
+    return better > default
 
 
 def options(better: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -184,8 +184,8 @@ def _item(line: bytes, modality: Modality) -> IndexedItem:
     within = facts.get("within", "")
     start, size_bytes, column = facts.get("place", (0, 0, ""))
     place = (int(start), int(size_bytes), str(column))
-    own = facts["id"], modality, facts["source"], facts["digest"]
-    return IndexedItem(*own, within, place, facts.get("origin", ""))
+    identity = facts["id"], modality, facts["source"], facts["digest"]
+    return IndexedItem(*identity, within, place, facts.get("origin", ""))
 
 
 def open_segment(directory: Path, record: IndexRecord, segment: Segment) -> OpenSegment:
