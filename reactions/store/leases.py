@@ -74,7 +74,7 @@ class Leases(ABC):
                     for key in keys:
                         self._take(key)
                         leased.append(key)
-                    self._flush()
+                    self._flush(exactly=False)
                 except OSError:
                     self._give_back(self._pid, leased)
                     raise
@@ -90,7 +90,7 @@ class Leases(ABC):
         with self._lock:
             self._free_given_back()
             if self._is_open and self._pid == os.getpid():
-                self._flush()
+                self._flush(exactly=True)
 
     @abstractmethod
     def _mutex(self) -> AbstractContextManager[None]:
@@ -105,8 +105,8 @@ class Leases(ABC):
         """Put a key, or "" for none, into a slot of the file."""
 
     @abstractmethod
-    def _flush(self) -> None:
-        """Make what was written visible to others."""
+    def _flush(self, *, exactly: bool) -> None:
+        """Make what was written visible to others: all keys, or all and no others."""
 
     def _take(self, key: Digest) -> None:
         if key not in self._counts:
@@ -170,7 +170,7 @@ class DiskLeases(Leases):
         text = key.encode("utf-8", "replace")[: _SLOT_BYTES - 1].ljust(_SLOT_BYTES - 1) + b"\n"
         os.pwrite(self._fd, text, slot * _SLOT_BYTES)
 
-    def _flush(self) -> None:
+    def _flush(self, *, exactly: bool) -> None:
         """Nothing to do: what is written is visible."""
 
 

@@ -7,8 +7,10 @@ write their objects anew every few seconds; see ``heartbeats`` for who is taken 
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
+import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reactions.core.types import Digest
-from reactions.store.heartbeats import Holder, Life, pulse, watch
+from reactions.store.heartbeats import BEAT_S, Holder, Life, pulse, watch
 from reactions.store.leases import Leases, new_name
 from reactions.store.objects import Objects
 from reactions.store.places import OnBusy
@@ -165,8 +167,8 @@ class ObjectLeases(Leases):
         else:
             self._lease.keys.pop(slot, None)
 
-    def _flush(self) -> None:
-        self._lease.write()
+    def _flush(self, *, exactly: bool) -> None:
+        self._lease.write(exactly=exactly)
 
 
 class _Lease:
@@ -181,13 +183,22 @@ class _Lease:
         self._has_ended = False
         self.keys: dict[int, Digest] = {}
         self._writing = threading.Lock()
+        self._shown: frozenset[Digest] = frozenset()  # what others see, as of the last put
+        self._shown_s = -math.inf
         pulse.start(self._holder.token, self._beat)
         atexit.register(self._remove)
 
-    def write(self) -> None:
-        """Let others see which keys are leased now."""
+    def write(self, *, exactly: bool) -> None:
+        """Let others see which keys are leased now.
+
+        Google Cloud Storage takes one put a second of an object, and a run looks up several results
+        in one: a key that others see already, as it was leased a moment ago, is not put again.
+
+        Args:
+            exactly: keys that were given back are to be seen as such, too.
+        """
         if not self._has_ended:
-            self._put(self._objects.write)
+            self._put(self._objects.write, unless_shown=not exactly)
 
     def _beat(self) -> None:
         if self._has_ended:
@@ -195,12 +206,18 @@ class _Lease:
         else:
             self._put(self._objects.write_once)
 
-    def _put(self, write: Callable[[str, bytes], None]) -> None:
+    def _put(self, write: Callable[[str, bytes], None], *, unless_shown: bool = False) -> None:
         # One after the other: a beat that is late must not put back an earlier list of keys.
         with self._writing:
-            self._n_beats += 1
-            lines = [self._holder.text().strip(), str(self._n_beats), *list(self.keys.values())]
+            keys = list(self.keys.values())
+            # After a silence others may have removed the object.
+            is_fresh = time.monotonic() - self._shown_s < 2 * BEAT_S
+            if unless_shown and is_fresh and self._shown.issuperset(keys):
+                return
+            self._shown, self._n_beats = frozenset(), self._n_beats + 1
+            lines = [self._holder.text().strip(), str(self._n_beats), *keys]
             write(self._name, "\n".join(lines).encode())
+            self._shown, self._shown_s = frozenset(keys), time.monotonic()
 
     def end(self) -> None:
         # The garbage collector calls this, in any thread, even in one that requests are waiting

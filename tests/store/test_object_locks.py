@@ -4,7 +4,7 @@ import gc
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from buckets import BUCKET, in_memory, leases, names
@@ -16,6 +16,7 @@ from toy import by_rows, executor
 
 from reactions.store import Store, heartbeats, object_locks
 from reactions.store.heartbeats import BEAT_S, SILENT_S, Holder, pulse
+from reactions.store.objects import Objects
 
 KEY = "a" * 64
 LOCK = f"locks/{KEY}.lock"
@@ -274,3 +275,38 @@ def test_a_run_that_is_killed_is_finished_by_the_next(s3):
     assert next(iter(artifacts.values())).arrays["x"][:].ravel().tolist() == list(range(10))
     assert ran == [(6, 8), (8, 10)]  # the one in flight, and what was never begun
     assert list(store.verify()) == []
+
+
+@contextmanager
+def closing(hold):
+    try:
+        yield
+    finally:
+        hold.release()
+
+
+def test_a_lease_that_others_see_already_is_not_put_again(store, monkeypatch):
+    """One service takes one put a second of an object; a run looks up several results in one."""
+    puts, write = [], Objects.write
+
+    def counted(self, name, data):
+        if name.startswith("leases/"):
+            puts.append(data.decode().splitlines()[2:])
+        write(self, name, data)
+
+    monkeypatch.setattr(Objects, "write", counted)
+    store.prepare()
+    with closing(store._hold(["a" * 64, "b" * 64])):
+        pass
+    for key in ("a", "b", "a"):
+        with closing(store._hold([key * 64])):
+            assert store.layout.place.leased(store.layout.leases) == {"a" * 64, "b" * 64}
+    assert len(puts) == 1
+    store._leases.settle()
+    assert puts[1:] == [[]]
+    with closing(store._hold(["a" * 64])):
+        assert puts[2:] == [["a" * 64]]
+        # After a silence others may have taken this process for dead.
+        store._leases._lease._shown_s -= 3 * BEAT_S
+        with closing(store._hold(["a" * 64])):
+            assert puts[3:] == [["a" * 64]]
