@@ -131,5 +131,7 @@ def test_infer_says_the_factors_and_experts_it_used(run):
     assert "sigma CLAP_m: audio 0.25, text 0.5" in line
     assert "lambda" in line
     assert line.endswith("experts: CLAP_m, InternVL")
-    assert run(*used)[2].splitlines()[-1].endswith("experts: all")
+    *_, line, note = run(*used)[2].splitlines()
+    assert line.endswith("experts: all")
+    assert note.endswith("is not known"), "these encoders do not say what they leave out"
     assert run(*used, "--quiet")[2] == ""
