@@ -1,5 +1,6 @@
 """Pictures of more than 8 bits a channel: what is white, their values say, and it is reported."""
 
+import io
 import struct
 import zlib
 
@@ -115,6 +116,13 @@ def test_what_is_black_is_black():
     for data in (png(rgb(0 * GREY)), png(0 * GREY[:, :, None]), tiff(GREY * 0.0, 64, kind=3)[:0]):
         assert data == b"" or not load_image(data).any()
     assert noticed.take() == []
+
+
+def test_a_transparent_grey_lies_on_white():
+    stream = io.BytesIO()
+    Image.fromarray((257 * GREY).astype(np.uint16)).save(stream, "PNG", transparency=257 * 3)
+    expected = np.where(GREY == 3, 255, GREY)
+    np.testing.assert_array_equal(load_image(stream.getvalue())[:, :, 1], expected)
 
 
 def test_a_declared_range_counts():

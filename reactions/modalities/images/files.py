@@ -157,7 +157,10 @@ def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) ->
     if greys.is_wide(image):
         grey = greys.greys_of(image, path)
         for rows, band in greys.bands(image):
-            out[rows] = grey.to_8_bits(np.asarray(band))[:, :, None]
+            values = np.asarray(band)
+            out[rows] = grey.to_8_bits(values)[:, :, None]
+            if isinstance(clear := image.info.get("transparency"), int):
+                out[rows][values == clear] = 255  # on white, as all that is transparent
     else:
         for rows, band in greys.bands(_in_8_bits(image, raw_mode, path, stream)):
             out[rows] = _on_white(band)
