@@ -132,8 +132,8 @@ def test_a_template_of_a_reference_file_never_runs(tmp_path):
         assert not proof.exists()
 
 
-def test_only_two_modules_know_fsspec():
-    """One for what users name, which is checked first; one for results, of a few protocols."""
+def test_only_three_modules_know_fsspec():
+    """What users name, which is checked first; results, of a few protocols; clouds for both."""
     users = []
     for path in sorted((ROOT / "reactions").rglob("*.py")) + sorted(
         (ROOT / "molspace_cli").rglob("*.py")
@@ -144,7 +144,11 @@ def test_only_two_modules_know_fsspec():
                 names = [str(node.module)]
             if any(name.split(".")[0] == "fsspec" for name in names):
                 users.append(path.relative_to(ROOT).as_posix())
-    assert set(users) == {"reactions/core/remote.py", "reactions/store/services.py"}
+    assert set(users) == {
+        "reactions/core/clouds.py",
+        "reactions/core/remote.py",
+        "reactions/store/services.py",
+    }
 
 
 def test_a_denied_network_opens_nothing_remote(monkeypatch):
