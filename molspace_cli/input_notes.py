@@ -24,7 +24,8 @@ _NUMBER: Final = r"(?<![\w-])\d+(?:[.,]\d+)*"
 _VALUE: Final = f"(?:{_QUOTED}|{_PATH}|{_NUMBER})"
 _VALUES: Final = re.compile(f"{_VALUE}(?: {_VALUE})*")
 """Names, paths and numbers in what is wrong with an item: items that differ in them alone have one
-reason. A number that belongs to a word, as in UTF-8, is no value, and an apostrophe no quote."""
+reason. A number that belongs to a word, as in UTF-8, is not a value, and an apostrophe is not a
+quote."""
 
 _MASK: Final = "…"
 

@@ -53,7 +53,7 @@ def check_account(url: str, fs: Any) -> None:
     """Refuse an address in another account than a file system of adlfs's was opened for.
 
     adlfs takes the account of the connection string or of the environment, whatever the address
-    says: results and items would be another account's, and nobody would know.
+    says: results would go to another account, and items come from it, without a word.
 
     Args:
         url: of any protocol.

@@ -19,7 +19,7 @@ from reactions.modalities import registry
 from reactions.modalities.suffixes import modality_of
 
 FIRST_LINES: Final = 200
-"""By which a table is told from texts."""
+"""Lines at the start of a file that are looked at to see whether it is a table."""
 
 _OTHERS: Final = """
     answer audio_id audiocap_id author category class class_id class_name comment comment_number

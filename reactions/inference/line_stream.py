@@ -15,8 +15,8 @@ MAX_SKIPPED_BYTES = 256 << 20
 """After this much without a line break there are no lines, as in ``/dev/zero``."""
 
 _AHEAD: Final = 8
-"""Lines of a pipe that are waited for behind what is certainly a header; of others none are, for
-whoever writes them may wait for what they give."""
+"""Lines of a pipe that are waited for behind what is certainly a header. After other lines none is:
+the program that writes them may wait for our answer to each."""
 
 
 def no_table(

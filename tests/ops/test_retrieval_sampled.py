@@ -138,6 +138,22 @@ def test_tiles_whose_keys_would_mostly_be_kept_are_added_whole(name, monkeypatch
         assert errors(out, reference(q, k, value, 1 / 100))[1] < 2e-5
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_tiles_that_are_added_whole_count_their_whole_weight(name, monkeypatch):
+    monkeypatch.setattr(retrieval_sampled, "_keeping", lambda width: np.inf)
+    q, k = (torch.from_numpy(unit(rows)).float() for rows in hard(name, 64))
+    tiling = Tiling(query_rows=len(q), block_rows=25, key_rows=M // 2)
+    sums = SampledTiles(q, k, [k], share=1e-3, scale=SCALE, tiling=tiling)
+    for first in (0, M // 2):
+        rows = slice(first, first + M // 2)
+        sums.add(first, k[rows], [k[rows]])
+    weights = torch.logsumexp(100 * q.double() @ k.double().T, dim=1) / np.log(2)
+    torch.testing.assert_close(
+        sums.total.double().log2() + sums.unit.double(), weights, rtol=0, atol=1e-4
+    )
+    assert not sums._variance.any()
+
+
 @pytest.mark.parametrize(("keeping", "n_calls"), [(1.9, 0), (2.1, 1)])
 def test_a_tile_is_added_whole_where_keeping_its_keys_takes_longer(keeping, n_calls, monkeypatch):
     calls = []

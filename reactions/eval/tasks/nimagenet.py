@@ -65,7 +65,8 @@ def _read(published: PublishedSet, listed: str, folder: str, expected: int) -> C
     remarks: tuple[str, ...] = ()
     if len(present) < len(wnids):
         remarks = (
-            f"{len(present)} of the {len(wnids)} named classes have recordings; all are told apart",
+            f"{len(present)} of the {len(wnids)} named classes have recordings; "
+            "all are scored as classes",
         )
     return classification(published, "event", items, classes, expected=expected, remarks=remarks)
 
