@@ -58,7 +58,7 @@ class _Room:
     """How many bytes are held, of all tars."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a collection may free bytes while this thread adds some
         self._held_bytes = 0
 
     def add(self, size_bytes: int) -> bool:
