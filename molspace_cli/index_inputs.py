@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _refuse_texts(inputs: list[str]) -> None:
-    """Refuse arguments that are no file: a mistyped folder would be indexed as a text.
+    """Refuse arguments that are not files: a mistyped folder would be indexed as a text.
 
     Raises:
         UsageError: one is.

@@ -31,7 +31,7 @@ Out = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file.")]
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth")
-"""Endings of files of centres, which are no JSON."""
+"""Endings of files of centres, which are not JSON."""
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def _sessions(
     """Return a session a seed, all with one display.
 
     Raises:
-        UsageError: these are no seeds, or what is swept has been trained with one.
+        UsageError: these are not seeds, or what is swept has been trained with one.
     """
     from reactions.core.errors import UsageError
     from reactions.products.bundles.reference import names_bundle

@@ -191,7 +191,7 @@ def test_a_cached_result_needs_no_torch():
 
 
 def test_no_two_files_of_tests_have_one_name():
-    """Folders of tests are no packages: pytest would refuse the second module of a name."""
+    """Folders of tests are not packages: pytest would refuse the second module of a name."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted({name for name in names if names.count(name) > 1}) == []
 

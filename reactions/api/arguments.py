@@ -186,4 +186,4 @@ def check_count(name: str, value: object) -> None:
         UsageError: it is not a whole number from 1 up.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise UsageError(f"{name} is {value!r}", why="it is a whole number", fix="1 or more")
+        raise UsageError(f"{name} is {value!r}", why="it must be a whole number", fix="1 or more")

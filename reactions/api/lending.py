@@ -16,7 +16,7 @@ class KeptEncoders:
     """Opens spaces for the steps of a run; a product's own come from what is kept, and stay.
 
     Encoders that an ``Ft`` tunes, or has tuned, are loaded for their step alone: their weights
-    change. So are those of spaces that are no part of the product, and all on further devices.
+    change. So are those of spaces that are not part of the product, and all on further devices.
 
     Args:
         target: the product.

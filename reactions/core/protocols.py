@@ -139,7 +139,7 @@ def without_password(url: str) -> str:
 def without_credentials(text: str) -> str:
     """Return an address without password and query, where keys and signatures are; for messages.
 
-    What is no address is returned as it is.
+    What is not an address is returned as it is.
     """
     if "://" not in text:
         return text

@@ -45,7 +45,7 @@ def read_subsets(value: Any) -> Subsets:
         if not isinstance(subset, list | tuple) or not all(isinstance(m, str) for m in subset):
             raise UsageError(
                 f"{name} is {value!r:.80}",
-                why="it is one of " + ", ".join(f'"{rule}"' for rule in _SUBSET_RULES),
+                why="it must be one of " + ", ".join(f'"{rule}"' for rule in _SUBSET_RULES),
                 fix='or a list of lists of modalities: [["audio"], ["audio", "text"]]',
             )
         if not subset:

@@ -50,7 +50,7 @@ class Artifact:
     """What a step makes: named arrays and a small JSON-able record.
 
     Attributes:
-        left_out: what an encoder left out of the items, where it counted. It is no part of the
+        left_out: what an encoder left out of the items, where it counted. It is not part of the
             result: it belongs to the rows of a shard, and no step may ask for it.
     """
 

@@ -102,7 +102,7 @@ def open_centre_file(path: Path) -> CentreFile:
 
     Raises:
         MissingError: there is no such file.
-        DataError: it is damaged, or no file of centres.
+        DataError: it is damaged, or not a file of centres.
     """
     from safetensors import safe_open
 
@@ -176,7 +176,7 @@ def _categories(text: str) -> tuple[CentreCategory, ...]:
     """Read the list of categories.
 
     Raises:
-        ValueError: it is no list of distinct names and counts.
+        ValueError: it is not a list of distinct names and counts.
     """
     listed: Any = json.loads(text)
     categories = tuple(CentreCategory(name, n_rows) for name, n_rows in listed)

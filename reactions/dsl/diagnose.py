@@ -97,7 +97,7 @@ class _Mistake:
         """Whether the statement ends here: end of text, separator, or the next binding."""
         if self.kind() in ("$END", "SEP"):
             return True
-        # Within parentheses newlines are no tokens: a new line that begins as a statement does
+        # Within parentheses newlines are not tokens: a new line that begins as a statement does
         # shows that the parenthesis before it was never closed.
         if "\n" not in self.source.text[self.before : self.span.start]:
             return False

@@ -139,7 +139,7 @@ def _number_of(option: str, value: Any) -> float | int:
         shown = f"'{value}'" if number is None else print_number(number)
         raise UsageError(
             f"{option} is {shown}",
-            why=f"it is {'a whole number' if whole else 'a number'}. "
+            why=f"it must be {'a whole number' if whole else 'a number'}. "
             + entry.metadata["description"],
             fix=f"for instance {option}={_EXAMPLES[option]}",
         )

@@ -106,7 +106,7 @@ def tuning_option_of(option: str, value: Any) -> Any:
         shown = f"'{value}'" if number is None else print_number(number)
         raise UsageError(
             f"{option} is {shown}",
-            why=f"it is {kind}. {entry.metadata['description']}",
+            why=f"it must be {kind}. {entry.metadata['description']}",
             fix=f"for instance {option}={_EXAMPLES[option]}",
         )
     check_setting(entry, number if option == "lr" else int(number), option)

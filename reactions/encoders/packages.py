@@ -44,7 +44,7 @@ def import_package(package: str, uri: str, extra: str = "") -> Any:
 
 def _no_package(package: str, uri: str, extra: str, why: str) -> MissingError:
     fix = install_extra(extra) if extra else f"pip install {package}"
-    # An option, a call or what has an article is no name of a file or a model.
+    # An option, a call or what has an article is not the name of a file or a model.
     is_name = not uri.startswith(("--", "the ", "molspace ")) and not uri.endswith("()")
     needing = f"'{uri}'" if is_name else uri
     return MissingError(f"{needing} needs the package {package}", why=why, fix=fix, package=package)

@@ -52,7 +52,7 @@ _NO_SPACES: Mapping[str, tuple[str, str]] = dict.fromkeys(
         "eventclip:FILE, whose texts are CLIP's",
     ),
 )
-"""Schemes that people may try for models that are no spaces: why, and what to use instead."""
+"""Schemes that people may try for models that are not spaces: why, and what to use instead."""
 
 _FOLDERS = ("precomputed", "file")
 """Schemes of folders of embeddings."""

@@ -80,12 +80,12 @@ def _box(*values: str, is_size: bool) -> Rectangle:
     try:
         numbers = [round(float(value)) for value in values]
     except (ValueError, OverflowError):
-        raise Damaged(f"'{' '.join(values)[:60]}' is no rectangle") from None
+        raise Damaged(f"'{' '.join(values)[:60]}' is not a rectangle") from None
     left, top, right, bottom = numbers
     if is_size:
         right, bottom = left + right, top + bottom
     if max(map(abs, (left, top, right, bottom))) > _MAX_SIDE or right <= left or bottom <= top:
-        raise Damaged(f"'{' '.join(values)[:60]}' is no rectangle")
+        raise Damaged(f"'{' '.join(values)[:60]}' is not a rectangle")
     return Rectangle(left, top, right, bottom)
 
 

@@ -115,7 +115,7 @@ def _notices(categories: list[CentreCategory], norms: NDArray[np.float64]) -> li
 
 def _wrong(path: Path, why: str) -> DataError:
     return DataError(
-        f"'{path}' is no pickle of embedding centres",
+        f"'{path}' is not a pickle of embedding centres",
         why=why,
         fix="get the published file again: a dictionary of category to (50, 1024) rows",
         path=str(path),

@@ -151,7 +151,7 @@ class Preparation:
         """Refuse bundles for rows that none of the tables has.
 
         Raises:
-            UsageError: a name is no row's.
+            UsageError: a name is not a row's.
         """
         rows = [row for table in tables for row in table.rows]
         for name in self.bundles:
@@ -168,7 +168,7 @@ class Preparation:
         return bundles
 
     def plan(self, reaction: str) -> ReactionPlan | None:
-        """Return the training of a reaction in this lab; None for a space that is no product.
+        """Return the training of a reaction in this lab; None for a space that is not a product.
 
         Raises:
             MolspaceError: it cannot be planned here.

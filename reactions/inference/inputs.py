@@ -215,7 +215,7 @@ def read_stream(
 
     Lines end in LF, CR LF or CR, in UTF-8 or in what a byte-order mark says. Besides what
     ``read_items`` refuses, lines longer than ``MAX_LINE_BYTES`` and lines with a NUL byte give
-    no item. Rows of a table are no texts (``unmarked_tables``), unless it is said that they are.
+    no item. Rows of a table are not texts (``unmarked_tables``), unless it is said that they are.
 
     Args:
         stream: binary.

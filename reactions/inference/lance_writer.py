@@ -54,7 +54,7 @@ class LanceWriter(Writer):
         if is_there and not is_empty and not is_lance(self._path):
             raise StoreError(
                 f"cannot write '{self._path}'",
-                why="it is there, and is no Lance table",
+                why="it is there, and is not a Lance table",
                 fix="--out DIR.lance, a new one",
             )
 

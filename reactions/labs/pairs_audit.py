@@ -79,7 +79,7 @@ def _leaks(lab: Lab, pairs: SourcePairs) -> list[DataFinding]:
     if absent:
         findings.append(_unchecked(pairs, ", ".join(absent), "they are not there"))
     if pairs.clips and evaluated:
-        why = "clips of videos are no files: only names were compared"
+        why = "clips of videos are not files: only names were compared"
         findings.append(_unchecked(pairs, ", ".join(evaluated), why))
     return shared + findings
 

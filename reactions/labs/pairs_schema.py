@@ -97,7 +97,7 @@ class MediaPairs(FromDataset, NamedMedia):
             ):
                 raise mistake(
                     "",
-                    f".{modality} is {number}, which is no path",
+                    f".{modality} is {number}, which is not a path",
                     'path = "TABLE.csv" has columns; without it, video = "FOLDER"',
                 )
         columns_by_key = {

@@ -40,7 +40,7 @@ def decode(stream: BinaryIO, path: str) -> Events | NDArray[np.uint8]:
         pixels = image.decode(stream, path)
         looks.note_looks(pixels, path)
         return pixels
-    # A URL's query is no part of its name; what follows it is the name of a tar's member.
+    # A URL's query is not part of its name; what follows it is the name of a tar's member.
     suffixes = {PurePosixPath(name).suffix.lower() for name in (path, url_name(path))}
     if not files.is_marked(head) and suffixes.isdisjoint(_UNMARKED):
         raise MediaError(

@@ -1,4 +1,4 @@
-"""What decoding met that is no error and should be known: counted, and reported once, at the end.
+"""What decoding met that is not an error but should be known: counted, reported once, at the end.
 
 Media are decoded in several threads, again and again; what a reader of results should know of them
 is gathered here, and whoever talks to people takes it: the command line when a command ends, the

@@ -73,7 +73,7 @@ def decode(stream: BinaryIO, path: str, *, scaling: str = "range") -> NDArray[np
         raise MediaError(
             f"cannot use the thermal image '{path}'",
             why=f"it is in false colours (channels differ by {colour:.0f} of 255 on average), "
-            "whose brightness is no temperature",
+            "whose brightness is not a temperature",
             fix="export it in grey (white is hot), or radiometric, with 16 bits",
             path=path,
         )

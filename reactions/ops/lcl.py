@@ -69,7 +69,7 @@ def description_loss(
         items: (n, d) float, unit-norm rows; row i belongs to row i of ``texts``.
         texts: (n, d) float, unit-norm rows.
         temperature: > 0; logits are items @ texts.T / temperature.
-        same: (n,) numbers of the texts: items of equal ones are no negatives of each other. None:
+        same: (n,) numbers of the texts: items of equal ones are not negatives of each other. None:
             they are, as published.
         symmetric: take the mean with the cross entropy of texts over items.
 

@@ -77,7 +77,7 @@ class ShiftedTiles(RowSums):
         samples = {id(x): unit(sampled_rows(x, queries.device)) for x in (keys, *values)}
         self._key_mean = samples[id(keys)].mean(dim=0)
         self._value_means = [samples[id(value)].mean(dim=0) for value in values]
-        query_mean = queries.nanmean(dim=0)  # a row that is no number spoils no other
+        query_mean = queries.nanmean(dim=0)  # a row of NaN spoils no other
         self._query_mean = query_mean * scale
         # The columns behind the first ``dim``, which multiply those of the keys (see ``add``):
         # [1, 1, shift, rest of shift, 0 ...] . [mean.k', rest of it, -1, -1 ...]

@@ -45,7 +45,7 @@ _PILOT_ROWS = 128
 
 _REACH = 30.0
 """Octaves that a weight may lie above a row's unit before the unit moves: squares of the sums of a
-billion such weights are no overflow."""
+billion such weights do not overflow."""
 
 _SAMPLE_SHARE = 16
 """Of so many keys about one at most is compared with all queries beforehand."""

@@ -16,7 +16,7 @@ from reactions.ops.threads import own_threads
 from reactions.ops.tiles import Matrix, Tiling, stream_tiles
 
 _MOST_OCTAVES = 126.0
-"""By which sums are scaled up: only sums of nothing are, and 0 times infinity is no number."""
+"""By which sums are scaled up: only sums of nothing are, and 0 times infinity is not a number."""
 
 
 class RowSums(ABC):

@@ -135,7 +135,7 @@ def _scored_items(planned: PlannedCentres, rows: TaskRows) -> tuple[str, ...]:
         return ()
     return (
         f"{n:,} of the {len(queries):,} scored items are among those that chose the descriptions; "
-        "this is no score of unseen items",
+        "this is not a score of unseen items",
     )
 
 

@@ -157,7 +157,7 @@ def _with_address(
     factory: Callable[..., Any], name: str, options: Mapping[str, Any], address: str
 ) -> dict[str, Any]:
     """Return the options of a factory: with the address, if it takes one."""
-    # What is no function, as a package may have it, refuses its call.
+    # What is not a function, as a package may have it, refuses its call.
     if callable(factory) and "address" in inspect.signature(factory).parameters:
         return {**options, "address": address}
     if address:

@@ -63,7 +63,7 @@ class IndexedItem:
 
     @property
     def part(self) -> Blob | None:
-        """What is read of the file it lies in; None for what is no part of one, or not known."""
+        """What is read of the file it lies in; None for what is not part of one, or not known."""
         start, size_bytes, column = self.place
         if start < 0:
             return None

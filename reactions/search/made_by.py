@@ -15,7 +15,7 @@ def space_digest(target: Target) -> str:
     """Return the digest of what decides a target's embeddings."""
     if target.bundle is not None:
         return target.bundle.digest
-    assert isinstance(target.space, Leaf), "what is no bundle is a space"
+    assert isinstance(target.space, Leaf), "what is not a bundle is a space"
     spec = target.space.spec
     return digest("index of a space", [spec.identity(m) for m in spec.modalities])
 

@@ -182,7 +182,9 @@ class Desk:
         top = integer(body, "top", 10, low=1, high=bench.limits.classes)
         knowledge = body.get("knowledge")
         if not isinstance(knowledge, str):
-            raise UsageError("'knowledge' is no text", fix=f"one of {', '.join(bench.knowledge)}")
+            raise UsageError(
+                "'knowledge' must be a string", fix=f"one of {', '.join(bench.knowledge)}"
+            )
         await self._prepared(request, [probe])
 
         def work() -> dict[str, Any]:
@@ -256,7 +258,7 @@ class Desk:
                 int(request.query_params.get(x, d)) for x, d in (("start", "0"), ("n", "12"))
             )
         except ValueError:
-            raise UsageError("'start' and 'n' are whole numbers") from None
+            raise UsageError("'start' and 'n' must be whole numbers") from None
         n, start = max(1, min(n, self._bench.limits.k)), max(0, start)
 
         def work() -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ def read_adjustment(space: Space, sigma: Any, lambda_: Any, experts: Any) -> Adj
     labels = [control.expert for control in controls_of(space)]
     if experts is not None:
         if not isinstance(experts, list) or not all(isinstance(name, str) for name in experts):
-            raise UsageError("experts is no list of names", fix='"experts": ["CLAP_m"]')
+            raise UsageError("'experts' must be a list of names", fix='"experts": ["CLAP_m"]')
         for name in experts:
             if name not in labels:
                 raise UsageError(f"no expert '{name[:80]}'", fix=suggestion(name[:80], labels))
@@ -96,15 +96,15 @@ def _factors(option: str, by_expert: Any) -> dict[str, Factors]:
     if by_expert is None:
         return {}
     if not isinstance(by_expert, dict):
-        raise UsageError(f"{option} is no object", fix=fix)
+        raise UsageError(f"'{option}' must be an object", fix=fix)
     read: dict[str, Factors] = {}
     for expert, factors in by_expert.items():
         if not isinstance(factors, dict):
-            raise UsageError(f"{option} of '{expert[:80]}' is no object", fix=fix)
+            raise UsageError(f"'{option}' of '{expert[:80]}' must be an object", fix=fix)
         for modality, value in factors.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(
-                    f"{option}: the factor of '{modality[:80]}' is no number", fix="0 to 1"
+                    f"'{option}': the factor of '{modality[:80]}' must be a number", fix="0 to 1"
                 )
         read[expert] = {modality: float(value) for modality, value in factors.items()}
     return read

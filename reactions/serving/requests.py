@@ -20,14 +20,14 @@ def read_object(content: bytes, keys: Collection[str]) -> dict[str, Any]:
     """Read the body of a request.
 
     Raises:
-        UsageError: it is no JSON object, or has other keys.
+        UsageError: it is not a JSON object, or has other keys.
     """
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UsageError("the request is not JSON", why=str(error)[:200]) from None
     if not isinstance(body, dict):
-        raise UsageError("the request is no JSON object")
+        raise UsageError("the request must be a JSON object")
     return _only(body, {*keys, *_SETTINGS}, "the request")
 
 
@@ -109,7 +109,7 @@ def integer(body: dict[str, Any], name: str, default: int, *, low: int, high: in
     """
     value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UsageError(f"'{name}' is no whole number from {low} to {high}")
+        raise UsageError(f"'{name}' must be a whole number from {low} to {high}")
     return value
 
 
@@ -123,12 +123,12 @@ def names(body: dict[str, Any], name: str) -> Sequence[str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise UsageError(f"'{name}' is no list of names")
+        raise UsageError(f"'{name}' must be a list of names")
     return list(dict.fromkeys(value))
 
 
 def _string(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
-        raise UsageError(f"'{name}' is no text")
+        raise UsageError(f"'{name}' must be a string")
     return value

@@ -79,7 +79,7 @@ class StorePlace(Protocol):
         """Return a small file's bytes.
 
         Raises:
-            ValueError: it is no file, or larger.
+            ValueError: it is not a file, or is larger.
         """
 
     def load_all(self, folders: Iterable[Path], record: str) -> Iterator[tuple[Path, bytes]]:

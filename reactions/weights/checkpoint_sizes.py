@@ -106,7 +106,7 @@ def check_tensors(tensors: Iterable[Tensor], size_bytes: int) -> None:
 
 
 def _check_pickle(stream: IO[bytes]) -> None:
-    """Refuse calls that make much of little; what no pickle is, torch reports."""
+    """Refuse calls that make much of little; what is not a pickle, torch reports."""
     encodes = False
     texts: list[str] = []
     names: list[str] = []

@@ -174,7 +174,7 @@ def _checked(content: Any) -> dict[str, Tensor]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    why = str(error) if isinstance(error, _Refused) else "it is damaged, or no pickle of tensors"
+    why = str(error) if isinstance(error, _Refused) else "it is damaged, or not a pickle of tensors"
     return DataError(
         f"cannot read the tensors of '{path}'",
         why=why,

@@ -60,7 +60,7 @@ def test_nothing_is_trained(line, message, tmp_path, monkeypatch, capsys):
         (("sweep", "--task", "esc50", "--sigma", "x"), "'x' is not a list of factors"),
         (("sweep", "--task", "esc50", "--experts", "CLAP"), "no expert 'CLAP'"),
         (("tune", "--objective", "audio-txt"), "'audio-txt'"),
-        (("tune", "--objective", "esc50", "--keep", "x"), "'x' is no least value"),
+        (("tune", "--objective", "esc50", "--keep", "x"), "'x' is not a least value"),
         (("infer", "a", "--format", "jsonl", "--experts", "CLAP"), "no expert 'CLAP'"),
     ],
     ids=" ".join,

@@ -1,4 +1,4 @@
-"""Failures for want of memory or descriptors are no verdicts: not remembered, not left out."""
+"""Failures for want of memory or descriptors are not verdicts: not remembered, not left out."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Tables that are called .txt are no texts; texts with commas are."""
+"""Tables that are called .txt are not texts; texts with commas are."""
 
 import io
 

@@ -108,9 +108,9 @@ def test_a_picture_without_annotations_is_missed(tmp_path: Path) -> None:
         ("<annotation>", "no element found"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>', "declares a document type"),
         ("<a><object><name>person</name></object></a>", "no x, y, w, h"),
-        (sets.voc([(5, 5, 5, 9)]), "is no rectangle"),
-        (sets.voc([("nan", 5, 9, 9)]), "is no rectangle"),
-        (sets.voc([(0, 0, 10**9, 9)]), "is no rectangle"),
+        (sets.voc([(5, 5, 5, 9)]), "is not a rectangle"),
+        (sets.voc([("nan", 5, 9, 9)]), "is not a rectangle"),
+        (sets.voc([(0, 0, 10**9, 9)]), "is not a rectangle"),
         (sets.voc([(1, 1, 9, 9)] * 1001), "marks 1001 objects"),
     ],
 )

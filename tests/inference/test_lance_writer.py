@@ -81,7 +81,7 @@ def test_what_is_no_table_is_not_replaced(lance, tmp_path):
     (tmp_path / "emb.lance").mkdir()
     write(tmp_path / "emb.lance")  # an empty folder is
     (tmp_path / "emb.lance" / "notes.txt").write_text("mine")
-    with pytest.raises(StoreError, match="is no Lance table"):
+    with pytest.raises(StoreError, match="is not a Lance table"):
         write(tmp_path / "emb.lance")
     assert (tmp_path / "emb.lance" / "notes.txt").read_text() == "mine"
     with pytest.raises(StoreError, match="there is no folder"):

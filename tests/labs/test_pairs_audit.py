@@ -181,7 +181,7 @@ def test_videos_are_compared_by_name_alone(media):
     (message,) = leaks(text)
     assert message.endswith(": 1 by name")
     unchecked = [finding.message for finding in findings(text, "unchecked")]
-    assert any("birds: clips of videos are no files" in message for message in unchecked)
+    assert any("birds: clips of videos are not files" in message for message in unchecked)
 
 
 def test_captions_of_pairs_are_compared_with_captions(media):

@@ -38,7 +38,7 @@ MINE = '[pairs.mine]\npath = "p.csv"\naudio = "a"\nimage = "b"\n'
         ('[pairs.mine]\npath = "p.csv"\naudio = "a"', r"pairs\.mine is of audio; pairs are of two"),
         ('[pairs.mine]\npath = "p.csv"', r"pairs\.mine is of no modality"),
         ("[pairs.mine]", r"pairs\.mine is of no modality"),
-        ("[pairs.mine]\nvideo = 3", r"pairs\.mine\.video is 3, which is no path"),
+        ("[pairs.mine]\nvideo = 3", r"pairs\.mine\.video is 3, which is not a path"),
         ("[pairs.mine]\nvideo = 'v'\nseconds = 0.0", r"pairs\.mine\.seconds must be above 0"),
         ("[pairs.mine]\nvideo = 'v'\nseconds = 3601.0", r"pairs\.mine\.seconds .*at most 3600"),
         ("[pairs.mine]\nvideo = 'v'\nclip_at = 2", r"pairs\.mine\.clip_at must be a share"),

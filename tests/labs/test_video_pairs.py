@@ -34,7 +34,7 @@ def encoded():
         "song.m4v": video_bytes(pictures=""),
         "empty.mp4": b"",
         "half.mp4": good[: len(good) // 2],
-        "text.avi": b"this is no video" * 100,
+        "text.avi": b"this is not a video" * 100,
     }
 
 

@@ -163,7 +163,7 @@ def test_fixed_factors_are_shown_and_refused(tmp_path):
         ({"query": {}}, 400, "one thing"),
         ({"query": {"text": "a", "upload": "b"}}, 400, "one thing"),
         ({"query": {"text": "  "}}, 400, "empty"),
-        ({"query": {"text": 3}}, 400, "no text"),
+        ({"query": {"text": 3}}, 400, "a string"),
         ({"query": {"text": "x" * 2001}}, 413, "2001 characters"),
         ({"query": {"upload": "0" * 32}}, 404, "no longer held"),
         ({"query": {"text": "a"}, "kk": 3}, 400, "'kk'"),
@@ -177,8 +177,8 @@ def test_fixed_factors_are_shown_and_refused(tmp_path):
         ({"query": {"index": 0, "modality": "../etc", "number": 0}}, 404, "number 0"),
         ({"query": {"text": "a"}, "experts": ["CLAP"]}, 400, "no expert 'CLAP'"),
         ({"query": {"text": "a"}, "experts": "CLAP_m"}, 400, "list of names"),
-        ({"query": {"text": "a"}, "sigma": 0.5}, 400, "no object"),
-        ({"query": {"text": "a"}, "sigma": {"CLAP_m": {"audio": "x"}}}, 400, "no number"),
+        ({"query": {"text": "a"}, "sigma": 0.5}, 400, "must be an object"),
+        ({"query": {"text": "a"}, "sigma": {"CLAP_m": {"audio": "x"}}}, 400, "must be a number"),
         ({"query": {"text": "a"}, "sigma": {"CLAP_m": {"audio": 2, "text": 0}}}, 400, "outside"),
         ({"query": {"text": "a"}, "sigma": {"CLAP_m": {"audio": 0.5}}}, 400, "no factor for text"),
         ({"query": {"text": "a"}, "sigma": {"CLAP": {"audio": 0.5, "text": 1}}}, 400, "'CLAP'"),
@@ -196,10 +196,10 @@ def test_what_cannot_be_meant_is_refused(client, body, status, message):
     ("content", "message"),
     [
         (b"{", "not JSON"),
-        (b"[]", "no JSON object"),
+        (b"[]", "must be a JSON object"),
         (b"\xff", "not JSON"),
         (b"[" * 5000, "not JSON"),
-        (b'{"query": {"text": NaN}}', "no text"),
+        (b'{"query": {"text": NaN}}', "a string"),
     ],
 )
 def test_bodies_that_are_no_requests(client, content, message):
@@ -264,7 +264,7 @@ def test_classes_need_a_knowledge_base(client, bench):
     assert answer.status_code == 400
     assert "no knowledge base 'nothing'" in answer.json()["what"]
     answer = client.post("/api/classes", json={"query": {"text": "a"}})
-    assert "'knowledge' is no text" in answer.json()["what"]
+    assert "'knowledge' must be a string" in answer.json()["what"]
 
 
 def test_classes_are_those_that_the_library_names(client, bench, monkeypatch):

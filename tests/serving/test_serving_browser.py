@@ -99,7 +99,7 @@ def test_an_undecodable_file_says_what_why_and_fix(open_page):
     page = open_page()
     search(page, "rain")
     before = keys(page)
-    drop(page, "holiday.png", "image/png", b"this is no picture")
+    drop(page, "holiday.png", "image/png", b"this is not a picture")
     page.wait_for_selector("#problem:not([hidden])")
     problem = page.inner_text("#problem")
     assert "'holiday.png' cannot be decoded as image" in problem

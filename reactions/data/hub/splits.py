@@ -80,7 +80,7 @@ def candidates(names: Sequence[str], config: CardConfig) -> list[str]:
 
 
 def left_out(names: Sequence[str], candidate_names: Sequence[str], config: CardConfig) -> str:
-    """Return a sentence's part on the files that are no candidates; "" for none.
+    """Return a sentence's part on the files that are not candidates; "" for none.
 
     Args:
         names: of all files.

@@ -71,7 +71,7 @@ def leaked(
     """Find pairs that evaluation sets have: by the contents of files, and by names.
 
     Names are those of items and of files, without folders and endings, if they are long enough not
-    to be everybody's. Clips are no files, so of videos only names are compared.
+    to be everybody's. Clips are not files, so of videos only names are compared.
 
     Args:
         pairs: to look through.

@@ -13,7 +13,7 @@ from reactions.data.scan_cache import Column, ScanTable, Strings
 from reactions.data.sources.parts import FilePart
 
 NO_CELL: Final = -1
-"""In place of the row of an item that is no field."""
+"""In place of the row of an item that is not a field."""
 
 
 class CellPart(FilePart):

@@ -60,7 +60,7 @@ def clips(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
     if len(samples) == 0:
         raise Unusable("audio", "it has no samples")
     if resampled_length(len(samples), rate_hz) < MIN_SAMPLES:
-        # The published code fails here; a click is no reason to end a run over a corpus.
+        # The published code fails here; a click is not a reason to end a run over a corpus.
         least = math.ceil(MIN_SAMPLES * rate_hz / RATE_HZ)
         samples = np.pad(samples, (0, least - len(samples)))
     n = resampled_length(len(samples), rate_hz)

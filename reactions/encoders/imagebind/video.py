@@ -41,7 +41,7 @@ def scaled_frames(value: Any) -> NDArray[np.float32]:
         (10, 3, h, w) float32, normalised with CLIP's statistics, clip by clip.
 
     Raises:
-        Unusable: it is no usable video, or so narrow that scaling it is absurd.
+        Unusable: it is not a usable video, or so narrow that scaling it is absurd.
     """
     if why := VIDEO.why_unusable(value):
         raise Unusable("video", why)

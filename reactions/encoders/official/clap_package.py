@@ -112,7 +112,7 @@ def built(
         device: where to compute.
 
     Raises:
-        DataError: it is no checkpoint of the package's.
+        DataError: it is not a checkpoint of the package's.
     """
     transformers = import_module("transformers")
     sizes = keys.config(path, tensors)

@@ -57,7 +57,7 @@ def _listed(published: PublishedSet, split: str) -> Sequence[str]:
         raise published.damaged(path, "it is not a JSON list of shapes")
     for id in ids:
         if not (isinstance(id, str) and id.count("/") >= 1):
-            raise published.damaged(path, f"'{str(id)[:60]}' is no shape's path")
+            raise published.damaged(path, f"'{str(id)[:60]}' is not the path of a shape")
     return ids
 
 

@@ -80,7 +80,7 @@ class WholeModality:
                 shutil.copyfile(path, folder / name / path.name)
 
     def _folders(self) -> list[str]:
-        """Return a folder's name for each input; labels are no names of files."""
+        """Return a folder's name for each input; labels are not names of files."""
         plain = [re.sub(r"[^\w-]+", "-", leaf.label)[:40] for leaf in self.inputs]
         return [f"{self.modality}-{i}-{name}" for i, name in enumerate(plain, 1)]
 

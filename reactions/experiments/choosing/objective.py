@@ -15,7 +15,7 @@ Reference: TypeAlias = Literal["", "base", "own"]
 
 _TERM = re.compile(r"(?:(\d*\.?\d+)\s*\*\s*)?(\S(?:.*\S)?)", re.DOTALL)
 _SIGN = re.compile(r"^-|\s-|,|;")
-"""What is no part of a name, which may have hyphens within."""
+"""What is not part of a name, which may have hyphens within."""
 
 _KEEP = re.compile(
     r"(\S.*?)\s*>=\s*(?:(base|own)\s*(?:([+-])\s*(\d*\.?\d+))?|(\d*\.?\d+))\s*", re.DOTALL
@@ -71,7 +71,7 @@ def read_quantity(text: str, tasks: Sequence[Task], *, option: str) -> Quantity:
         match = _TERM.fullmatch(part.strip())
         if match is None or _SIGN.search(match[2]):
             raise UsageError(
-                f"{option}: '{text}' is no sum of families and tasks",
+                f"{option}: '{text}' is not a sum of families and tasks",
                 why="scores are added with + between them, each with a weight above 0 or none",
                 fix=f'{option} "audio-text"   or   {option} "0.5*audio-text + esc50"',
             )
@@ -101,7 +101,7 @@ def read_keep(text: str, tasks: Sequence[Task]) -> Keep:
     match = _KEEP.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"--keep: '{text}' is no least value",
+            f"--keep: '{text}' is not a least value",
             fix='--keep "image-text >= base - 0.5"   or   --keep "esc50 >= 85"',
         )
     quantity = read_quantity(match[1], tasks, option="--keep")

@@ -151,7 +151,7 @@ def expression_with(text: str, adjustment: Adjustment) -> str:
     """Return a reaction with the factors and experts of an adjustment written into it."""
     try:
         return str(_rewritten(parse(text).result, adjustment))
-    except LanguageError:  # the name of an imported product is no reaction
+    except LanguageError:  # the name of an imported product is not a reaction
         return text
 
 

@@ -3,7 +3,7 @@
     openai:MODEL?base_url=http://localhost:8000/v1&temperature=1&seed=0
 
 The key comes from OPENAI_API_KEY alone, and goes to the endpoint alone. Answers are read within
-limits of time and size, whatever a server says of itself: what is no answer is a ``Trouble``.
+limits of time and size, whatever a server says of itself: what is not an answer is a ``Trouble``.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def _count(usage: Any, key: str) -> int | None:
 
 
 def _checked_url(url: str) -> str:
-    """Refuse what is no address of an endpoint, without repeating secrets in it (UsageError)."""
+    """Refuse what is not the address of an endpoint; the error repeats no secrets (UsageError)."""
     try:
         parts = urlsplit(url)
         wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0

@@ -254,7 +254,7 @@ class Engine:
             self._check_stop()
 
     async def _said(self, question: Question) -> Answer:
-        """Return what the generator answers; what a package's does wrong is no bug of ours."""
+        """Return what the generator answers; what a package's does wrong is not a bug of ours."""
         try:
             answer = await self._generator.answer(question)
             if isinstance(answer, Answer) and isinstance(answer.text, str):

@@ -38,7 +38,7 @@ class Recorded:
         key: of the category or item.
         number: of the question.
         rows: as they were read, before any is dropped for what it says.
-        dropped: reason to the number of pieces that were no rows.
+        dropped: reason to the number of pieces that were not rows.
         model: as the generator gave it.
         prompt: as it was sent.
         seed: of the question.

@@ -30,7 +30,7 @@ _INLINE = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,6})[.)]\s+")
 _BULLETED = re.compile(r"\s*[-*•‣◦·\u2013—]\s+(.*)")
 _QUOTED = re.compile("\\s*([\"“\u2018'`«]).+?([\"”\u2019'`»])\\s*[,;.]?\\s*")
 _OPENING = re.compile(
-    # Great Danes and great white sharks are no talk.
+    # Great Danes and great white sharks are not talk.
     r"((sure|certainly|of course|absolutely|okay|ok|great)"
     r"(?=\s*[,.!:;]|\s+[-\u2013—]|\s*$|\s+(here|i)\b)|(here|below) (are|is)\b)",
     re.IGNORECASE,

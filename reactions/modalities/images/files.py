@@ -194,7 +194,7 @@ def to_16_bits(image: PIL.Image.Image) -> NDArray[np.uint16] | None:
 def _note_several(image: PIL.Image.Image) -> None:
     """Note a file of several pictures. Last: Pillow looks for a second one, and may be led astray.
 
-    What is wrong with further pictures is no reason to refuse the first.
+    What is wrong with further pictures is not a reason to refuse the first.
     """
     with suppress(Exception):
         if image.format in _SEVERAL and getattr(image, "is_animated", False):

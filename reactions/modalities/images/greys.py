@@ -96,7 +96,7 @@ def greys_of(image: PIL.Image.Image, path: str) -> Greys:
     for _, band in bands(image):
         values = np.asarray(band)
         if not np.isfinite(values).all():
-            raise undefined(path, "it holds floats that are no numbers")
+            raise undefined(path, "it holds floats that are not numbers")
         low, high = min(low, float(values.min())), max(high, float(values.max()))
         if image.mode == "F":
             whole = whole and bool((values == np.rint(values)).all())

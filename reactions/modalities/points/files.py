@@ -66,7 +66,7 @@ def decode(stream: BinaryIO, path: str) -> NDArray[np.float32]:
     if _OFF.match(head):
         return cloud(meshes.surface_of_off(words_of(stream)))
     if not head or not _TEXT.fullmatch(head):
-        raise ValueError("it is no npy, npz, ply or off file, and no lines of numbers")
+        raise ValueError("it is neither an npy, npz, ply or off file nor lines of numbers")
     return _of_lines(stream, path)
 
 
@@ -127,7 +127,7 @@ def _of_lines(stream: BinaryIO, path: str) -> NDArray[np.float32]:
     names: Sequence[str] = ()
     if words and not any(map(_is_number, words)):
         if words[:3] != ["x", "y", "z"]:
-            raise ValueError(f"its first line is no numbers, and does not name x, y, z: {first!r}")
+            raise ValueError(f"its first line neither holds numbers nor names x, y, z: {first!r}")
         names, first = words, next(lines, "")
     if not first:
         raise ValueError("it holds no points")

@@ -50,7 +50,7 @@ def table_of(
         (n, m), n >= 1.
 
     Raises:
-        ValueError: there are none, or they are no numbers, or of different lengths.
+        ValueError: there are none, or they are not numbers, or of different lengths.
     """
     first = next(lines, None)
     if first is None:

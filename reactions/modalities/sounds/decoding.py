@@ -107,7 +107,7 @@ def is_whole(stream: BinaryIO, limits: Limits) -> bool:
     with open_sound(stream, forward=False) as sound:
         n = sound.frames
         _check_format(sound, pieces[0])
-        # Floats may be no numbers.
+        # Floats may be NaN.
         if not 0 < n < _UNKNOWN_FRAMES or sound.subtype in ("FLOAT", "DOUBLE"):
             return False
         limits.check(n, sound.channels, sound.samplerate)

@@ -97,7 +97,7 @@ def _check_boxes(stream: BinaryIO, size_bytes: int) -> None:
         head = _read(stream, place, 16)
         name = head[4:8]
         if len(head) < 8 or not (name.isascii() and name.decode().isprintable()):
-            # What some programs put behind a whole file is no box.
+            # What some programs put behind a whole file is not a box.
             if {b"moov", b"mdat"} <= box_names or not head.strip(b"\0"):
                 break
             raise Damage(f"it is damaged: no part begins at byte {place}")

@@ -78,7 +78,7 @@ def open_video(stream: BinaryIO, path: str) -> Iterator[InputContainer]:
         path: for messages.
 
     Raises:
-        MediaError: it is no video of a known kind, or is damaged.
+        MediaError: it is not a video of a known kind, or is damaged.
         TransientError: memory or a disk gave way, which says nothing about the video.
         MissingError: PyAV is not installed.
     """

@@ -85,7 +85,7 @@ def asked(address: str, device: str) -> AskedCluster:
 def not_a_node(address: str) -> UsageError:
     """Return the error for an address of Ray Client, which runs commands outside the cluster."""
     return UsageError(
-        f"'{address}' is no address of a cluster's node",
+        f"'{address}' is not an address of a cluster's node",
         why="this process reads and writes the cluster's store, so it has to run on a machine "
         "that shares it; Ray Client, which does not, is not supported",
         fix=f"on a node of the cluster: --executor {_FORM}",

@@ -284,7 +284,7 @@ class RayWorkers:
         self._kill(actor)
         if not isinstance(problem, MolspaceError):
             problem = StepError(f"the worker {label} cannot start: {problem}")
-        if self._has_hope():  # a node that does not fit is no reason to end the others' work
+        if self._has_hope():  # a node that does not fit is not a reason to end the others' work
             self._warn(f"{problem.what} ({problem.why}): the run goes on without it")
             return
         self._failure = problem

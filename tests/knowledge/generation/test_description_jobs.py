@@ -116,7 +116,7 @@ def test_endings_and_names_of_modalities_may_differ(ids, others):
     "others",
     [
         ["a", "b"],  # one is missing
-        ["x", "y", "z"],  # none fits; as many are no pairs
+        ["x", "y", "z"],  # none fits; as many are not pairs
         ["a.jpg", "a.png", "b.jpg", "c.jpg"],  # two for one
     ],
 )

@@ -41,7 +41,7 @@ def store(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_twins(monkeypatch):
-    """A slow machine is no reason to make rows twice, which tests count."""
+    """A slow machine is not a reason to make rows twice, which tests count."""
     monkeypatch.setattr(orders, "_LEAST_S", 3600.0)
 
 

@@ -18,7 +18,7 @@
   let printing = false;
   const theme = () => (dark.matches && !printing ? DARK : LIGHT);
 
-  // plotly reads some HTML in texts: names are no markup.
+  // plotly reads some HTML in texts: names are not markup.
   const plain = (text) =>
     String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
