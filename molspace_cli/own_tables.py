@@ -24,7 +24,8 @@ class TableOptions(Group):
             "--pairs",
             metavar="FILE",
             help="Score retrieval, both ways, on a table (csv, tsv, jsonl, parquet) with a pair a "
-            "row: a column for each of two modalities, of paths or texts.",
+            "row: a column for each of two modalities, of paths or texts. Also annotations: json "
+            "of COCO, Karpathy and others, lists of captions.",
         ),
     ] = None
     labels: Annotated[
@@ -40,8 +41,8 @@ class TableOptions(Group):
         typer.Option(
             "--columns",
             metavar="MODALITY=COLUMN",
-            help="Which column is what, where its name does not say it: audio=wav, class=species. "
-            "Repeatable.",
+            help="Which column is what, where its name does not say it: audio=wav, class=species, "
+            'composed "audio=Y{youtube_id}.wav". Repeatable.',
         ),
     ] = None
     template: Annotated[
@@ -63,6 +64,24 @@ class TableOptions(Group):
         ),
     ] = None
 
+    folder: Annotated[
+        str | None,
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="Where the table's paths start.  [default: beside it]",
+        ),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="COLUMN=VALUE",
+            help="Take these rows alone, such as split=test. Repeatable; several values of a "
+            "column are all taken.",
+        ),
+    ] = None
+
     @property
     def is_given(self) -> bool:
         """Whether there is a table."""
@@ -77,11 +96,15 @@ class TableOptions(Group):
         from reactions.core.errors import UsageError
         from reactions.labs.table_tasks import table_task
 
-        about = (self.columns, self.template, self.id, self.separator)
+        about = (
+            *(self.columns, self.template, self.id, self.separator),
+            *(self.folder, self.where),
+        )
         if not self.is_given:
             if any(value is not None for value in about):
                 raise UsageError(
-                    "--columns, --template, --id and --separator describe a table",
+                    "--columns, --template, --id, --separator, --folder and --where say how a "
+                    "table is read",
                     fix="--pairs FILE or --labels FILE",
                 )
             return session, (), []
@@ -103,6 +126,8 @@ class TableOptions(Group):
                 templates=self.template or (),
                 id_column=self.id,
                 separator=self.separator or "",
+                folder=self.folder or "",
+                where=self.where or (),
             )
             session = replace(session, lab=added.lab)
             tasks.append(added.task)

@@ -107,6 +107,8 @@ class FusedSpace(LoadedSpace):
         templates: Sequence[str] = (),
         ids: str | None = None,
         separator: str = "",
+        folder: str | os.PathLike[str] | None = None,
+        where: Mapping[str, str | Sequence[str]] | None = None,
         metrics: str | Iterable[str] = (),
         sigma: GivenFactors = None,
         lambda_: GivenFactors = None,
@@ -128,12 +130,15 @@ class FusedSpace(LoadedSpace):
         Args:
             tasks: names, or groups (``"freebind"``, ``"unibind"``, ``"own"``, ``"all"``), of which
                 what cannot be done here is left out and named in ``notices``.
-            pairs: a table (csv, tsv, jsonl, parquet) with a pair a row, for retrieval both ways.
+            pairs: a table (csv, tsv, jsonl, parquet) with a pair a row, or annotations (json, as
+                of COCO), for retrieval both ways.
             labels: a table with an item and its class in each row.
             columns: modality, or ``"class"``, to the table's column, where names do not say it.
             templates: prompts for the classes of ``labels``: ``["a photo of a {class}."]``.
             ids: the table's column of ids; files' names by default.
             separator: between several classes of an item of ``labels``.
+            folder: where paths in the table start; beside it by default.
+            where: column to one or several values: the rows of the table that are taken.
             metrics: to show beside the protocol's own: ``"all"``, or names or parts of them, such
                 as ``["MRR", "nDCG@10"]``.
             sigma: factors of combinations, as for ``embed``.
@@ -161,7 +166,7 @@ class FusedSpace(LoadedSpace):
             self._target,
             operations.names_of(tasks),
             self._adjustment(sigma, lambda_, experts),
-            tables=GivenTables.of(pairs, labels, columns, templates, ids, separator),
+            tables=GivenTables.of(pairs, labels, columns, templates, ids, separator, folder, where),
             metrics=operations.names_of(metrics),
             ties=operations.one_of("ties", ties, Ties),
             hit=None if hit is None else operations.one_of("hit", hit, Hit),

@@ -23,6 +23,8 @@ class GivenTables:
         templates: prompts for classes.
         ids: the column of ids.
         separator: between several classes of an item.
+        folder: where paths in them start.
+        where: ``COLUMN=VALUE`` texts.
     """
 
     files: tuple[tuple[Kind, str], ...]
@@ -30,6 +32,8 @@ class GivenTables:
     templates: tuple[str, ...]
     ids: str | None
     separator: str
+    folder: str
+    where: tuple[str, ...]
 
     @classmethod
     def of(
@@ -40,6 +44,8 @@ class GivenTables:
         templates: Sequence[str],
         ids: str | None,
         separator: str,
+        folder: str | os.PathLike[str] | None = None,
+        where: Mapping[str, str | Sequence[str]] | None = None,
     ) -> Self:
         """Read the arguments of a call.
 
@@ -51,10 +57,10 @@ class GivenTables:
         files = tuple((kind, os.fspath(path)) for kind, path in arguments if path is not None)
         if isinstance(templates, str):
             raise UsageError("templates takes a list", fix='templates=["a photo of a {class}."]')
-        about = bool(columns or templates or separator or ids is not None)
+        about = bool(columns or templates or separator or ids is not None or folder or where)
         if about and not files:
             raise UsageError(
-                "columns, templates, ids and separator describe a table",
+                "columns, templates, ids, separator, folder and where say how a table is read",
                 fix="pairs=FILE or labels=FILE",
             )
         if about and len(files) > 1:
@@ -62,12 +68,15 @@ class GivenTables:
                 "columns and the like are of one table",
                 fix="give pairs and labels in two calls, or describe both in a lab file",
             )
-        named_columns = [
-            f"{name}={column}"
-            for name, names in (columns or {}).items()
-            for column in ([names] if isinstance(names, str) else names)
-        ]
-        return cls(files, tuple(named_columns), tuple(templates), ids, separator)
+        return cls(
+            files,
+            _texts(columns or {}),
+            tuple(templates),
+            ids,
+            separator,
+            os.fspath(folder) if folder else "",
+            _texts(where or {}),
+        )
 
     def add_to(self, session: Session) -> tuple[Session, tuple[Task, ...], list[str]]:
         """Return a session whose lab has the tables as tasks, these, and what was guessed.
@@ -88,8 +97,19 @@ class GivenTables:
                 templates=self.templates,
                 id_column=self.ids,
                 separator=self.separator,
+                folder=self.folder,
+                where=self.where,
             )
             session = replace(session, lab=loaded.lab)
             tasks.append(loaded.task)
             notes += loaded.notices
         return session, tuple(tasks), notes
+
+
+def _texts(values: Mapping[str, str | Sequence[str]]) -> tuple[str, ...]:
+    """Return ``KEY=VALUE`` texts, several of a key that has several values."""
+    return tuple(
+        f"{key}={value}"
+        for key, several in values.items()
+        for value in ([several] if isinstance(several, str) else several)
+    )

@@ -152,7 +152,8 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
     return DataError(
         f"no item of task '{task.name}' has both {task.query} and {task.other} that can be used",
         why="; ".join(faults) or "all of them are skipped",
-        fix=f"{scan.own_set.fix}, or the files",
+        fix=f"{scan.own_set.fix}, or the files"
+        + ("" if scan.own_set.folder else "; if they lie elsewhere: --folder FOLDER, or folder"),
         task=task.name,
     )
 

@@ -18,8 +18,10 @@ from reactions.data.sources.captions import captions_in, prefixes_of, suffix_of
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, file_name, named_file, set_apart
+from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
-from reactions.data.sources.table_rows import SUFFIXES, TableRow
+from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.table_rows import ANNOTATIONS, SUFFIXES
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.modalities.registry import get
@@ -57,15 +59,16 @@ class ItemReader:
         self._scans = scans
         self._on_progress = on_progress
         self._media_folder = str(own_set.find(own_set.folder, folders)) if own_set.folder else ""
+        self._stems = {modality: Stems(modality) for modality, _ in own_set.media}
         self.remarks: list[str] = []
         self.tables = own_set.tables(folders, self.remarks, on_progress)
         for table in self.tables:
-            if suffix_of(table) not in SUFFIXES or not (
+            if suffix_of(table) not in (*SUFFIXES, *ANNOTATIONS) or not (
                 is_url(table.url) or is_file(Path(table.url))
             ):
                 raise DataError(
                     f"cannot read '{table.url}' as the table of task '{own_set.task.name}'",
-                    why=f"it does not end in {', '.join(SUFFIXES)}",
+                    why=f"it does not end in {', '.join((*SUFFIXES, *ANNOTATIONS))}",
                     fix='folders of files need no path, but one a modality: audio = "sounds"',
                     path=table.url,
                 )
@@ -115,19 +118,22 @@ class ItemReader:
             for number, row in enumerate(rows, start=1):
                 item = FoundMedia(row.place, why=row.why)
                 if not row.why:
-                    item = self._item(row.values[0], table, row.place)
+                    item = self._item(row.values[0], modalities[0], table, row.place)
                 id = row.id or item.name or f"row {number}"
                 yield self.id_of(prefix + id), item, row, table
 
-    def _item(self, value: object, table: Entry, place: str) -> FoundMedia:
+    def _item(
+        self, value: object, modality: Modality | None, table: Entry, place: str
+    ) -> FoundMedia:
         """Return the item that a field names, or holds."""
         if isinstance(value, FoundMedia):
             return value
         name, why = file_name(value)
-        return FoundMedia(place, name, why=why) if why else self._file(name, table, place)
+        return FoundMedia(place, name, why=why) if why else self._file(name, modality, table, place)
 
-    def _file(self, name: str, table: Entry, place: str) -> FoundMedia:
-        entry, why = named_file(name, table, self._media_folder)
+    def _file(self, name: str, modality: Modality | None, table: Entry, place: str) -> FoundMedia:
+        stems = self._stems[modality] if modality else None
+        entry, why = named_file(name, table, self._media_folder, stems=stems)
         return FoundMedia(place, name, entry=entry, why=why)
 
     def _table_pairs(self) -> tuple[Side, Side]:
@@ -174,7 +180,7 @@ class ItemReader:
             if why or get(modality).inline:
                 yield text, FoundMedia(place, why=why or self._why_no_text(text))
             else:
-                yield "", self._file(text, table, place)
+                yield "", self._file(text, modality, table, place)
 
     def _table_classes(self) -> Side:
         ((modality, (column, *_)),) = self._own_set.media

@@ -243,6 +243,12 @@ class NamedMedia(ItemOptions, TableFormat):
     model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)
     __pydantic_extra__: dict[str, SomeColumns]
 
+    where: dict[str, SomeTexts] = Field(
+        {},
+        description="Of a table: which rows are taken, those with one of these values in a column: "
+        '{ split = "test" }.',
+    )
+
     @classmethod
     def known_keys(cls) -> list[str]:
         """Return keys and modalities."""
@@ -330,7 +336,10 @@ class OwnTask(FromDataset, NamedMedia):
         return self
 
 
-_OF_TABLES = ("folder", "labels", "separator", "literal", "id", "header", "delimiter", "quoted")
+_OF_TABLES = (
+    *("folder", "labels", "separator", "literal", "id", "where"),
+    *("header", "delimiter", "quoted"),
+)
 
 
 # --- [data] ------------------------------------------------------------------------------

@@ -114,7 +114,9 @@ class MediaPairs(FromDataset, NamedMedia):
 
     def _check_options(self) -> None:
         for key in (
-            () if self.has_table else ("folder", "id", "by_id", "header", "delimiter", "quoted")
+            ()
+            if self.has_table
+            else ("folder", "id", "by_id", "where", "header", "delimiter", "quoted")
         ):
             if key in self.model_fields_set:
                 raise mistake("", f".{key} goes with path, a table", "remove it, or give path")

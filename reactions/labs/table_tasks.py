@@ -13,17 +13,18 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from reactions.core.errors import DataError, MissingError, UsageError, suggestion
-from reactions.core.local_files import exists, expand_user, is_dir
+from reactions.core.errors import MissingError, UsageError, suggestion
+from reactions.core.local_files import expand_user, is_dir
 from reactions.core.storage import entry_of
-from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
 from reactions.core.types import Modality
-from reactions.data.delimited import DELIMITERS, Dialect
-from reactions.data.sources.captions import TABLES, parse_json
+from reactions.data.column_names import FILE_NAMES, SPLITS, guessed, named_after
 from reactions.data.sources.config import Source
-from reactions.data.sources.table_rows import SUFFIXES, read_table_rows
+from reactions.data.sources.row_plan import composed_of
+from reactions.data.sources.table_headers import header_of
+from reactions.data.sources.table_rows import read_table_rows
 from reactions.eval.registry import loadable_sets, reserved
 from reactions.eval.task import Task, folded
+from reactions.labs.known_layouts import KnownLayout, file_names, known_layout
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import LabFile
@@ -35,14 +36,6 @@ Kind = Literal["pairs", "labels"]
 
 CLASS: Final = "class"
 _CLASS_NAMES: Final = (CLASS, "label", "labels", "category", "classes")
-_FILE_NAMES: Final = ("file", "filename", "file_name", "path", "filepath", "file_path", "fname")
-_SPLITS: Final = ("split", "subset", "partition")
-_USUAL: Final[Mapping[Modality, tuple[str, ...]]] = {
-    "text": ("caption", "captions", "sentence", "description", "query", "texts"),
-    "image": ("img", "picture", "photo", "images"),
-    "audio": ("sound", "wav", "sounds"),
-    "video": ("clip", "videos"),
-}
 _SAMPLED_ROWS: Final = 100
 
 
@@ -65,7 +58,8 @@ class TableTask:
     @property
     def toml(self) -> str:
         """The section as it stands in a lab file."""
-        lines = [f"[tasks.{self.task.name}]"]
+        name = _toml(self.task.name) if "." in self.task.name else self.task.name
+        lines = [f"[tasks.{name}]"]
         lines += [f"{key} = {_toml(value)}" for key, value in self.section.items()]
         return "\n".join(lines)
 
@@ -79,18 +73,23 @@ def table_task(
     templates: Sequence[str] = (),
     id_column: str | None = None,
     separator: str = "",
+    folder: str | Path = "",
+    where: Sequence[str] = (),
 ) -> TableTask:
     """Describe a table as an evaluation set, and add it to a lab.
 
     Args:
         lab: the lab.
-        path: a csv, tsv, jsonl or parquet file; paths in it start beside it.
+        path: a csv, tsv, jsonl or parquet file, or annotations (``table_rows.ANNOTATIONS``).
         kind: ``"pairs"`` of two modalities, or ``"labels"`` of items of one.
         columns: ``MODALITY=COLUMN``, and ``class=COLUMN``; a modality several times where it has
-            several columns. What is not named is told by the columns' names.
+            several columns. What is not named is told by the columns' names. A column may be
+            composed: ``audio=Y{youtube_id}.wav``.
         templates: prompts for classes.
         id_column: of the items' ids; else files' names are ids.
         separator: between several classes of an item.
+        folder: where paths in the table start; "" is beside it.
+        where: ``COLUMN=VALUE``: the rows that are taken; of one column several values may be.
 
     Raises:
         MissingError: there is no such file.
@@ -98,15 +97,21 @@ def table_task(
         DataError: the table cannot be read.
     """
     table = expand_user(str(path)).absolute()
-    header = _header(table)
+    header = header_of(table)
     columns_given = _given(columns, header, table)
+    chosen = _where(where, header, table)
+    media_folder = _folder(folder, table)
     if id_column is not None and id_column not in header:
         raise _no_column(id_column, header, table)
     used = {name for names in columns_given.values() for name in names} | {id_column}
     rest = [name for name in header if name not in used]
-    media, notices = _media(columns_given, rest, kind, table)
-    if split := next((name for name in rest if name.casefold() in _SPLITS), None):
-        notices.append(f"the column {split} is not looked at: the rows of every {split} are scored")
+    media, notices = _media(columns_given, rest, kind, table, chosen, media_folder)
+    split = next((name for name in rest if name.casefold() in SPLITS), None)
+    if split and split not in chosen:
+        notices.append(
+            f"the column {split} is not looked at: the rows of every {split} are scored; "
+            f"--where {split}=test takes one"
+        )
     section: dict[str, Any] = {
         "kind": "retrieval" if kind == "pairs" else "classification",
         "path": str(table),
@@ -127,56 +132,15 @@ def table_task(
         section["templates"] = list(templates)
     if id_column is not None:
         section["id"] = id_column
+    if folder:
+        section["folder"] = str(media_folder)
+    if chosen:
+        section["where"] = chosen
     name = _name(table, lab)
     file = checked(LabFile, {"tasks": {name: section}}, table)
     (own_set,) = read_tasks(file.tasks, table, table.parent).values()
     added = replace(lab, own_tasks={**lab.own_tasks, name: own_set})
     return TableTask(added, own_set.task, section, tuple(notices))
-
-
-def _header(table: Path) -> list[str]:
-    """Return the names of a table's columns."""
-    if not exists(table):
-        raise MissingError(f"no table at '{table}'", fix="correct the path", path=str(table))
-    if is_dir(table) or table.suffix.lower() not in SUFFIXES:
-        raise UsageError(
-            f"'{table}' is not a table",
-            why=f"it does not end in {', '.join(SUFFIXES)}",
-            fix="folders of files are described in a lab file: [tasks.NAME], docs/own-data.md",
-        )
-    suffix = table.suffix.lower()
-    if suffix == ".parquet":
-        from reactions.encoders.precomputed.parquet import pyarrow_of
-
-        pa, parquet = pyarrow_of(table)
-        try:
-            return list(parquet.read_schema(table).names)
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(table, str(error)) from error
-    try:
-        with table.open("rb") as stream:
-            lines = (line for _, line in read_lines(stream) if line.strip())
-            first = next(lines, b"")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise _unreadable(table, str(error)) from error
-    if not first or len(first) > MAX_LINE_BYTES:
-        blank = "it holds no text" if table.stat().st_size else "it is empty"
-        raise _unreadable(table, "its first line has no end" if first else blank)
-    if suffix not in TABLES:
-        record, why = parse_json(first)
-        if why or not isinstance(record, dict):
-            raise _unreadable(table, why or "its first line is not a JSON object")
-        return list(record)
-    try:
-        text = first.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise _unreadable(table, "its first line is not UTF-8") from None
-    delimiter = "\t" if suffix == ".tsv" else max(DELIMITERS, key=text.count)
-    try:
-        names = Dialect(delimiter, quoted=suffix != ".tsv").fields_of(text)
-    except Exception as error:
-        raise _unreadable(table, str(error)) from error
-    return [name.strip() for name in names]
 
 
 def _given(columns: Sequence[str], header: Sequence[str], table: Path) -> dict[str, list[str]]:
@@ -191,35 +155,66 @@ def _given(columns: Sequence[str], header: Sequence[str], table: Path) -> dict[s
             )
         if name not in names:
             raise UsageError(f"--columns: '{name}' is not a modality", fix=suggestion(name, names))
-        if column not in header:
-            raise _no_column(column, header, table)
+        for field in composed_of(column) or [column]:
+            if field not in header:
+                raise _no_column(field, header, table)
         columns_given.setdefault(name, []).append(column)
     return columns_given
 
 
+def _where(texts: Sequence[str], header: Sequence[str], table: Path) -> dict[str, list[str]]:
+    """Read ``COLUMN=VALUE``."""
+    chosen: dict[str, list[str]] = {}
+    for text in texts:
+        column, equals, value = text.partition("=")
+        if not equals or not value:
+            raise UsageError(f"--where {text}", fix="--where COLUMN=VALUE, such as split=test")
+        if column not in header:
+            raise _no_column(column, header, table)
+        chosen.setdefault(column, []).append(value)
+    return chosen
+
+
+def _folder(folder: str | Path, table: Path) -> Path:
+    if not folder:
+        return table.parent
+    path = expand_user(str(folder)).absolute()
+    if not is_dir(path):
+        raise MissingError(f"there is no folder '{path}'", fix="correct --folder", path=str(path))
+    return path
+
+
 def _media(
-    columns_given: Mapping[str, list[str]], rest: Sequence[str], kind: Kind, table: Path
+    columns_given: Mapping[str, list[str]],
+    rest: Sequence[str],
+    kind: Kind,
+    table: Path,
+    chosen: dict[str, list[str]],
+    folder: Path,
 ) -> tuple[dict[Modality, list[str]], list[str]]:
-    """Return the columns of each modality, and what was guessed."""
+    """Return the columns of each modality, and what was guessed; a known set chooses its split."""
     media = {m: names for m, names in columns_given.items() if m != CLASS}
     needed = 2 if kind == "pairs" else 1
     notices: list[str] = []
     if len(media) < needed:
-        guessed = {m: names for m, names in _guessed(rest).items() if m not in media}
-        if not guessed and (by_ending := _by_ending(rest, table)):
-            guessed = by_ending
-        if len(media) + len(guessed) == needed:
-            for modality, names in guessed.items():
+        found = {m: names for m, names in guessed(rest).items() if m not in media}
+        if len(media) + len(found) < needed:
+            found |= {m: n for m, n in _by_ending(rest, table).items() if m not in media}
+        layout = known_layout(rest)
+        if len(media) + len(found) < needed and layout and layout.fits(media, needed):
+            _know(layout, media, notices, rest, table, chosen, folder)
+        elif len(media) + len(found) == needed:
+            for modality, names in found.items():
                 media[modality] = names
                 if names != [modality]:
                     notices.append(f"{modality}: the column {', '.join(names)}")
-                if unused := [n for n in rest if n not in names and _names(modality, n)]:
+                if unused := [n for n in rest if n not in names and named_after(modality, n)]:
                     notices.append(
                         f"{modality}: the column {', '.join(names)}, not {', '.join(unused)}; "
                         f"--columns {modality}={unused[0]} takes that"
                     )
         else:
-            media = {**media, **guessed}
+            media = {**media, **found}
     if len(media) != needed:
         what = f"{needed} modalities" if needed > 1 else "one modality"
         described = ", ".join(f"{m} ({', '.join(names)})" for m, names in media.items()) or "none"
@@ -233,33 +228,35 @@ def _media(
     return media, notices
 
 
-def _guessed(names: Sequence[str]) -> dict[Modality, list[str]]:
-    """Return the columns that are named after modalities, alone or numbered."""
-    guessed: dict[Modality, list[str]] = {}
-    for modality in registry.names():
-        matching = [name for name in names if _names(modality, name)]
-        numbered = [name for name in matching if name[-1].isdecimal()]
-        exact = [name for name in matching if name not in numbered]
-        if len(exact) == 1 and not numbered:
-            guessed[modality] = exact
-        elif numbered and not exact:
-            guessed[modality] = numbered
-        elif modality in names:
-            guessed[modality] = [modality]
-    return guessed
-
-
-def _names(modality: Modality, column: str) -> bool:
-    """Return whether a column is named after a modality, alone or numbered."""
-    words = {modality, *_USUAL.get(modality, ())}
-    words |= {f"{modality}_path", f"{modality}_file", f"{modality}s"}
-    stems = "|".join(re.escape(word) for word in sorted(words))
-    return re.fullmatch(rf"(?:{stems})(?:[_ ]?\d+)?", column.casefold()) is not None
+def _know(
+    layout: KnownLayout,
+    media: dict[Modality, list[str]],
+    notices: list[str],
+    header: Sequence[str],
+    table: Path,
+    chosen: dict[str, list[str]],
+    folder: Path,
+) -> None:
+    """Add what a published set's columns mean, and its usual split; a notice says all of it."""
+    notices.append(f"the columns are those of {layout.title}")
+    if layout.split and layout.split[0] in header and layout.split[0] not in chosen:
+        column, value = layout.split
+        chosen[column] = [value]
+        notices.append(f"rows: those of {column} = {value}; --where {column}=NAME takes others")
+    for modality, column in layout.media.items():
+        if modality not in media:
+            media[modality] = [column]
+            notices.append(f"{modality}: the column {column}")
+    for modality in layout.called:
+        if modality not in media:
+            pattern, found = file_names(table, header, layout, modality, folder, chosen)
+            media[modality] = [pattern]
+            notices.append(f"{modality}: files called {pattern}, of which {found}")
 
 
 def _by_ending(names: Sequence[str], table: Path) -> dict[Modality, list[str]]:
     """Return a column of files by the endings of its first values; {} where they do not agree."""
-    files = [name for name in names if name.casefold() in _FILE_NAMES]
+    files = [name for name in names if name.casefold() in FILE_NAMES]
     if len(files) != 1:
         return {}
     rows = read_table_rows(entry_of(table), Source(columns=(files[0],)), [])
@@ -305,12 +302,11 @@ def _no_column(column: str, header: Sequence[str], table: Path) -> UsageError:
     )
 
 
-def _unreadable(table: Path, why: str) -> DataError:
-    return DataError(f"cannot read '{table}'", why=why, path=str(table))
-
-
 def _toml(value: Any) -> str:
     import json
+
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_toml(key)} = {_toml(v)}' for key, v in value.items())} }}"
 
     # JSON's texts and lists of texts are TOML's.
     return json.dumps(value, ensure_ascii=False)

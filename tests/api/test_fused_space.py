@@ -192,7 +192,7 @@ def test_hits_by_class(fused):
         (lambda f: f.evaluate("esc50", centres="kb", baselines=True), "leave out baselines, or"),
         (lambda f: f.evaluate("coco", centres="kb"), "has no classes"),
         (lambda f: f.evaluate(), "no task given"),
-        (lambda f: f.evaluate("esc50", columns={"audio": "wav"}), "describe a table"),
+        (lambda f: f.evaluate("esc50", columns={"audio": "wav"}), "say how a table is read"),
         (lambda f: f.evaluate(labels="a.csv", templates="a {class}"), "templates takes a list"),
         (lambda f: f.evaluate(pairs="a.csv", labels="a.csv", ids="id"), "of one table"),
         (lambda f: f.evaluate(pairs="gone.csv"), "no table at"),

@@ -70,7 +70,7 @@ def test_metrics_of_a_published_task_leave_its_usual_score_alone(molspace):
         ((), "nothing to score on", "--pairs FILE"),
         (("--pairs", "pair.csv"), "no table at", "correct the path"),
         (("--pairs", "labels.csv"), "hold 2 modalities", "--columns"),
-        (("--task", "esc50", "--columns", "a=b"), "describe a table", "--pairs FILE"),
+        (("--task", "esc50", "--columns", "a=b"), "say how a table is read", "--pairs FILE"),
         (("--pairs", "pairs.csv", "--metrics", "MRS"), "no metric 'MRS'", "did you mean 'MRR'"),
         (("--task", "esc50", "--metrics", "MRR", "--centres", "kb"), "no metric 'MRR'", "top-5"),
     ],

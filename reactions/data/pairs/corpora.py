@@ -25,7 +25,7 @@ from reactions.data.sources.shards import shards_part
 from reactions.data.sources.sides import Side, side_part
 from reactions.data.sources.skipped import Skipped
 from reactions.data.sources.table_media import media_columns
-from reactions.data.sources.table_rows import SUFFIXES
+from reactions.data.sources.table_rows import ANNOTATIONS, SUFFIXES
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import suffix_of
 from reactions.modalities.videos.files import need_av
@@ -251,7 +251,8 @@ class _Opening:
 
     def _files(self, path: str) -> list[Entry]:
         """Return shards, a table of this machine, or parquet files."""
-        usual = f"a table ({', '.join(SUFFIXES)}), or shards (.tar)"
+        endings = (*SUFFIXES, *ANNOTATIONS)
+        usual = f"a table ({', '.join(endings)}), or shards (.tar)"
         if names_folder(path):
             raise MissingError(
                 f"[{self._section}] names the folder '{path}'",
@@ -263,8 +264,8 @@ class _Opening:
         kinds = {suffix_of(file.name) for file in files}
         if kinds == {".tar"}:
             return files
-        if not kinds <= set(SUFFIXES):
-            unreadable = next(f for f in files if suffix_of(f.name) not in (*SUFFIXES, ".tar"))
+        if not kinds <= set(endings):
+            unreadable = next(f for f in files if suffix_of(f.name) not in (*endings, ".tar"))
             raise MissingError(
                 f"cannot tell how to read pairs from '{path}'",
                 why=f"'{unreadable.name}' is neither a table nor a shard",
@@ -316,6 +317,12 @@ class _Opening:
         return [HalfPart(videos, "sound", choice), HalfPart(videos, "picture", choice)]
 
     def _shards(self, path: str, shards: Sequence[Entry]) -> list[CorpusPart]:
+        if self._places.source.where:
+            raise UsageError(
+                f"[{self._section}].where says nothing about '{path}'",
+                why="it chooses rows of a table, and shards have none",
+                fix="remove it",
+            )
         sides: list[CorpusPart] = []
         for modality, ending in self._places.names:
             if get(modality).inline:

@@ -14,8 +14,9 @@ from reactions.data.sources.captions import captions_in, prefixes_of
 from reactions.data.sources.config import OnProgress
 from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, file_name, named_file, set_apart
+from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
-from reactions.data.sources.table_rows import TableRow
+from reactions.data.sources.table_row import TableRow
 from reactions.modalities.registry import get
 
 
@@ -48,12 +49,13 @@ def read_sides(
     sides = [Side(modality) for modality, _ in places.names]
     ids_seen: dict[str, set[str]] = {side.modality: set() for side in sides}
     source = replace(places.source, columns=tuple(column for _, column in places.names))
+    stems = [Stems(side.modality) for side in sides]
     kinds = [None if places.by_id else side.modality for side in sides]
     for file, prefix in zip(files, prefixes_of(files), strict=True):
         rows = read_media_rows(
             file, source, kinds, tables=tables, on_progress=on_progress, remarks=remarks
         )
-        _add_rows(sides, list(rows), prefix, places, file, ids_seen)
+        _add_rows(sides, list(rows), prefix, places, file, ids_seen, stems)
     return sides
 
 
@@ -64,6 +66,7 @@ def _add_rows(
     places: PairPlaces,
     file: Entry,
     ids_seen: dict[str, set[str]],
+    stems: Sequence[Stems],
 ) -> None:
     """Add the rows of one table to sides."""
     names = [_name(row) for row in rows]
@@ -77,7 +80,7 @@ def _add_rows(
         if (first := line_of.setdefault(id, line)) != line:
             id, why = set_apart(id, row), why or f"its id is that of line {first}"
         values = row.values or (None,) * len(sides)
-        for side, value in zip(sides, values, strict=True):
+        for side, value, named in zip(sides, values, stems, strict=True):
             own_id, text, media, fault = f"{prefix}{id}", "", FoundMedia(row.place), why
             if fault:
                 pass
@@ -89,7 +92,9 @@ def _add_rows(
                 media, fault = value, value.why
             else:
                 written, fault = file_name(value)
-                entry, fault = (None, fault) if fault else named_file(written, file, places.folder)
+                entry = None
+                if not fault:
+                    entry, fault = named_file(written, file, places.folder, stems=named)
                 media = FoundMedia(row.place, entry=entry)
             side.add(
                 own_id if not fault else f"{prefix}{id}",

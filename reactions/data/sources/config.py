@@ -35,6 +35,8 @@ class Source:
         dataset: a data set of the hub instead, or a folder that looks like one.
         columns: columns or keys that hold captions, or their numbers in a table, from 0; ()
             looks for the usual names.
+        where: of the rows of a table, those are taken that have in each of these columns one of its
+            values.
         id_column: column or key that holds ids, or its number; "" numbers the rows.
         header: whether the first row of a csv or tsv file names its columns.
         delimiter: of a csv or tsv file; "" chooses it by suffix and first line.
@@ -52,6 +54,7 @@ class Source:
     manifest: Path | None = None
     dataset: DatasetPlace | None = None
     columns: tuple[str | int, ...] = ()
+    where: tuple[tuple[str | int, tuple[str, ...]], ...] = ()
     id_column: str | int = ""
     header: bool = True
     delimiter: str = ""

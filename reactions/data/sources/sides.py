@@ -24,7 +24,8 @@ from reactions.data.sources.cells import CellPart, with_cells
 from reactions.data.sources.config import OnProgress
 from reactions.data.sources.files import Look, files_part
 from reactions.data.sources.parts import CorpusPart, FilePart, TextPart, signature_of
-from reactions.data.sources.table_rows import TableRow
+from reactions.data.sources.stems import Stems, has_ending
+from reactions.data.sources.table_row import TableRow
 from reactions.modalities.base import CheckDepth
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import describe_others
@@ -165,7 +166,12 @@ def file_name(value: object) -> tuple[str, str]:
 
 
 def named_file(
-    name: str, table: Entry, folder: str = "", *, stays_beside: bool = False
+    name: str,
+    table: Entry,
+    folder: str = "",
+    *,
+    stays_beside: bool = False,
+    stems: Stems | None = None,
 ) -> tuple[Entry | None, str]:
     """Return the file that a row of a table names, and why there is none.
 
@@ -175,6 +181,7 @@ def named_file(
         folder: where relative paths start; "" means beside the table.
         stays_beside: refuse paths that lead elsewhere: whoever made the table wrote them for
             another machine, or to have a file of this one read.
+        stems: finds files whose names have no ending; None takes names as they are.
     """
     if is_url(name):
         return None, f"'{name}' is an address; tables name files of this machine"
@@ -188,7 +195,11 @@ def named_file(
     ):
         return None, f"'{name}' is outside of its data set"
     path = as_stored((Path(folder) if folder else Path(table.url).parent) / name)
-    return (entry_of(path), "") if is_file(path) else (None, f"there is no file '{path}'")
+    if is_file(path):
+        return entry_of(path), ""
+    if stems is not None and not has_ending(path.name, stems.modality):
+        return stems.find(path)
+    return None, f"there is no file '{path}'"
 
 
 def set_apart(id: str, row: TableRow) -> str:

@@ -15,7 +15,9 @@ from reactions.data.sources.caption_tables import column_numbers
 from reactions.data.sources.captions import suffix_of
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.parquet_media import FoundMedia, scan_media
-from reactions.data.sources.table_rows import TableRow, read_table_rows
+from reactions.data.sources.row_plan import RowPlan, composed_of
+from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.table_rows import read_table_rows
 from reactions.modalities.registry import get
 
 
@@ -47,6 +49,30 @@ def read_media_rows(
         UsageError: the source says of a csv what this table does not have.
         TransientError: it could not be read just now.
     """
+    plan = RowPlan.of(source)
+    media = {
+        c: m for c, m in zip(source.columns, modalities, strict=True) if m and not get(m).inline
+    }
+    rows = _plain_rows(
+        file,
+        replace(source, columns=plan.plain, where=()),
+        [media.get(column) for column in plan.plain],
+        tables=tables,
+        on_progress=on_progress,
+        remarks=remarks,
+    )
+    yield from rows if plan.is_plain else plan.rows(rows, file, remarks)
+
+
+def _plain_rows(
+    file: Entry,
+    source: Source,
+    modalities: Sequence[Modality | None],
+    *,
+    tables: TableCache | None,
+    on_progress: OnProgress,
+    remarks: list[str],
+) -> Iterator[TableRow]:
     names, n_rows = _media_columns_and_rows(file, source, modalities)
     if not any(names):
         yield from read_table_rows(file, source, remarks)
@@ -107,10 +133,14 @@ def _media_columns_and_rows(
     with open_binary(file.url) as stream:
         table = ParquetTable(file, stream, "rows")
     header = table.schema.names
-    names = [header[i] for i in column_numbers(file, header, source.columns)]
+    names = [
+        "" if composed_of(column) else header[column_numbers(file, header, (column,))[0]]
+        for column in source.columns
+    ]
     is_media = [
         modality is not None
         and not get(modality).inline
+        and name != ""
         and column_kind(table.schema, name) in ("struct", "bytes")
         for name, modality in zip(names, modalities, strict=True)
     ]

@@ -1,9 +1,10 @@
-"""Rows of any table (csv, tsv, jsonl, parquet) with the values of several columns."""
+"""Rows of any table (csv, tsv, jsonl, parquet, annotations) with the values of several columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
 
 from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, MolspaceError
@@ -12,35 +13,26 @@ from reactions.core.text_lines import MAX_LINE_BYTES, NoLinesError, read_lines
 from reactions.core.transient import TransientError, run_again
 from reactions.data.delimited import TOO_LONG
 from reactions.data.sources.caption_parquet import read_parquet
-from reactions.data.sources.caption_tables import read_table
+from reactions.data.sources.caption_tables import column_numbers, read_table
 from reactions.data.sources.captions import TABLES, check_options, parse_json, row_id, suffix_of
 from reactions.data.sources.config import Source
+from reactions.data.sources.json_records import LACKING, read_json_records, value_at
+from reactions.data.sources.row_plan import RowPlan
+from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.token_files import COLUMNS, lists_tokens, read_tokens
 
 SUFFIXES = (*TABLES, ".jsonl", ".ndjson", ".parquet")
-
-
-class TableRow(NamedTuple):
-    """A row, as far as it can be read.
-
-    Attributes:
-        place: file and line, or number of the row.
-        id: what the column of ids says; "" without one, or if ``why`` is set.
-        values: of the columns, in order; () if ``why`` is set.
-        why: what is wrong with it, lower case, no full stop.
-    """
-
-    place: str
-    id: str = ""
-    values: Sequence[Any] = ()
-    why: str = ""
+ANNOTATIONS = (".json", ".txt", ".token")
+"""Of tables, too, whose name alone does not say so."""
 
 
 def read_table_rows(file: Entry, source: Source, remarks: list[str]) -> Iterator[TableRow]:
     """Yield the rows of a table; blank lines between them give none.
 
     Args:
-        file: one of ``SUFFIXES``.
-        source: columns, at least one; the column of ids, if any; how csv is written.
+        file: one of ``SUFFIXES`` or ``ANNOTATIONS``.
+        source: columns, at least one, plain or composed (``row_plan``); the column of ids, if any;
+            which rows are taken; how csv is written.
         remarks: gets a sentence for each thing that was guessed.
 
     Raises:
@@ -50,9 +42,12 @@ def read_table_rows(file: Entry, source: Source, remarks: list[str]) -> Iterator
         TransientError: it could not be read just now.
     """
     check_options(file, source)
+    plan = RowPlan.of(source)
+    source = replace(source, columns=plan.plain)
     with open_binary(file.url) as stream:
         try:
-            yield from _read(file, stream, source, remarks)
+            rows = _read(file, stream, source, remarks)
+            yield from rows if plan.is_plain else plan.rows(rows, file, remarks)
         except (UnicodeDecodeError, NoLinesError) as error:
             raise _unusable(file, " ".join(str(error).split())) from error
         except OSError as error:
@@ -68,7 +63,16 @@ def read_table_rows(file: Entry, source: Source, remarks: list[str]) -> Iterator
 
 def _read(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) -> Iterator[TableRow]:
     suffix = suffix_of(file)
-    if suffix in TABLES:
+    if suffix == ".json":
+        yield from _json_document(file, stream, source, remarks)
+    elif suffix in ANNOTATIONS and lists_tokens(stream):
+        names = column_numbers(file, COLUMNS, source.columns)
+        ids = () if source.id_column == "" else column_numbers(file, COLUMNS, (source.id_column,))
+        for number, fields, why in read_tokens(stream):
+            chosen = [] if why else [fields[i] for i in names]
+            id = fields[ids[0]] if ids and not why else None
+            yield _row(f"{file.url}:{number}", source, number, id, chosen, why)
+    elif suffix in TABLES or suffix in ANNOTATIONS:
         for number, record in enumerate(read_table(file, stream, source, remarks), start=1):
             place = f"{file.url}:{record.line_number}"
             yield _row(place, source, number, record.id, record.captions, record.why)
@@ -84,15 +88,33 @@ def _json_lines(file: Entry, stream: BinaryIO, source: Source) -> Iterator[Table
         if not line.strip():
             continue
         record, why = parse_json(line) if len(line) <= MAX_LINE_BYTES else (None, TOO_LONG)
-        fields: dict[str | int, Any] = record if isinstance(record, dict) else {}
+        fields: dict[str, Any] = record if isinstance(record, dict) else {}
         if not why and not fields:
             why = "it is not a JSON object with fields"
-        lacking = [str(name) for name in source.columns if name not in fields]
-        if lacking and not why:
-            why = f"it has no '{lacking[0]}'"
-        values = [fields.get(name) for name in source.columns]
-        place = f"{file.url}:{number}"
-        yield _row(place, source, number, fields.get(source.id_column), values, why)
+        yield _record(f"{file.url}:{number}", source, number, fields, why)
+
+
+def _json_document(
+    file: Entry, stream: BinaryIO, source: Source, remarks: list[str]
+) -> Iterator[TableRow]:
+    document = read_json_records(file, stream)
+    remarks.append(f"'{file.name}': {document.layout}")
+    remarks += [f"'{file.name}': {remark}" for remark in document.remarks]
+    for number, record in enumerate(document.records, start=1):
+        why = record if isinstance(record, str) else ""
+        fields = {} if isinstance(record, str) else record
+        yield _record(f"{file.url}:{number}", source, number, fields, why)
+
+
+def _record(
+    place: str, source: Source, number: int, record: Mapping[str, Any], why: str
+) -> TableRow:
+    values = [value_at(record, str(name)) for name in source.columns]
+    lacking = [name for name, v in zip(source.columns, values, strict=True) if v is LACKING]
+    if lacking and not why:
+        why = f"it has no '{lacking[0]}'"
+    id = value_at(record, str(source.id_column)) if source.id_column != "" else None
+    return _row(place, source, number, None if id is LACKING else id, values, why)
 
 
 def _row(
