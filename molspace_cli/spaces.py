@@ -61,21 +61,10 @@ def list_spaces(
     """
     from dataclasses import asdict
 
-    from reactions.core.errors import MissingError, MolspaceError
+    from reactions.labs.contents import described_spaces
 
     opened = opening.open_lab(lab, weights=weights, online=False)
-    specs: list[SpaceSpec] = []
-    missing: dict[str, str] = {}
-    states: dict[str, str] = {}
-    for name in opened.catalogue.names():
-        try:
-            specs.append(opened.catalogue.by_name(name))
-        except MissingError as error:
-            missing[name] = error.fix or error.what
-            states[name] = "no weights on this machine"
-        except MolspaceError as error:
-            missing[name] = "; ".join(filter(None, (error.what, error.why, error.fix)))
-            states[name] = "cannot be used"
+    specs, absent = described_spaces(opened)
     opened.refuse_unused_weights(opened.catalogue.names())
     if as_json:
         print_json(
@@ -83,7 +72,10 @@ def list_spaces(
             {
                 "lab": opened.label,
                 "spaces": [asdict(spec) for spec in specs],
-                "missing": [{"name": name, "fix": fix} for name, fix in missing.items()],
+                "missing": [
+                    {"name": space.name, "state": space.state, "fix": space.remark}
+                    for space in absent
+                ],
             },
         )
         return
@@ -91,14 +83,14 @@ def list_spaces(
         (s.name, str(s.dim), ", ".join(s.modalities), s.hub or "-", s.licence or "-", s.revision)
         for s in specs
     ]
-    rows += [(name, "-", state, "-", "-", "") for name, state in states.items()]
+    rows += [(space.name, "-", space.state, "-", "-", "") for space in absent]
     print_table(
         f"lab: {opened.label}",
         ("space", "dim", "modalities", "hub", "licence", "revision"),
         rows,
     )
-    for name, fix in missing.items():
-        print_note(f"{name}: {fix}")
+    for space in absent:
+        print_note(f"{space.name}: {space.remark}")
     if any(spec.hub for spec in specs):
         print_note("hub: the modality that a space's training paired with each of its others")
 

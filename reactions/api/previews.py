@@ -7,9 +7,9 @@ from typing import Any
 
 from reactions.api.python_names import python_names
 from reactions.api.results import Cell, ResultTable
-from reactions.core.errors import MissingError, MolspaceError
 from reactions.core.types import SpaceSpec
 from reactions.dsl import Expression
+from reactions.labs.contents import described_spaces
 from reactions.labs.lab import Lab
 from reactions.labs.lab_file import load_lab
 from reactions.planning import drawing
@@ -22,21 +22,15 @@ class SpaceList(ResultTable):
     """The spaces that a lab knows by name.
 
     Attributes:
-        specs: name to what is known of it, of those whose weights are on this machine.
+        specs: name to what is known of it, of those that can be used on this machine.
         missing: name to what helps, of the others.
     """
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab.label
-        self.specs: dict[str, SpaceSpec] = {}
-        self.missing: dict[str, str] = {}
-        for name in lab.catalogue.names():
-            try:
-                self.specs[name] = lab.catalogue.by_name(name)
-            except MissingError as error:
-                self.missing[name] = error.fix or error.what
-            except MolspaceError as error:
-                self.missing[name] = "; ".join(filter(None, (error.what, error.why, error.fix)))
+        specs, absent = described_spaces(lab)
+        self.specs: dict[str, SpaceSpec] = {spec.name: spec for spec in specs}
+        self.missing: dict[str, str] = {space.name: space.remark for space in absent}
         self.notices = tuple(f"{name}: {fix}" for name, fix in self.missing.items())
 
     def __iter__(self) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from reactions.core.errors import MissingError, MolspaceError
 from reactions.core.types import SpaceSpec
 from reactions.eval.registry import loadable_sets
 
@@ -37,10 +38,49 @@ def contents(lab: Lab) -> list[Holding]:
     return [*_spaces(lab), *_media(lab), *_tasks(lab)]
 
 
+@dataclass(frozen=True, slots=True)
+class AbsentSpace:
+    """A space that a lab names and that cannot be used on this machine.
+
+    Attributes:
+        name: of the space.
+        state: ``"no weights on this machine"``, or ``"cannot be used"``.
+        remark: what helps; where more than weights is missing, what is wrong and why before it.
+    """
+
+    name: str
+    state: str
+    remark: str
+
+
+def described_spaces(lab: Lab) -> tuple[list[SpaceSpec], list[AbsentSpace]]:
+    """Describe the spaces that a lab knows by name; one that cannot be used is not raised."""
+    specs: list[SpaceSpec] = []
+    absent: list[AbsentSpace] = []
+    for name in lab.catalogue.names():
+        try:
+            specs.append(lab.catalogue.by_name(name))
+        except MolspaceError as error:
+            absent.append(_absent(name, error))
+    return specs, absent
+
+
+def _absent(name: str, error: MolspaceError) -> AbsentSpace:
+    if isinstance(error, MissingError) and error.fix and error.fields.get("looked_in"):
+        return AbsentSpace(name, "no weights on this machine", error.fix)
+    remark = "; ".join(filter(None, (error.what, error.why, error.fix)))
+    return AbsentSpace(name, "cannot be used", remark)
+
+
 def _spaces(lab: Lab) -> Iterator[Holding]:
     for name in lab.catalogue.names():
-        # A model given by a URI can only be described once its weights are here.
-        holds = lab.uris[name] if name in lab.uris else _senses(lab.catalogue.by_name(name))
+        if name in lab.uris:  # a model can only be described once its weights are here
+            holds = lab.uris[name]
+        else:
+            try:
+                holds = _senses(lab.catalogue.by_name(name))
+            except MolspaceError as error:
+                holds = f"cannot be used: {error.what}"
         yield Holding("space", name, holds)
 
 

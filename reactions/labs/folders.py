@@ -18,14 +18,25 @@ from reactions.labs.lab import Lab
 _SHOWN = 3
 
 
-def folder_spaces(lab: Lab) -> Iterator[SpaceSpec]:
-    """Yield the spaces of a lab that are folders of embeddings; models are not looked for."""
+def folder_spaces(lab: Lab) -> tuple[list[SpaceSpec], dict[str, MolspaceError]]:
+    """Return the spaces of a lab that are folders of embeddings; models are not looked for.
+
+    Returns:
+        Those that can be used, and by name why the others cannot.
+    """
+    specs: list[SpaceSpec] = []
+    broken: dict[str, MolspaceError] = {}
     for name in lab.catalogue.names():
         uri = lab.uris.get(name, "")
         if not uri or uri.startswith((f"{ADAPTER}:", "file:")) or ":" not in uri:
-            spec = lab.catalogue.by_name(name)
+            try:
+                spec = lab.catalogue.by_name(name)
+            except MolspaceError as error:
+                broken[name] = error
+                continue
             if spec.adapter == ADAPTER:
-                yield spec
+                specs.append(spec)
+    return specs, broken
 
 
 def size_bytes(spec: SpaceSpec, modality: Modality) -> int:
@@ -84,9 +95,10 @@ def examine(lab: Lab) -> tuple[list[TableStatistics], list[DataFinding]]:
         What was counted, and what is wrong; what cannot be used is reported, not raised.
     """
     counted: list[TableStatistics] = []
-    findings: list[DataFinding] = []
+    described, broken = folder_spaces(lab)
+    findings = [DataFinding("unusable", name, _said(error)) for name, error in broken.items()]
     specs = []
-    for spec in folder_spaces(lab):
+    for spec in described:
         if note := unread_files(spec):
             findings.append(DataFinding("unread", spec.name, note))
         before = len(findings)

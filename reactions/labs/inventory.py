@@ -89,7 +89,11 @@ def inventory(lab: Lab) -> list[InventoryEntry]:
     """Count a lab's corpora, pairs and embeddings, and evaluation sets it has or should have."""
     entries = [_corpus(lab, modality) for modality in sorted(lab.corpora)]
     entries += [_pairs(lab, name) for name in lab.pairs]
-    specs = list(folder_spaces(lab))
+    specs, broken_folders = folder_spaces(lab)
+    entries += [
+        InventoryEntry("space", name, "", problem=described(error), fix=error.fix)
+        for name, error in broken_folders.items()
+    ]
     entries += [_folder(spec, modality) for spec in specs for modality in spec.modalities]
     entries += [_common(owners, m) for m, owners in shared_modalities(specs).items()]
     sets, broken = loadable_sets()

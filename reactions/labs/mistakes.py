@@ -22,6 +22,9 @@ _TYPES = {
     "string_type": "a string",
 }
 
+PLACE = "{place}"
+"""In a fix: stands for the place, which who raises a mistake does not know."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -54,7 +57,9 @@ def _explained(error: ErrorDetails) -> tuple[str, str]:
     """Return what is wrong, and the fix."""
     place, value, context = _place(error["loc"]), error["input"], error.get("ctx", {})
     if error["type"] == "mistake":
-        return context["before"] + (place + context["after"]).lstrip("."), context["fix"]
+        return context["before"] + (place + context["after"]).lstrip("."), context["fix"].replace(
+            PLACE, place
+        )
     if error["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{place} is '{value}'", suggestion(str(value), choices)

@@ -127,6 +127,7 @@ class AdapterSpace(_ModelSpace):
 
     ELSEWHERE = dict.fromkeys(("uri", "path"), ("", ""))
     MISSING_FIX = "or give uri = a model, or path = a folder"
+    TABLE_KEYS = 'path = "FOLDER" for embeddings, or uri = "SCHEME:PLACE" for a model'
 
     adapter: str = Field(description="A built-in adapter, or one of an installed package.")
     source: str = Field(description="A file beside the lab file, or what the adapter takes.")

@@ -14,7 +14,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from reactions.core.errors import suggestion
-from reactions.labs.mistakes import mistake
+from reactions.labs.mistakes import PLACE, mistake
 
 _KEYWORDS = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum"}
 
@@ -28,11 +28,13 @@ class Section(BaseModel):
     """Keys of tables that may stand in its place: what is wrong with one here, and the fix."""
 
     MISSING_FIX: ClassVar[str] = ""
+    TABLE_KEYS: ClassVar[str] = "its keys"
+    """What to write in the table, for where a value stands in its place."""
 
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, table: Any) -> Any:
-        table = check_table(table)
+        table = _check_table(table, cls.TABLE_KEYS)
         for key in table:
             cls.check_key(key)
         for name, field in cls.model_fields.items():
@@ -69,8 +71,12 @@ class Section(BaseModel):
 
 def check_table(table: Any) -> Any:
     """Refuse what is not a table."""
+    return _check_table(table, "its keys")
+
+
+def _check_table(table: Any, keys: str) -> Any:
     if not isinstance(table, Mapping):
-        raise mistake("'", "' is not a table")
+        raise mistake("'", "' is not a table", f"write [{PLACE}], and below it {keys}")
     return table
 
 

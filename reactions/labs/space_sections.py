@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reactions.core.catalogue import SpaceMaker
-from reactions.core.errors import UsageError, suggestion
+from reactions.core.errors import DataError, MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
 from reactions.core.local_files import exists, expand_user, is_file
 from reactions.core.types import Digest, Modality, SpaceSpec
 from reactions.encoders.base import tower_file
 from reactions.encoders.derived import derive
+from reactions.encoders.precomputed.folder import ADAPTER
 from reactions.encoders.registry import resolve_uri
 from reactions.labs.schema import AdapterSpace, FolderSpace, Space, UriSpace
 from reactions.weights.locate import WeightLocator
@@ -24,9 +25,11 @@ def read_spaces(
 ) -> dict[str, SpaceSpec | SpaceMaker]:
     """Return the spaces of a lab file, by name; models are described when they are first used.
 
+    A folder of embeddings that cannot be used raises where its space is asked for, so that one
+    of them does not take the rest of the lab along.
+
     Raises:
         UsageError: a value is wrong.
-        MissingError: a folder of embeddings is missing.
     """
     return {name: _space(name, space, path, digests, locator) for name, space in spaces.items()}
 
@@ -63,6 +66,36 @@ class SpaceFromUri:
         return spec
 
 
+@dataclass(frozen=True, slots=True)
+class SpaceFromFolder:
+    """A folder of embeddings; called to describe it, which reads headers and hashes files."""
+
+    name: str
+    folder: Path
+    hub: Modality | None
+    path: Path
+    digests: DigestCache
+    centre: bool = False
+
+    def __call__(self) -> SpaceSpec:
+        """Describe the space.
+
+        Raises:
+            MissingError: there is no such folder.
+            DataError: it is malformed.
+            UsageError: the lab file's hub is none of its modalities.
+        """
+        try:
+            spec = resolve_uri(f"{ADAPTER}:{self.folder}", digest_cache=self.digests)
+        except (DataError, MissingError) as error:
+            error.fix = error.fix or f"repair it, or take [spaces.{self.name}] out of {self.path}"
+            raise
+        hub = spec.hub if self.hub is None else self.hub
+        spec = replace(spec, name=self.name, hub=hub, centre=self.centre)
+        _check_modalities(spec, self.path)
+        return spec
+
+
 def _space(
     name: str, space: Space, path: Path, digests: DigestCache, locator: WeightLocator
 ) -> SpaceSpec | SpaceMaker:
@@ -74,15 +107,16 @@ def _space(
     if isinstance(space, FolderSpace):
         default_folder = path.parent / expand_user(space.path)
         folder = locator.overrides.get(name, default_folder).resolve()
-        spec = resolve_uri(str(folder), digest_cache=digests)
-        hub = spec.hub if space.hub is None else space.hub
-        spec = replace(spec, name=name, hub=hub, centre=space.centre)
-    else:
-        spec = _in_full(name, space, path, digests)
+        described = SpaceFromFolder(name, folder, space.hub, path, digests, space.centre)
+        try:
+            return described()
+        except (DataError, MissingError):
+            return described
+    spec = _in_full(name, space, path, digests)
     if spec.dim < 1 or not spec.modalities:
         raise UsageError(f"{path}: spaces.{name} needs a dim above 0 and at least one modality")
     _check_modalities(spec, path)
-    return spec if isinstance(space, FolderSpace) else derive(spec, dict(_derived(space)))
+    return derive(spec, dict(_derived(space)))
 
 
 def _derived(space: UriSpace | AdapterSpace) -> tuple[tuple[Modality, str], ...]:

@@ -147,7 +147,7 @@ def test_space_json(tmp_path: Path) -> None:
         ('{"license": "MIT"}', "did you mean 'licence'"),
         ('{"hub": "images"}', "did you mean 'image'"),
         ('{"name": 3}', "is not a string"),
-        ("[]", "no JSON object"),
+        ("[]", "does not hold a JSON object"),
         ("{", "cannot read"),
     ]:
         info.write_text(bad)

@@ -261,6 +261,9 @@ def test_a_folder_of_embeddings_is_a_space(tmp_path):
     assert uri.source == str(folder)
     write('[spaces.CLAP]\npath = "gone"', "labs/own.toml")
     with pytest.raises(MissingError, match="gone"):
+        load_lab(str(path)).catalogue.by_name("CLAP")
+    write('[spaces.CLAP]\npath = "clap"\nhub = "txt"', "labs/own.toml")
+    with pytest.raises(UsageError, match=r"spaces\.CLAP\.hub names 'txt'"):
         load_lab(str(path))
 
 

@@ -69,6 +69,66 @@ def messages(kind: str) -> dict[str, str]:
     return {f.corpus: f.message for f in audit(load_lab()) if f.kind == kind}
 
 
+BROKEN = """
+[spaces.torn]
+path = "torn"
+[spaces.gone]
+path = "gone"
+[spaces.gone_too]
+uri = "precomputed:./gone"
+"""
+
+
+@pytest.fixture
+def beside_broken(folder):
+    (folder / "torn").mkdir()
+    np.save(folder / "torn" / "text.npy", rows(9))
+    (folder / "torn" / "space.json").write_text("{")
+    load(LAB + BROKEN)
+
+
+def test_broken_folders_are_listed_beside_the_others(beside_broken, run):
+    code, out, _ = run("spaces", "list")
+    cells = [line.split("\t") for line in out.splitlines()]
+    assert (code, [cell[:3] for cell in cells if len(cell) > 2][1:]) == (
+        0,
+        [
+            ["clip", "6", "image, text"],
+            ["clap", "6", "text"],
+            ["torn", "-", "cannot be used"],
+            ["gone", "-", "cannot be used"],
+            ["gone_too", "-", "cannot be used"],
+        ],
+    )
+    assert "torn: cannot read" in out
+    assert "gone: no folder of embeddings at" in out
+    code, out, _ = run("spaces", "list", "--json")
+    assert {entry["state"] for entry in json.loads(out)["missing"]} == {"cannot be used"}
+    code, out, _ = run("lab", "show")
+    assert (code, "\ttorn\tcannot be used: cannot read" in out) == (0, True)
+
+
+def test_broken_folders_are_counted_and_checked_beside_the_others(beside_broken, run):
+    code, out, _ = run("data", "list", "--json")
+    entries = {entry["name"]: entry for entry in json.loads(out)["data"]}
+    assert code == 0
+    assert entries["clip image"]["found"] == N
+    assert "cannot read" in entries["torn"]["problem"]
+    assert entries["torn"]["fix"].startswith("write an object")
+    code, out, _ = run("data", "check")
+    assert code == 4
+    assert "\ngone_too\tunusable\t" in out
+    assert f"\nclip\timage\t{N}\t" in out
+
+
+def test_only_what_needs_a_broken_folder_fails(beside_broken, run):
+    assert run("plan", "clip + Cr(clap)")[0] == 0
+    code, out, err = run("plan", "clip + Cr(torn)")
+    assert (code, out) == (4, "")
+    assert "space.json'" in err
+    assert "fix: write an object" in err
+
+
 def test_rows_widths_and_ids_are_listed(run):
     code, out, _ = run("data", "list")
     cells = [line.split("\t") for line in out.splitlines()]

@@ -42,7 +42,7 @@ def test_keys_that_are_possible_are_listed_once():
         ("[factors]\nmean = 10", r"factors\.mean is '10'.*eq10"),
         ("factors = 1", "'factors' is not a table"),
         ("spaces = 1", "'spaces' is not a table"),
-        ("[spaces]\nX = 1", r"'spaces\.X' is not a table"),
+        ("[spaces]\nX = 1", r"'spaces\.X' is not a table.*\[spaces\.X\], and below it path ="),
         ("corpora = 1", "'corpora' is not a table"),
         ("[corpora]\ntext = 'x'", r"'corpora\.text' is not a table"),
         ("[factors]\nsigma = 0.5", r"'factors\.sigma' is not a table"),

@@ -23,6 +23,7 @@ MAX_INFO_BYTES = 1 << 20
 """Most bytes of ``space.json``."""
 
 _SPACE_KEYS = ("name", "revision", "licence", "hub")
+_INFO_FIX = 'write an object such as {"name": "mine", "licence": "MIT"}, or remove the file'
 
 
 def folder_of(uri: str | Path) -> Path:
@@ -70,9 +71,11 @@ def read_info(folder: Path, modalities: Sequence[Modality]) -> dict[str, Any]:
     try:
         info = json.loads(read_text_file(path, MAX_INFO_BYTES))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"cannot read '{path}'", why=str(error), path=str(path)) from error
+        raise DataError(
+            f"cannot read '{path}'", why=str(error), fix=_INFO_FIX, path=str(path)
+        ) from error
     if not isinstance(info, dict):
-        raise DataError(f"'{path}' holds no JSON object", path=str(path))
+        raise DataError(f"'{path}' does not hold a JSON object", fix=_INFO_FIX, path=str(path))
     for key, value in info.items():
         if key not in _SPACE_KEYS:
             raise DataError(
@@ -81,7 +84,7 @@ def read_info(folder: Path, modalities: Sequence[Modality]) -> dict[str, Any]:
                 path=str(path),
             )
         if not (value is None or isinstance(value, str)):
-            raise DataError(f"'{key}' in '{path}' is not a string", path=str(path))
+            raise DataError(f"'{key}' in '{path}' is not a string", fix=_INFO_FIX, path=str(path))
         if value is not None and not value.isprintable():
             raise DataError(
                 f"'{key}' in '{path}' holds characters that cannot be printed",
