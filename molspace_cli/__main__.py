@@ -40,7 +40,7 @@ def main() -> None:
         code = _run()
         sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last breath
     except KeyboardInterrupt as stopped:
-        say(f"interrupted; {str(stopped) or 'what was finished is kept'}")
+        say("; ".join(filter(None, ("interrupted", str(stopped)))))
         code = EXIT_INTERRUPTED
         if threading.active_count() > n_threads:  # workers that a second Ctrl-C left behind
             verbosity.end(code)

@@ -125,6 +125,7 @@ def build(
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError, did_you_mean
     from reactions.core.extras import install_extra
     from reactions.core.file_digests import DigestCache
+    from reactions.core.interrupts import on_interrupt
     from reactions.core.paths import cache_root
     from reactions.core.text_lines import NOT_UTF8, RECODE
     from reactions.search.approximate import LEAST_ROWS, check_kind, is_installed
@@ -167,18 +168,19 @@ def build(
             where = f"line {entry.line_number}" if entry.line_number else f"'{plain(entry.id)}'"
             say(f"skipped {where}: {entry.message}")
 
-    done = add_items(
-        out,
-        target,
-        embedder,
-        items,
-        digests=DigestCache(cache_root()),
-        dtype=dtype,
-        kind=kind,
-        prefix=prefix,
-        on_problem=problem,
-        on_progress=_embedded(quiet),
-    )
+    with on_interrupt(f"rows that {out} has are kept; the same command goes on"):
+        done = add_items(
+            out,
+            target,
+            embedder,
+            items,
+            digests=DigestCache(cache_root()),
+            dtype=dtype,
+            kind=kind,
+            prefix=prefix,
+            on_problem=problem,
+            on_progress=_embedded(quiet),
+        )
     index = done.index
     if not quiet:
         added = ", ".join(f"{n:,} {m}" for m, n in sorted(done.added.items())) or "nothing"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
@@ -119,6 +118,7 @@ def infer(
       molspace infer --embeddings CLAP_m=clap/ --embeddings ImageBind=ib/
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError
+    from reactions.core.interrupts import on_interrupt
     from reactions.core.local_files import exists as is_there
     from reactions.inference import inputs as inference
     from reactions.inference import outputs, writers
@@ -226,9 +226,14 @@ def infer(
     about = writers.describe(target, adjustment)
     bundle = {"bundle": str(target.bundle.path) if target.bundle else None}
     to_terminal = path is None and not shows and is_terminal()
-    with Report(
-        notes, quiet, live=not to_terminal, literal=literal, is_said=modality is not None
-    ) as report:
+    with (
+        on_interrupt(
+            f"{path} was not written" if files else "embeddings are not kept" if shows else ""
+        ),
+        Report(
+            notes, quiet, live=not to_terminal, literal=literal, is_said=modality is not None
+        ) as report,
+    ):
         batches = report.follow(
             embed_stream(
                 embedder,
@@ -245,12 +250,9 @@ def infer(
             tables = compared(batches)
         else:
             stdout = _binary(sys.stdout)
-            with (
-                _nothing_written(path),
-                writers.open_writer(
-                    path, chosen_format, about, stdout=stdout, overwrite=overwrite
-                ) as writer,
-            ):
+            with writers.open_writer(
+                path, chosen_format, about, stdout=stdout, overwrite=overwrite
+            ) as writer:
                 for items, rows in batches:
                     writer.write(items, rows)
     report.finish(about)
@@ -274,17 +276,6 @@ def infer(
         print_path(path)
     if report.skipped:
         raise typer.Exit(EXIT_STEP_FAILED)
-
-
-@contextmanager
-def _nothing_written(path: Path | None) -> Iterator[None]:
-    """Say on Ctrl-C that a file appears when it is whole, and not before."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if path is None:
-            raise
-        raise KeyboardInterrupt(f"{path} was not written") from None
 
 
 def _print(table: Similarities, about: Mapping[str, Any]) -> None:

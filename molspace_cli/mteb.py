@@ -74,6 +74,7 @@ def mteb(
         result_cache,
         run_tasks,
     )
+    from reactions.core.interrupts import on_interrupt
     from reactions.products.tree import fit_adjustment
 
     adjustment = factors.adjustment(sigma, lambda_, experts)
@@ -98,16 +99,17 @@ def mteb(
             say(f"error: {error}")
 
     scores: list[MtebScore] = []
-    for score in run_tasks(
-        model,
-        mteb_tasks,
-        cache,
-        batch_size=batch_size,
-        overwrite=overwrite,
-        progress=not quiet and is_terminal(),
-        on_failure=failed,
-    ):
-        scores.append(score)
+    with on_interrupt(f"scores of finished tasks are kept in {cache.cache_path}"):
+        for score in run_tasks(
+            model,
+            mteb_tasks,
+            cache,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=not quiet and is_terminal(),
+            on_failure=failed,
+        ):
+            scores.append(score)
     if len(mteb_tasks) == 1 and failures:
         raise next(iter(failures.values()))
     notes += [

@@ -152,6 +152,7 @@ def fetch(
       molspace spaces fetch CLAP_g --lab paper
     """
     from reactions.core.errors import UsageError
+    from reactions.core.interrupts import on_interrupt
     from reactions.encoders.registry import requirements
     from reactions.weights.download import fetch as download
     from reactions.weights.locate import WeightLocator, WeightsRepo, digest_cache
@@ -172,13 +173,14 @@ def fetch(
     for weights, licence in licences.items():
         if licence:
             say(f"{weights}: {_licence(licence)}")
-    files = download(
-        space,
-        needed,
-        WeightLocator.of_environment(),
-        digest_cache(),
-        on_progress=downloads(quiet=quiet),
-    )
+    with on_interrupt("what was downloaded is kept; the same command goes on"):
+        files = download(
+            space,
+            needed,
+            WeightLocator.of_environment(),
+            digest_cache(),
+            on_progress=downloads(quiet=quiet),
+        )
     if as_json:
         print_json(
             "fetch",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reactions.baselines import obstacle, run_baselines
 from reactions.core.errors import LanguageError, MolspaceError
+from reactions.core.interrupts import on_interrupt
 from reactions.core.local_files import exists
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Encoder, Leaf, Space, SpaceSpec, leaves
@@ -259,7 +260,8 @@ class Session(ReactionSession):
             check_space=check_space,
             events=ev.ignore if silent else self.events,
         )
-        return executor.run(targets)
+        with on_interrupt("what was finished is kept"):
+            return executor.run(targets)
 
     def open_bundle(self, directory: str | Path) -> Bundle:
         """Read a bundle; weights that it knows by another machine's paths are the lab's.
