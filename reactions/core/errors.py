@@ -18,6 +18,9 @@ EXIT_MISSING = 3
 EXIT_STEP_FAILED = 4
 EXIT_INTERRUPTED = 130
 
+MOST_LISTED = 60
+"""Names that a fix lists where none is near: more help nobody."""
+
 
 class MolspaceError(Exception):
     """Base of all user-facing errors.
@@ -198,6 +201,8 @@ def suggestion(name: str, known: Iterable[str], *, see: str = "") -> str:
     parts = []
     if near:
         parts.append("did you mean " + " or ".join(f"'{n}'" for n in near) + "?")
+    elif len(known) > MOST_LISTED:
+        parts.append(f"one of {len(known)}, such as {', '.join(sorted(known)[:3])}")
     elif known:
         parts.append("one of: " + ", ".join(sorted(known)))
     if see:

@@ -42,6 +42,7 @@ class TestErrors:
             ("open_clip:Tiny-16/twob", "no weights 'twob' for Tiny-16", "'two_b'"),
             ("open_clip:Tiny-16", "names no weights", "TAG"),
             ("open_clip:", "no architecture ''", "ARCH/TAG"),
+            ("open_clip:./gone", "no open_clip model at 'gone'", "open_clip_config.json"),
             ("open_clip:Tiny-16/two_b?size=4", "unknown option 'size'", "like"),
             ("open_clip:Tiny-16/two_b?precision=int8", "unknown precision", "fp32"),
             ("open_clip:Tiny-16/two_b?like=tow_b", "no weights 'tow_b'", "'two_b'"),
@@ -120,6 +121,31 @@ class TestErrors:
             snapshot(f"maker/damaged-{i}", files)
             with pytest.raises(DataError, match="cannot read"):
                 registry.resolve_uri(f"open_clip:hf-hub:maker/damaged-{i}")
+
+    @pytest.mark.parametrize(
+        ("tower", "changes", "what", "fix"),
+        [
+            (
+                "vision_cfg",
+                {"timm_model_name": "vit_base_patch16_22"},
+                "unknown architecture 'vit_base_patch16_22' of the image tower",
+                "'vit_base_patch16_224'",
+            ),
+            ("vision_cfg", {"timm_model_name": "hf-hub:maker/x"}, "unknown architecture", "timm."),
+            ("vision_cfg", {"layer": 3}, "cannot build space 'odd'", "correct the configuration"),
+            ("text_cfg", {"pool_type": "max"}, "cannot build space 'odd'", "update open_clip"),
+        ],
+    )
+    def test_an_architecture_that_is_not_there(self, tower, changes, what, fix, state, tmp_path):
+        folder = tmp_path / "odd"
+        folder.mkdir()
+        config = {**CONFIG, tower: {**CONFIG[tower], **changes}}
+        (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+        save_file(state, folder / "open_clip_model.safetensors")
+        with pytest.raises(DataError) as caught:
+            registry.load(registry.resolve_uri(f"open_clip:{folder}"))
+        assert what in caught.value.what
+        assert fix in caught.value.fix
 
     def test_weights_that_changed_since(self, checkpoint, state, tmp_path):
         spec = registry.resolve_uri(f"open_clip:Tiny-16/{checkpoint}")

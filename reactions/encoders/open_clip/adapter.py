@@ -33,6 +33,7 @@ from reactions.encoders.open_clip.model_names import (
     OpenClipModel,
     parse,
 )
+from reactions.encoders.open_clip.network import build_network
 from reactions.encoders.packages import import_package
 from reactions.encoders.preprocessing.image_transform import CLIP_MEAN, CLIP_STD, ImageTransform
 from reactions.encoders.preprocessing.tokens import locked, note_cut
@@ -167,7 +168,7 @@ class OpenClipAdapter(Adapter[ModelFiles]):
         open_clip = import_package("open_clip", spec.source, EXTRA)
         model = files.model
         tokenise = _tokens(open_clip, model, files.tokeniser)
-        network = _network(open_clip, model, spec.name, files.request.locator)
+        network = build_network(open_clip, model, spec.name, files.request.locator)
         refuse_code(files.path)
         with package_errors(spec.name, files.path):
             open_clip.load_checkpoint(network, str(files.path), strict=True)
@@ -298,31 +299,6 @@ def _words(model: OpenClipModel, folder: Path | None) -> WholeTexts:
         return WholeTexts(context, "open_clip.SimpleTokenizer")
     by = "open_clip.tokenizer.HFTokenizer"
     return WholeTexts(context, by, tuple(tokeniser_files(folder)))
-
-
-def _network(open_clip: Any, model: OpenClipModel, space: str, locator: WeightLocator) -> Any:
-    """Build the model with random weights, asking no hub for those of its towers."""
-    config = {key: value for key, value in model.config.items() if key != "custom_text"}
-    text = config["text_cfg"] = {**config["text_cfg"], "hf_model_pretrained": False}
-    vision = config["vision_cfg"] = {**config["vision_cfg"]}
-    if "timm_model_name" in vision:
-        vision["timm_model_pretrained"] = False
-    if "hf_model_name" in text:
-        tower = WeightsRepo(text["hf_model_name"], files=("config.json",))
-        snapshot = hub_snapshot(tower.repo, "", locator.hub)
-        if snapshot is None:
-            raise missing(space, [locator.hub / tower.repo], locator, fetch=model.uri)
-        text["hf_model_name"] = str(snapshot)
-    else:
-        del text["hf_model_pretrained"]
-    # The class that open_clip's create_model would choose.
-    if "multimodal_cfg" in config:
-        kind = open_clip.CoCa
-    elif model.config.get("custom_text") or "hf_model_name" in text:
-        kind = open_clip.CustomTextCLIP
-    else:
-        kind = open_clip.CLIP
-    return kind(**config)
 
 
 def _flops(

@@ -81,6 +81,13 @@ def parse(request: SpaceRequest) -> OpenClipModel:
         if not is_file(folder / CONFIG):
             raise missing(name, [folder], locator)
         return _from_folder(f"{ADAPTER}:{folder.absolute()}", folder.resolve().name, folder)
+    if rest.startswith(("/", "./", "../", "~")):
+        raise MissingError(
+            f"no open_clip model at '{folder}'",
+            why=f"there is no file '{folder.absolute() / CONFIG}'",
+            fix=f"give a folder with {CONFIG} and weights, or open_clip:ARCH/CHECKPOINT",
+            uri=request.uri,
+        )
     return _from_tables(request.uri, rest, request.options)
 
 
