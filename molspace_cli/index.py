@@ -20,6 +20,7 @@ from molspace_cli.index_inputs import named_inputs, read_items, refuse_others
 from molspace_cli.index_shown import Directory, about, facts, notes
 from molspace_cli.infer_report import plain
 from molspace_cli.input_notes import InputNotes, unread_stdin
+from molspace_cli.input_tables import InputTableOptions
 from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def build(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="What is indexed, as for infer: files, folders of them, tars, .parquet files, "
+            help="What is indexed, as for infer: files, folders of them, tars, tables, "
             "addresses, quoted patterns, .jsonl or .txt files of lines, - for stdin.",
             show_default=False,
         ),
@@ -108,6 +109,7 @@ def build(
         ),
     ] = "auto",
     *,
+    tables: InputTableOptions,
     running: options.InferOptions,
     as_json: options.Json = False,
 ) -> None:
@@ -143,7 +145,10 @@ def build(
         raise UsageError("nothing to index", fix="give files or folders, or --corpus NAME")
     check_directory(out)
     check_kind(kind)
-    taken_as, places, contents = named_inputs(inputs or [], text=text, modality=modality)
+    reading = tables.reading(inputs or ())
+    taken_as, places, contents = named_inputs(
+        inputs or [], text=text, modality=modality, as_tables=reading.is_given
+    )
     session, quiet = running.open(command="index"), running.quiet
     named_corpora = {name: session.lab.named_corpus(name) for name in corpus or ()}
     fits = partial(refuse_others, corpora=named_corpora, taken_as=taken_as)
@@ -158,7 +163,15 @@ def build(
         noted.note(notice)
     for holding in contents:
         noted.held(holding)
-    items = read_items(session, embedder, places, named_corpora, taken_as=taken_as, noted=noted)
+    items = read_items(
+        session,
+        embedder,
+        places,
+        named_corpora,
+        taken_as=taken_as,
+        reading=reading,
+        noted=noted,
+    )
     problems: list[Problem] = []
 
     def problem(entry: Problem) -> None:

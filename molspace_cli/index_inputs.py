@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reactions.data.manifest import Problem
     from reactions.inference.embedder import Embedder
     from reactions.inference.place_contents import PlaceContents
+    from reactions.inference.table_reading import TableReading
     from reactions.session import Session
 
 
@@ -39,7 +40,7 @@ def _refuse_texts(inputs: list[str]) -> None:
 
 
 def named_inputs(
-    inputs: list[str], *, text: bool, modality: str | None
+    inputs: list[str], *, text: bool, modality: str | None, as_tables: bool = False
 ) -> tuple[str | None, list[str], list[PlaceContents]]:
     """Return what all items are said to be, the inputs, and what places among them hold.
 
@@ -58,7 +59,7 @@ def named_inputs(
     if not text:
         inputs, contents = named_places(inputs, taken_as)
     if taken_as is None:
-        refuse_paths(inputs)
+        refuse_paths(inputs, as_tables=as_tables)
         _refuse_texts(inputs)
     return taken_as, inputs, contents
 
@@ -88,6 +89,7 @@ def read_items(
     corpora: Mapping[str, Corpus],
     *,
     taken_as: str | None,
+    reading: TableReading,
     noted: InputNotes,
 ) -> Iterable[Item | Problem]:
     """Read the inputs, corpora first.
@@ -98,6 +100,7 @@ def read_items(
         inputs: from ``named_inputs``.
         corpora: of the lab, by their names.
         taken_as: what all inputs are said to be.
+        reading: how tables are read.
         noted: gets what arguments held.
     """
     from itertools import chain
@@ -118,6 +121,7 @@ def read_items(
                 by_id=embedder.by_id,
                 taken_as=taken_as,
                 tables=session.lab.tables,
+                reading=reading,
                 on_held=noted.held,
             )
         )

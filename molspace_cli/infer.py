@@ -19,6 +19,7 @@ from molspace_cli.current import say_bundle
 from molspace_cli.groups import grouped
 from molspace_cli.infer_report import Report, described_weights, plain
 from molspace_cli.input_notes import InputNotes, unread_stdin
+from molspace_cli.input_tables import InputTableOptions
 
 if TYPE_CHECKING:
     from reactions.core.types import Item, Space
@@ -35,8 +36,9 @@ def infer(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Texts, image and sound files, folders of them, tars, .parquet files, addresses "
-            'of any of these (https://, s3://, hf://), quoted patterns ("photos/**/*.jpg"), .jsonl '
+            help="Texts, image and sound files, folders of them, tars, tables (.parquet, .csv, "
+            ".tsv, .json), folders that datasets saved, addresses "
+            '(https://, s3://, hf://), quoted patterns ("photos/**/*.jpg"), .jsonl '
             "or .txt files of lines, or - for stdin, "
             'which is also read when there is none. A line is a text, a path, or {"id": "rain", '
             '"audio": "rain.wav"}; paths start at the folder of the file of lines.',
@@ -69,6 +71,7 @@ def infer(
         ),
     ] = None,
     *,
+    tables: InputTableOptions,
     used: options.TargetOptions,
     out: Annotated[
         Path | None,
@@ -114,6 +117,7 @@ def infer(
       molspace infer "a low hum" rain.wav --compare
       molspace infer --sigma 0.5,0.1 < queries.jsonl
       molspace infer photos/ "more/**/*.jpg" --out photos.safetensors
+      molspace infer photos.csv --columns image=path --where split=test
       molspace infer https://example.org/shard-{0000..0003}.tar --out s.npy
       molspace infer --embeddings CLAP_m=clap/ --embeddings ImageBind=ib/
     """
@@ -145,13 +149,14 @@ def infer(
             why="the items are those of the folders",
             fix="leave the other input out, or embed it by itself",
         )
+    reading = tables.reading(inputs or ())
     taken_as = TEXT.name if text else modality
     literal = taken_as == TEXT.name
     contents: list[PlaceContents] = []
     if not literal:
         inputs, contents = named_places(inputs or (), taken_as)
     if taken_as is None:
-        refuse_paths(inputs or ())
+        refuse_paths(inputs or (), as_tables=reading.is_given)
     stdin = _binary(sys.stdin)
     if not (inputs or embeddings or out or format) and (stdin is None or stdin.isatty()):
         compare = not classifies  # the samples: nothing is written, nothing can be in the way
@@ -209,6 +214,7 @@ def infer(
             by_id=embedder.by_id,
             taken_as=taken_as,
             tables=session.lab.tables,
+            reading=reading,
             on_held=notes.held,
         )
     if embedder.by_id and not embeddings:
@@ -247,7 +253,7 @@ def infer(
             for items, rows in batches:
                 naming.add(items, rows)
         elif compare:
-            tables = compared(batches)
+            similarities = compared(batches)
         else:
             stdout = _binary(sys.stdout)
             with writers.open_writer(
@@ -263,10 +269,11 @@ def infer(
         naming.finish(about, facts, as_json=as_json)
     elif compare and as_json:
         print_json(
-            "compare", {**_facts(about), **bundle, "tables": _json(tables), **report.to_json()}
+            "compare",
+            {**_facts(about), **bundle, "tables": _json(similarities), **report.to_json()},
         )
     elif compare:
-        for table in tables:
+        for table in similarities:
             _print(table, about)
     elif as_json:
         names = [str(file) for file in files]

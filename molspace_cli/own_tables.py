@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molspace_cli.groups import Group
+from molspace_cli.input_tables import Columns, Folder, IdColumn, Where
 
 if TYPE_CHECKING:
     from reactions.eval.task import Task
@@ -36,15 +37,7 @@ class TableOptions(Group):
             help="Score classification on a table with a file and its class in each row.",
         ),
     ] = None
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--columns",
-            metavar="MODALITY=COLUMN",
-            help="Which column is what, where its name does not say it: audio=wav, class=species, "
-            'composed "audio=Y{youtube_id}.wav". Repeatable.',
-        ),
-    ] = None
+    columns: Columns = None
     template: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,10 +46,7 @@ class TableOptions(Group):
             help='A prompt for the classes of --labels: "a photo of a {class}." Repeatable.',
         ),
     ] = None
-    id: Annotated[
-        str | None,
-        typer.Option("--id", metavar="COLUMN", help="Of the items' ids.  [default: file names]"),
-    ] = None
+    id: IdColumn = None
     separator: Annotated[
         str | None,
         typer.Option(
@@ -64,23 +54,8 @@ class TableOptions(Group):
         ),
     ] = None
 
-    folder: Annotated[
-        str | None,
-        typer.Option(
-            "--folder",
-            metavar="FOLDER",
-            help="Where the table's paths start.  [default: beside it]",
-        ),
-    ] = None
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--where",
-            metavar="COLUMN=VALUE",
-            help="Take these rows alone, such as split=test. Repeatable; several values of a "
-            "column are all taken.",
-        ),
-    ] = None
+    folder: Folder = None
+    where: Where = None
 
     @property
     def is_given(self) -> bool:

@@ -26,7 +26,11 @@ MANIFEST_SUFFIXES = (".jsonl", ".ndjson", ".txt")
 
 
 def refuse_paths(
-    inputs: Iterable[str], base: Path = Path(), *, as_text: str = "--text (of all arguments)"
+    inputs: Iterable[str],
+    base: Path = Path(),
+    *,
+    as_text: str = "--text (of all arguments)",
+    as_tables: bool = False,
 ) -> None:
     """Refuse arguments that look like paths and lead to nothing that can be embedded.
 
@@ -34,6 +38,7 @@ def refuse_paths(
         inputs: command-line arguments.
         base: folder that relative paths start from.
         as_text: the option that says that an argument is a text.
+        as_tables: whether files of lines are tables, too.
 
     Raises:
         UsageError: some do.
@@ -47,7 +52,7 @@ def refuse_paths(
             continue
         path_or_reason = file_of_lines(text, base)
         if isinstance(path_or_reason, Path):
-            if path_or_reason.is_file():
+            if path_or_reason.is_file() and not as_tables:
                 refuse_table(path_or_reason)
             continue
         if reason := path_or_reason or _reason(text, base):

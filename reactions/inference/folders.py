@@ -12,6 +12,7 @@ from reactions.core.local_files import is_dir, leads_nowhere
 from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.inference.place_contents import PlaceContents
+from reactions.inference.place_kinds import is_saved_dataset
 from reactions.modalities import registry
 from reactions.modalities.suffixes import modality_of, sort_out, suffix_of
 
@@ -41,7 +42,8 @@ def with_folders(
     arguments: list[str] = []
     contents: list[PlaceContents] = []
     for text in inputs:
-        if not text.strip() or text == "-" or not is_dir(base / text):
+        is_folder = text.strip() and text != "-" and is_dir(base / text)
+        if not is_folder or is_saved_dataset(text, base):
             arguments.append(text)
             continue
         if (base / text / MANIFEST).is_file():

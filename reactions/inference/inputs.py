@@ -24,6 +24,9 @@ from reactions.inference.line_stream import GuardedStream, no_table
 from reactions.inference.parquet_items import ParquetItems
 from reactions.inference.place_contents import PlaceContents
 from reactions.inference.place_kinds import PlaceKind, place_kind
+from reactions.inference.saved_datasets import saved_files
+from reactions.inference.table_items import TableItems
+from reactions.inference.table_reading import AS_NAMED, TableReading, holds_records, lists_files
 from reactions.inference.tar_items import TarItems
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import modality_of
@@ -41,6 +44,7 @@ def choose_items(
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
     tables: TableCache | None = None,
+    reading: TableReading = AS_NAMED,
     on_held: Callable[[PlaceContents], None] | None = None,
 ) -> tuple[Iterable[Item | Problem], int]:
     """Find what to embed: the arguments, else what stdin holds, else a lab's samples.
@@ -54,6 +58,7 @@ def choose_items(
         by_id: modalities that the space looks up by id (``Embedder.by_id``).
         taken_as: what arguments and lines are, as for ``read_items``.
         tables: as for ``read_inputs``.
+        reading: likewise.
         on_held: likewise.
 
     Returns:
@@ -73,6 +78,7 @@ def choose_items(
             by_id=by_id,
             taken_as=taken_as,
             tables=tables,
+            reading=reading,
             on_held=on_held,
         )
         return entries, 0
@@ -144,14 +150,16 @@ def read_inputs(
     by_id: Collection[Modality] = (),
     taken_as: Modality | None = None,
     tables: TableCache | None = None,
+    reading: TableReading = AS_NAMED,
     on_held: Callable[[PlaceContents], None] | None = None,
 ) -> Iterator[Item | Problem]:
     """Turn command-line arguments into items, in order.
 
     An argument is ``-`` (lines of ``stdin``), a ``.jsonl``, ``.ndjson`` or ``.txt`` file of
     lines, an image or sound file, a tar or parquet file, the address of any of these but lines, a
-    JSON object as in a manifest, or else a text. An item's id is the argument as typed; lines
-    follow ``read_items``, tars ``TarItems`` and parquet files ``ParquetItems``.
+    table, a folder that ``datasets`` saved, a JSON object as in a manifest, or else a text. An
+    item's id is the argument as typed; lines follow ``read_items``, tars ``TarItems``, parquet
+    files ``ParquetItems`` and tables ``TableItems``.
 
     Args:
         inputs: the arguments.
@@ -161,11 +169,13 @@ def read_inputs(
         by_id: as for ``read_items``.
         taken_as: what arguments and lines are, as for ``read_items``; ``-`` stays stdin.
         tables: remembers what scans of parquet files found.
-        on_held: called with what each tar and parquet file held, once it is read.
+        reading: how tables are read, of which all arguments then are some: parquet files and files
+            of lines, too.
+        on_held: called with what each tar and table held, once it is read.
 
     Raises:
         DataError: a file of lines, a tar, a parquet file or an address cannot be read.
-        UsageError: a parquet file does not say what its columns hold.
+        UsageError: a table does not say what its columns hold.
     """
     is_text = taken_as is not None and get(taken_as).inline
     for position, text in enumerate(inputs, start=1):
@@ -174,8 +184,14 @@ def read_inputs(
                 yield from read_stream(
                     stdin, base=base, modalities=modalities, by_id=by_id, taken_as=taken_as
                 )
-        elif not is_text and (kind := place_kind(text, base, taken_as)):
-            yield from _at_place(text, kind, position, modalities, taken_as, base, tables, on_held)
+        elif not is_text and (kind := _kind_of(text, base, taken_as, reading)):
+            if kind == "remote file":
+                yield _remote_file(text, position, modalities, taken_as)
+                continue
+            for held in _holders(text, kind, modalities, taken_as, base, tables, reading, by_id):
+                yield from held
+                if on_held is not None:
+                    on_held(held.contents)
         elif taken_as is not None:
             yield _argument(text, position, base, modalities, by_id, taken_as=taken_as)
         elif isinstance(path_or_reason := file_of_lines(text, base), Path):
@@ -277,35 +293,55 @@ def _argument(
     return replace(entry, id=text)  # which is not an id of its own: see Item
 
 
-def _at_place(
+def _kind_of(text: str, base: Path, modality: Modality | None, reading: TableReading) -> PlaceKind:
+    """Return what an argument names.
+
+    Files of lines are tables if it is said how those are read, or where lines are no items.
+    """
+    kind = place_kind(text, base, modality)
+    if not kind:
+        path = file_of_lines(text, base)
+        if isinstance(path, Path) and path.is_file():
+            return "table" if reading.is_given or holds_records(path) else ""
+    return kind
+
+
+def _remote_file(
+    text: str, position: int, modalities: Collection[Modality], only: Modality | None
+) -> Item | Problem:
+    modality = only or modality_of(url_name(text))
+    if modality is None or modality not in modalities:
+        embeds = ", ".join(modalities)
+        why = f"the space does not embed {modality}; it embeds {embeds}"
+        return Problem(position, text, why)
+    return Item(text, modality, Blob(text), own_id=False)
+
+
+def _holders(
     text: str,
     kind: PlaceKind,
-    position: int,
     modalities: Collection[Modality],
     only: Modality | None,
     base: Path,
     tables: TableCache | None,
-    on_held: Callable[[PlaceContents], None] | None,
-) -> Iterator[Item | Problem]:
-    """Yield what a tar, a parquet file or an address holds."""
-    if kind == "remote file":
-        modality = only or modality_of(url_name(text))
-        if modality is None or modality not in modalities:
-            embeds = ", ".join(modalities)
-            why = f"the space does not embed {modality}; it embeds {embeds}"
-            yield Problem(position, text, why)
+    reading: TableReading,
+    by_id: Collection[Modality],
+) -> Iterator[TarItems | ParquetItems | TableItems]:
+    """Yield what gives the items of a tar, a table or a data set."""
+    tables = tables or TableCache()
+    if kind == "data set":
+        files = saved_files(base / text, modalities)
+    else:
+        files = find(absolute(text, base))
+    for file in files:
+        if kind == "tar":
+            yield TarItems(file, modalities, only)
+        elif kind == "table" or reading.is_given or lists_files(file):
+            yield TableItems(
+                file, text, modalities, only, reading=reading, by_id=by_id, tables=tables
+            )
         else:
-            yield Item(text, modality, Blob(text), own_id=False)
-        return
-    (file,) = find(absolute(text, base))
-    items = (
-        TarItems(file, modalities, only)
-        if kind == "tar"
-        else ParquetItems(file, text, modalities, only, tables=tables or TableCache())
-    )
-    yield from items
-    if on_held is not None:
-        on_held(items.contents)
+            yield ParquetItems(file, text, modalities, only, tables=tables)
 
 
 def _unreadable(name: str, error: OSError) -> DataError:

@@ -43,10 +43,12 @@ def no_table(
     if may_be_header(head, usual=not is_file):
         first_lines += islice(numbered, FIRST_LINES if is_file else _AHEAD)
         if why := why_a_table([_text(line) for _, line in first_lines]):
+            how = "read it as one, --columns MODALITY=COLUMN, or " if name.startswith("'") else ""
             raise DataError(
                 f"{name} is a table, not lines of texts",
                 why=why,
-                fix='give its texts alone, one a line or as {"id": "...", "text": "..."}; if its '
+                fix=f"{how}"
+                'give its texts alone, one a line or as {"id": "...", "text": "..."}; if its '
                 "lines are texts as they stand, pipe it into --text -",
             )
     yield from chain(first_lines, numbered)

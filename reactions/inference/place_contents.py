@@ -17,11 +17,11 @@ class PlaceContents:
         taken: how many were taken: items by modality, or ``files`` of a folder or pattern.
         left_out: how many files were not, by their endings.
         sentence: all of it, for people; of many endings it names the most frequent.
-        columns_left_out: columns of a parquet file that were not read.
+        columns_left_out: columns of a table that were not read.
     """
 
     place: str
-    kind: Literal["folder", "pattern", "tar", "parquet"]
+    kind: Literal["folder", "pattern", "tar", "parquet", "table"]
     taken: Mapping[str, int]
     left_out: Mapping[str, int]
     sentence: str
@@ -38,6 +38,6 @@ class PlaceContents:
             "taken": dict(self.taken),
             "left_out": dict(self.left_out),
         }
-        if self.kind == "parquet":
+        if self.kind in ("parquet", "table"):
             facts["columns_left_out"] = list(self.columns_left_out)
         return facts

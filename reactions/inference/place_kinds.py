@@ -1,9 +1,9 @@
-"""Which arguments name tars, parquet files and addresses, whose contents are read elsewhere."""
+"""Which arguments name tars, tables, data sets and addresses, whose contents are read elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from reactions.core.addresses import is_url
 from reactions.core.local_files import is_file
@@ -12,9 +12,14 @@ from reactions.core.types import Modality
 from reactions.data.path_like import known_suffix
 from reactions.modalities.suffixes import may_hold, suffix_of
 
-PlaceKind: TypeAlias = Literal["tar", "parquet", "remote file", ""]
+PlaceKind: TypeAlias = Literal["tar", "parquet", "table", "data set", "remote file", ""]
 
 CONTAINERS: dict[str, PlaceKind] = {".tar": "tar", ".parquet": "parquet"}
+TABLES: dict[str, PlaceKind] = dict.fromkeys((".csv", ".tsv", ".json"), "table")
+"""Of this machine alone: they name files."""
+
+_SAVED: Final = ("state.json", "dataset_dict.json")
+"""Of what ``save_to_disk`` of the library ``datasets`` wrote."""
 
 
 def place_kind(text: str, base: Path = Path(), modality: Modality | None = None) -> PlaceKind:
@@ -34,7 +39,15 @@ def place_kind(text: str, base: Path = Path(), modality: Modality | None = None)
         kind = ""
     if is_address(text):
         return kind or "remote file"
+    if is_saved_dataset(text, base):
+        return "data set"
+    kind = kind or TABLES.get(suffix_of(name), "")
     return kind if kind and _is_local_file(text, base) else ""
+
+
+def is_saved_dataset(text: str, base: Path = Path()) -> bool:
+    """Return whether an argument names a folder that ``datasets`` saved to disk."""
+    return any(_is_local_file(f"{text}/{name}", base) for name in _SAVED) and bool(text.strip())
 
 
 def is_address(text: str) -> bool:

@@ -23,7 +23,7 @@ from reactions.data.path_like import is_pattern, known_suffix
 from reactions.inference.arguments import MANIFEST_SUFFIXES
 from reactions.inference.folders import check_known, counted, kind_left_out, with_folders
 from reactions.inference.place_contents import PlaceContents
-from reactions.inference.place_kinds import CONTAINERS, is_address
+from reactions.inference.place_kinds import CONTAINERS, TABLES, is_address
 from reactions.modalities.encoded import too_large
 from reactions.modalities.suffixes import (
     is_packed,
@@ -156,15 +156,16 @@ def _sorted_out(
         check_known(modality)
     names: list[str] = []
     other_endings: Counter[str] = Counter()
+    lists = (*MANIFEST_SUFFIXES, *TABLES)
     for file, as_typed in zip(files, shown, strict=True):
         ending = suffix_of(file.name)
         is_medium = may_hold(file.name, modality) if modality else modality_of(file.name)
-        is_named = ending == names_kind and (ending in CONTAINERS or ending in MANIFEST_SUFFIXES)
+        is_named = ending == names_kind and (ending in CONTAINERS or ending in lists)
         if is_url(file.url) and is_medium and too_large(file.size_bytes):
             other_endings[f"{ending} (too large)"] += 1
         elif not is_url(file.url) and leads_nowhere(Path(file.url)):
             other_endings[kind_left_out(file)] += 1
-        elif is_medium or (is_named and not (is_url(file.url) and ending in MANIFEST_SUFFIXES)):
+        elif is_medium or (is_named and not (is_url(file.url) and ending in lists)):
             names.append(as_typed)
         else:
             other_endings[ending or "without an ending"] += 1
@@ -193,7 +194,7 @@ def _check_ending(url: str, name: str, modality: Modality | None) -> None:
     if modality is not None or modality_of(name) or suffix_of(name) in CONTAINERS:
         return
     why, fix = "its ending does not say what it holds", "say it: --modality NAME"
-    if suffix_of(name) in MANIFEST_SUFFIXES:
+    if suffix_of(name) in (*MANIFEST_SUFFIXES, *TABLES):
         why = "lists are read from this machine alone, for they name files of it"
         fix = "download it, and give the file"
     elif kind := other_kind(name):

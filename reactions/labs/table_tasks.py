@@ -9,34 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from reactions.core.errors import MissingError, UsageError, suggestion
-from reactions.core.local_files import expand_user, is_dir
-from reactions.core.storage import entry_of
+from reactions.core.errors import UsageError
+from reactions.core.local_files import expand_user
 from reactions.core.types import Modality
-from reactions.data.column_names import FILE_NAMES, SPLITS, guessed, named_after
-from reactions.data.sources.config import Source
-from reactions.data.sources.row_plan import composed_of
+from reactions.data.column_names import SPLITS, guessed, named_after
 from reactions.data.sources.table_headers import header_of
-from reactions.data.sources.table_rows import read_table_rows
 from reactions.eval.registry import loadable_sets, reserved
 from reactions.eval.task import Task, folded
+from reactions.labs.given_columns import by_ending, folder_of, no_column, read_columns, read_where
 from reactions.labs.known_layouts import KnownLayout, file_names, known_layout
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import LabFile
 from reactions.labs.task_sections import read_tasks
-from reactions.modalities import registry
-from reactions.modalities.suffixes import modality_of
 
 Kind = Literal["pairs", "labels"]
 
 CLASS: Final = "class"
 _CLASS_NAMES: Final = (CLASS, "label", "labels", "category", "classes")
-_SAMPLED_ROWS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -98,11 +92,11 @@ def table_task(
     """
     table = expand_user(str(path)).absolute()
     header = header_of(table)
-    columns_given = _given(columns, header, table)
-    chosen = _where(where, header, table)
-    media_folder = _folder(folder, table)
+    columns_given = read_columns(columns, header, table, also=(CLASS,))
+    chosen = read_where(where, header, table)
+    media_folder = folder_of(folder, table)
     if id_column is not None and id_column not in header:
-        raise _no_column(id_column, header, table)
+        raise no_column(id_column, header, table)
     used = {name for names in columns_given.values() for name in names} | {id_column}
     rest = [name for name in header if name not in used]
     media, notices = _media(columns_given, rest, kind, table, chosen, media_folder)
@@ -143,47 +137,6 @@ def table_task(
     return TableTask(added, own_set.task, section, tuple(notices))
 
 
-def _given(columns: Sequence[str], header: Sequence[str], table: Path) -> dict[str, list[str]]:
-    """Read ``MODALITY=COLUMN``."""
-    columns_given: dict[str, list[str]] = {}
-    names = [*registry.names(), CLASS]
-    for text in columns:
-        name, equals, column = text.partition("=")
-        if not equals or not column:
-            raise UsageError(
-                f"--columns {text}", fix="--columns MODALITY=COLUMN, such as audio=wav"
-            )
-        if name not in names:
-            raise UsageError(f"--columns: '{name}' is not a modality", fix=suggestion(name, names))
-        for field in composed_of(column) or [column]:
-            if field not in header:
-                raise _no_column(field, header, table)
-        columns_given.setdefault(name, []).append(column)
-    return columns_given
-
-
-def _where(texts: Sequence[str], header: Sequence[str], table: Path) -> dict[str, list[str]]:
-    """Read ``COLUMN=VALUE``."""
-    chosen: dict[str, list[str]] = {}
-    for text in texts:
-        column, equals, value = text.partition("=")
-        if not equals or not value:
-            raise UsageError(f"--where {text}", fix="--where COLUMN=VALUE, such as split=test")
-        if column not in header:
-            raise _no_column(column, header, table)
-        chosen.setdefault(column, []).append(value)
-    return chosen
-
-
-def _folder(folder: str | Path, table: Path) -> Path:
-    if not folder:
-        return table.parent
-    path = expand_user(str(folder)).absolute()
-    if not is_dir(path):
-        raise MissingError(f"there is no folder '{path}'", fix="correct --folder", path=str(path))
-    return path
-
-
 def _media(
     columns_given: Mapping[str, list[str]],
     rest: Sequence[str],
@@ -199,7 +152,7 @@ def _media(
     if len(media) < needed:
         found = {m: names for m, names in guessed(rest).items() if m not in media}
         if len(media) + len(found) < needed:
-            found |= {m: n for m, n in _by_ending(rest, table).items() if m not in media}
+            found |= {m: n for m, n in by_ending(rest, table).items() if m not in media}
         layout = known_layout(rest)
         if len(media) + len(found) < needed and layout and layout.fits(media, needed):
             _know(layout, media, notices, rest, table, chosen, folder)
@@ -254,20 +207,6 @@ def _know(
             notices.append(f"{modality}: files called {pattern}, of which {found}")
 
 
-def _by_ending(names: Sequence[str], table: Path) -> dict[Modality, list[str]]:
-    """Return a column of files by the endings of its first values; {} where they do not agree."""
-    files = [name for name in names if name.casefold() in FILE_NAMES]
-    if len(files) != 1:
-        return {}
-    rows = read_table_rows(entry_of(table), Source(columns=(files[0],)), [])
-    modalities = {
-        modality_of(str(row.values[0])) for row in islice(rows, _SAMPLED_ROWS) if not row.why
-    }
-    if len(modalities) != 1 or not (modality := modalities.pop()):
-        return {}
-    return {modality: files}
-
-
 def _class_column(
     rest: Sequence[str], header: Sequence[str], table: Path, notices: list[str]
 ) -> list[str]:
@@ -292,14 +231,6 @@ def _name(table: Path, lab: Lab) -> str:
     while reserved(stem) or folded(stem) in spellings:
         stem = f"own-{stem}"
     return stem
-
-
-def _no_column(column: str, header: Sequence[str], table: Path) -> UsageError:
-    return UsageError(
-        f"'{table.name}' has no column '{column}'",
-        why=f"its columns: {', '.join(header)}",
-        fix=suggestion(column, header),
-    )
 
 
 def _toml(value: Any) -> str:
