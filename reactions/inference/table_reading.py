@@ -164,7 +164,7 @@ def lists_files(file: Entry) -> bool:
     if is_url(file.url):
         return False
     with open_binary(file.url) as stream:
-        schema = ParquetTable(file, stream, "rows").schema
+        schema = ParquetTable(file, stream, "items").schema
     columns = [name for name in schema.names if column_kind(schema, name) == "string"]
     if any(column_kind(schema, name) in ("struct", "bytes") for name in schema.names):
         return False

@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize("suffix", ["amr", "feather", "csv", "heic", "npz", "jxl", "wxyz"])
+@pytest.mark.parametrize("suffix", ["amr", "feather", "xml", "heic", "npz", "jxl", "wxyz"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_arguments_that_look_like_files(run, tmp_path, suffix, exists):
     if exists:
@@ -129,8 +129,27 @@ def test_what_is_there_is_refused_with_what_helps(run, tmp_path):
     _, err = run("IMG_1.HEIC", code=2)
     assert "why: a HEIF image is not decoded here\n  fix: convert it to PNG or JPEG; " in err
     assert "correct the path" not in err
-    (tmp_path / "a.csv").write_bytes(b"x")
-    assert "why: lines are read from .jsonl, .ndjson, .txt files alone" in run("a.csv", code=2)[1]
+    (tmp_path / "a.xml").write_bytes(b"x")
+    assert "why: lines are read from .jsonl, .ndjson, .txt files alone" in run("a.xml", code=2)[1]
+    (tmp_path / "a.csv").write_bytes(b"x\ny\n")
+    _, err = run("a.csv", code=2)
+    assert "why: its columns: x; the space embeds" in err
+    assert "fix: say what they hold: --columns MODALITY=COLUMN" in err
+    _, err = run("a.xml", "--columns", "image=x", code=2)
+    assert "why: no table is among the inputs" in err
+
+
+def test_tables_that_say_what_they_hold(run, tmp_path):
+    put(tmp_path / "s" / "a.wav", sound_bytes())
+    put(tmp_path / "s" / "t.csv", "key,clip,said\nx,a.wav,rain\ny,b.wav,wind\n")
+    columns = ("--columns", "audio=clip", "--columns", "text=said", "--id", "key")
+    out, err = run("s/t.csv", *columns, code=4)
+    assert [(row["id"], row["modality"]) for row in out] == [
+        *(("x", "audio"), ("x", "text"), ("y", "text"))
+    ]
+    assert "note: s/t.csv holds 1 audio (column 'clip'), 2 text (column 'said')" in err
+    assert "skipped 1 of 4: first: there is no file" in err
+    assert len(run("s/t.csv", *columns, "--where", "key=x")[0]) == 2
 
 
 def test_lines_are_left_out_and_counted(run):
