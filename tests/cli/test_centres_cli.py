@@ -1,15 +1,13 @@
 """``eval --centres``, ``infer --classify`` and the import of centres, as a user types them."""
 
-import io
 import json
 import pickle
-import sys
 
 import numpy as np
 import pytest
 import torch
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from reactions.labs.lab_file import load_lab
 
 EVAL = ("eval", "--space", "ImageBind", "--task", "imagenet", "--seed", "26")
@@ -27,18 +25,7 @@ def run(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MOLSPACE_CACHE", str(store))
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, stdin: str = ""):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return runner(monkeypatch, capsys, stdin=b"")
 
 
 def test_what_describes_classes_is_a_row_each(run):
@@ -196,7 +183,7 @@ def test_files_lines_and_folders_are_named(run, tmp_path):
     assert lines[-1]["classes"][0]["class"] == "bell"
     correct = [line["id"].rsplit("-")[-1] == f"{line['classes'][0]['class']}.png" for line in lines]
     assert sum(correct) >= 2
-    code, piped, _ = run(*command, "--classes", "imagenet", stdin="a bell rings\n")
+    code, piped, _ = run(*command, "--classes", "imagenet", stdin=b"a bell rings\n")
     assert code == 0
     assert json.loads(piped)["classes"] == lines[-1]["classes"]
 

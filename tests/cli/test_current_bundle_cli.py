@@ -1,14 +1,12 @@
 """eval, infer and show say which bundle they use, and why."""
 
-import io
 import json
-import sys
 
 import pytest
 from bundles import record_of, tensors_of
 from fakes import CG, IB, cr
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from reactions.inference.embedder import Embedder
 from reactions.labs.lab_file import load_lab
 from reactions.products.bundles.bundle import write_bundle
@@ -17,17 +15,7 @@ from reactions.products.bundles.current import set_current
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(monkeypatch, capsys, stdin=b"")
 
 
 @pytest.fixture

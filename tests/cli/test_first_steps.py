@@ -6,8 +6,8 @@ import io
 import sys
 
 import pytest
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from molspace_cli.console import shortened
 
 
@@ -16,16 +16,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "cache"))
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 class _Terminal(io.StringIO):

@@ -1,6 +1,5 @@
 """``molspace infer`` from end to end, with a stand-in for an encoder."""
 
-import io
 import json
 import re
 import shutil
@@ -9,13 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from in_process import runner
 from media_files import image_bytes, put_tar
 from PIL import Image
 from safetensors.numpy import load_file
 
 from molspace_cli import infer as infer_module
 from molspace_cli import infer_report
-from molspace_cli.__main__ import main
 from reactions.encoders import registry
 
 DIM = 4
@@ -50,19 +49,7 @@ def own_lab(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(own_lab, monkeypatch, capsys):
-    def run(*arguments: str, stdin: bytes | None = b"", space: str = "toy"):
-        bytes_in = None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
-        monkeypatch.setattr(sys, "stdin", bytes_in)
-        monkeypatch.setattr(sys, "argv", ["molspace", "infer", "--space", space, *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return runner(monkeypatch, capsys, "infer", "--space", "toy", stdin=b"")
 
 
 def row(modality: str, item_id: str) -> np.ndarray:
@@ -221,7 +208,8 @@ def test_json_counts_what_is_left_out_as_the_messages_do(run, own_lab):
 
 
 @pytest.mark.parametrize("stdin", [None, b"", b"\n\n"])
-def test_no_input_in_a_lab_without_samples(run, stdin):
+def test_no_input_in_a_lab_without_samples(run, stdin, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
     code, out, err = run(stdin=stdin)
     assert (code, out) == (2, "")
     assert "error: no input" in err
@@ -238,6 +226,7 @@ def test_no_input_in_a_lab_with_samples(run, monkeypatch):
     assert code == 0
     assert "no input: embedding the lab's 2 sample items" in err  # toy has no audio
     assert out.startswith("# cosines: image x text")
+    monkeypatch.setattr(sys, "stdin", None)
     code, out, _ = run("--out", "e.npy", stdin=None)
     assert (code, out) == (0, "e.npy\n")
     for arguments in (("--out", "f.npy"), ("--format", "jsonl")):

@@ -1,18 +1,16 @@
 """infer, eval and data check on files whose endings several modalities share."""
 
-import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from further_media import bin_bytes, grey_png, npy_bytes, ply_bytes, points
+from in_process import runner
 from media_files import image_bytes, put
 from PIL import Image
 from video_files import video_bytes
 
-from molspace_cli.__main__ import main
 from reactions.modalities import noticed
 from reactions.modalities.sounds import tracks
 
@@ -22,15 +20,10 @@ def run(tmp_path, monkeypatch, capsys):
     """Run molspace in a folder; returns its output and its messages."""
     monkeypatch.chdir(tmp_path)
 
+    molspace = runner(monkeypatch, capsys, stdin=b"")
+
     def run(*arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        monkeypatch.setattr(sys, "argv", ["molspace", *map(str, arguments)])
-        try:
-            main()
-            ended = 0
-        except SystemExit as stop:
-            ended = stop.code or 0
-        out, err = capsys.readouterr()
+        ended, out, err = molspace(*map(str, arguments), stdin=stdin)
         assert ended == code, err
         return out, err
 

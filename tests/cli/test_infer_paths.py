@@ -1,29 +1,21 @@
 """A mistyped or unknown path is never embedded as a text, unless somebody says that it is one."""
 
-import io
 import json
-import sys
 
 import pytest
+from in_process import runner
 from media_files import put, put_tar, sound_bytes
-
-from molspace_cli.__main__ import main
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
+    infer = ("infer", "--space", "CLAP_g", "--lab", "mini", "--format", "jsonl")
+    molspace = runner(monkeypatch, capsys, *infer)
+
     def run(*arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[list[dict], str]:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        command = ["infer", "--space", "CLAP_g", "--lab", "mini", "--format", "jsonl", *arguments]
-        monkeypatch.setattr(sys, "argv", ["molspace", *command])
-        try:
-            main()
-            ended = 0
-        except SystemExit as stop:
-            ended = stop.code or 0
-        out, err = capsys.readouterr()
+        ended, out, err = molspace(*arguments, stdin=stdin)
         assert ended == code, err
         return [json.loads(line) for line in out.splitlines()], err
 

@@ -2,20 +2,15 @@ import json
 import subprocess
 import sys
 
-import pytest
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from reactions.labs.schema import json_schema
 
 
 def test_the_schema_is_printed(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["molspace", "lab", "schema"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    printed = capsys.readouterr()
-    assert json.loads(printed.out) == json_schema()
-    assert printed.err == ""
+    code, out, err = runner(monkeypatch, capsys)("lab", "schema")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json_schema()
 
 
 def test_completion_and_help_do_without_the_models_of_lab_files():

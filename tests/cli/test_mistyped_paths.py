@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import runner
 from media_files import put, sound_bytes
 
-from molspace_cli.__main__ import main
 from reactions.api.arguments import items_of
 from reactions.core.errors import MolspaceError
 
@@ -101,35 +101,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("entrance", ENTRANCES)
 def test_every_entrance(folder, entrance, monkeypatch, capsys):
     arguments, message = ENTRANCES[entrance]
-    monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    out, err = capsys.readouterr()
+    code, out, err = runner(monkeypatch, capsys)(*arguments)
     output = " ".join(f"{out} {err}".replace("\n", " ").split())
     assert " ".join(message.split()) in output
-    assert stopped.value.code in (2, 3, 4)
+    assert code in (2, 3, 4)
     assert "embedded 1 of 1" not in err
 
 
 def test_a_text_that_is_called_nearly_as_a_folder_is_remarked_on(folder, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["molspace", *INFER, "soundss", "a dog"])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 0
-    err = capsys.readouterr().err
+    code, _, err = runner(monkeypatch, capsys)(*INFER, "soundss", "a dog")
+    assert code == 0
     assert "note: 'soundss' is taken for a text; 'sounds' is there, if that was meant" in err
     assert err.count("is taken for a text") == 1
 
 
 def test_a_set_may_say_that_its_texts_are_texts(folder, monkeypatch, capsys):
     put(folder / "own.toml", f"{TASK}literal = true\n")
-    monkeypatch.setattr(
-        sys, "argv", ["molspace", *EVAL[:3], "--lab", "own.toml", "--task", "mine", "--json"]
-    )
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 0
-    assert '"n": 1' in capsys.readouterr().out
+    command = (*EVAL[:3], "--lab", "own.toml", "--task", "mine", "--json")
+    code, out, _ = runner(monkeypatch, capsys)(*command)
+    assert code == 0
+    assert '"n": 1' in out
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import runner
 from indexed import load_fake, target_at
 
-from molspace_cli.__main__ import main
 from reactions import session
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of mteb, datasets and scikit-learn
@@ -22,14 +22,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(session, "load_encoder", load_fake)
     target_at(tmp_path / "bundle")
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", "mteb", "bundle", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return run
+    return runner(monkeypatch, capsys, "mteb", "bundle")
 
 
 def test_without_mteb_the_fix_installs_it(run, monkeypatch):

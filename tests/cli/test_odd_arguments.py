@@ -3,8 +3,7 @@
 import sys
 
 import pytest
-
-from molspace_cli.__main__ import main
+from in_process import runner
 
 NAMES = ["~no-such-user/x", "x" * 5000, "a/" * 3000 + "b", "x" * 300 + "/y"]
 URIS = [
@@ -25,14 +24,13 @@ URIS = [
 def molspace(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
+    monkeypatch.setattr(sys, "stdin", None)
+    command = runner(monkeypatch, capsys)
+
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        monkeypatch.setattr(sys, "stdin", None)
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        code = stopped.value.code or 0
-        assert code in (2, 3, 4), capsys.readouterr()
-        return code, capsys.readouterr().err
+        code, out, err = command(*arguments)
+        assert code in (2, 3, 4), (out, err)
+        return code, err
 
     return run
 

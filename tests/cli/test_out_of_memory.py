@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from in_process import runner
 
 from molspace_cli import __main__ as entry
 from reactions.core.errors import StepError
@@ -14,17 +15,16 @@ UNMAPPED = ImportError("libtorch_cpu.so: failed to map segment from shared objec
 
 @pytest.fixture
 def listing(monkeypatch, capsys):
+    molspace = runner(monkeypatch, capsys, "data", "list")
+
     def run(error, *options):
         def raise_it(*args, **more):
             raise error
 
         monkeypatch.setattr(lab_file, "load_lab", raise_it)
-        monkeypatch.setattr(sys, "argv", ["molspace", "data", "list", *options])
-        with pytest.raises(SystemExit) as stopped:
-            entry.main()
-        out, err = capsys.readouterr()
+        code, out, err = molspace(*options)
         assert out == ""
-        return stopped.value.code, err
+        return code, err
 
     return run
 

@@ -1,14 +1,13 @@
 """``molspace plan --workers`` and ``--shards``."""
 
 import json
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from reactions.steps.embed import EmbedLeaf
 
 REACTION = "ImageBind + Cr(CLAP_m)"
@@ -19,12 +18,11 @@ def molspace(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "store"))
 
+    command = runner(monkeypatch, capsys)
+
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return SimpleNamespace(returncode=ended.value.code, stdout=out, stderr=err)
+        code, out, err = command(*arguments)
+        return SimpleNamespace(returncode=code, stdout=out, stderr=err)
 
     return run
 

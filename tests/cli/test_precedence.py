@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from in_process import runner
 
-from molspace_cli.__main__ import main
 from reactions.core.environment import VARIABLES
 from reactions.core.errors import UsageError
 from reactions.labs.lab_file import find_lab, load_lab
@@ -22,11 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def molspace(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr("sys.argv", ["molspace", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    streams = capsys.readouterr()
-    return ended.value.code, streams.out, streams.err
+    return runner(monkeypatch, capsys)(*arguments)
 
 
 def test_the_lab(folder, monkeypatch, capsys):

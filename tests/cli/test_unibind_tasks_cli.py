@@ -12,9 +12,9 @@ import unicodedata
 
 import pytest
 import unibind_sets as sets
+from in_process import runner
 from media_files import put
 
-from molspace_cli.__main__ import main
 from reactions.eval.registry import Folders, find_set
 
 MOLSPACE = [sys.executable, "-m", "molspace_cli"]
@@ -64,16 +64,7 @@ def folder(tmp_path, monkeypatch):
 def run(folder, monkeypatch, capsys):
     """Run a command and return its exit code and what it wrote to stdout and stderr."""
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

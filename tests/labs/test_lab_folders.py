@@ -1,15 +1,14 @@
 """What lists, checks and plans say of folders of embeddings and of collapsed towers."""
 
 import json
-import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from in_process import runner
 from lab_files import load
 
-from molspace_cli.__main__ import main
 from reactions.core.types import SpaceSpec
 from reactions.dsl import check, parse
 from reactions.encoders import spread
@@ -53,16 +52,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(folder, monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["molspace", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 def messages(kind: str) -> dict[str, str]:
