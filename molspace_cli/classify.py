@@ -1,4 +1,4 @@
-"""``molspace infer --classify``: the classes that items are nearest to."""
+"""``molspace infer --classify`` and ``--classes``: the classes that items are nearest to."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from reactions.core.types import Item
+    from reactions.core.types import Item, Modality
     from reactions.inference.classify import Classifier
+    from reactions.inference.zero_shot import PromptedClasses
+    from reactions.labs.given_classes import GivenClasses
     from reactions.labs.lab import Lab
     from reactions.planning.centres import ClassCentres
     from reactions.planning.plan import Plan
@@ -46,7 +48,16 @@ class ClassifyOptions(Group):
             "of the lab, its .parquet file, or a .safetensors file of centres. Writes no file.",
         ),
     ] = None
-    classes: options.ClassNames = None
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE|TASK",
+            help="Name items by these classes, a file with one a line, or a task's: by prompts; "
+            "with --classify, of those described. Writes no file.",
+        ),
+    ] = None
+    template: options.ClassTemplates = None
     top: Annotated[
         int | None,
         typer.Option("--top", metavar="N", min=1, help="Classes an item.  [default: 5]"),
@@ -64,36 +75,56 @@ class ClassifyOptions(Group):
             UsageError: some do not.
         """
         from reactions.core.errors import UsageError
+        from reactions.inference.zero_shot import check_templates
 
         if self.classify is None:
-            values = {"--classes": self.classes, "--top": self.top}
+            described.refuse_without("--classify")
+        elif self.template is not None:
+            raise UsageError(
+                "--template and --classify describe classes in two ways",
+                fix="drop --classify: --classes FILE --template TEXT takes prompts",
+            )
+        if not self.is_given:
+            values = {"--template": self.template, "--top": self.top}
             names = [name for name, value in values.items() if value is not None]
             if names:
                 raise UsageError(
-                    f"{' and '.join(names)} belong{'s' if len(names) == 1 else ''} to --classify",
-                    fix="--classify KB, such as --classify kb in the mini lab",
+                    f"{' and '.join(names)} name{'s' if len(names) == 1 else ''} no classes",
+                    fix="--classes FILE with a class on each line, or --classify KB",
                 )
-            described.refuse_without("--classify")
             return
+        option = "--classes" if self.classify is None else "--classify"
         if writes:
             raise UsageError(
-                "--classify writes no embeddings",
+                f"{option} writes no embeddings",
                 fix="drop it, or --out and --format; > FILE keeps its lines of JSON",
             )
         if compares:
-            raise UsageError("--classify and --compare are two things", fix="drop one")
+            raise UsageError(f"{option} and --compare are two things", fix="drop one")
+        check_templates(self.template or ())
 
-    def open(self, lab: Lab, described: options.DescriptionOptions) -> Asked | None:
-        """Read what is asked for, before anything is trained; None without ``--classify``.
+    @property
+    def is_given(self) -> bool:
+        """Whether items are to be named."""
+        return self.classify is not None or self.classes is not None
+
+    def open(
+        self, lab: Lab, described: options.DescriptionOptions
+    ) -> Asked | AskedByPrompts | None:
+        """Read what is asked for, before anything is trained; None if nothing is.
 
         Raises:
             MolspaceError: a name is unknown, or a file cannot be read.
         """
         from reactions.labs.generators import classes_of
+        from reactions.labs.given_classes import GivenClasses
         from reactions.planning.centres import ClassCentres, open_source
 
         if self.classify is None:
-            return None
+            if self.classes is None:
+                return None
+            given = GivenClasses.read(lab, self.classes, self.template or ())
+            return AskedByPrompts(given, self.top or _TOP)
         centres = ClassCentres(open_source(lab, self.classify), described.read())
         classes = None
         if self.classes is not None:
@@ -142,6 +173,37 @@ class Asked:
         return naming
 
 
+@dataclass(frozen=True)
+class AskedByPrompts:
+    """What ``--classes`` asks for by itself.
+
+    Attributes:
+        given: the classes, and prompts.
+        top: classes an item.
+    """
+
+    given: GivenClasses
+    top: int
+
+    def classifier(
+        self,
+        session: Session,
+        target: Target,
+        adjustment: Adjustment,
+        *,
+        confirm: Callable[[Plan], None],
+        quiet: bool,
+    ) -> PromptedClasses:
+        """Return what names items; the prompts of a modality are said when they are used."""
+        from reactions.centres import prompted
+
+        def used(modality: Modality, prompts: tuple[str, ...]) -> None:
+            if not quiet:
+                say(f"note: {modality} by {_listed(prompts)}")
+
+        return prompted(session, target, self.given, adjustment, confirm=confirm, on_prompts=used)
+
+
 class Named:
     """Items and their classes: printed as they come in a pipe, as a table on a terminal.
 
@@ -151,7 +213,9 @@ class Named:
         as_json: keep all for one JSON object.
     """
 
-    def __init__(self, classifier: Classifier, top: int, *, as_json: bool) -> None:
+    def __init__(
+        self, classifier: Classifier | PromptedClasses, top: int, *, as_json: bool
+    ) -> None:
         self._classifier = classifier
         self._top = top
         self._lines = not as_json and not is_terminal()
@@ -159,7 +223,7 @@ class Named:
 
     def add(self, items: Sequence[Item], rows: NDArray[np.float32]) -> None:
         """Name items."""
-        pairs = zip(items, self._classifier.best(rows, self._top), strict=True)
+        pairs = zip(items, self._classifier.of_items(items, rows, self._top), strict=True)
         if not self._lines:
             self._named_items += pairs
             return
@@ -187,16 +251,20 @@ class Named:
     def _table(self, about: Mapping[str, Any], centres: Mapping[str, Any]) -> None:
         from reactions.core.centre_options import NOT_ZERO_SHOT
         from reactions.inference.similarity import label
+        from reactions.inference.zero_shot import PromptedClasses
 
         rows = []
         for item, best in self._named_items:
             name = plain(label(item), _LABEL_WIDTH)
             for place, (category, score) in enumerate(best):
                 rows.append((name if place == 0 else "", category, f"{score:.4f}"))
-        source = centres.get("kb") or centres.get("file")
+        source = centres.get("kb") or centres.get("file") or "prompts"
         title = [f"classes by {source}"]
         title += [f"lab: {about['lab']}"] if about["lab"] else []
         print_table("   ".join(title), ("item", "class", "score"), rows)
+        if isinstance(self._classifier, PromptedClasses):
+            print_note(f"cosines with the prompts of {centres['classes']} classes")
+            return
         counts = centres["descriptions"]
         print_note(
             f"{self._classifier.options.title}   {counts['used']:,} of {counts['of']:,} "
@@ -204,6 +272,12 @@ class Named:
         )
         if not centres["zero_shot"]:
             print_note(f"{NOT_ZERO_SHOT}, {centres['items']}")
+
+
+def _listed(prompts: Sequence[str]) -> str:
+    shown = ", ".join(f"'{prompt}'" for prompt in prompts[:3])
+    more = f" and {len(prompts) - 3} more" if len(prompts) > 3 else ""
+    return f"the prompt{'s' if len(prompts) > 1 else ''} {shown}{more}"
 
 
 def _entry(item: Item, best: Sequence[tuple[str, float]]) -> dict[str, Any]:

@@ -119,6 +119,7 @@ def infer(
       molspace infer photos/ "more/**/*.jpg" --out photos.safetensors
       molspace infer photos.csv --columns image=path --where split=test
       molspace infer https://example.org/shard-{0000..0003}.tar --out s.npy
+      molspace infer photos/ --classes birds.txt --top 3
       molspace infer --embeddings CLAP_m=clap/ --embeddings ImageBind=ib/
     """
     from reactions.core.errors import EXIT_STEP_FAILED, UsageError
@@ -137,7 +138,7 @@ def infer(
     if compare and (out or format):
         raise UsageError("--compare writes no file", fix="drop it, or --out and --format")
     named.check(described, writes=bool(out or format), compares=compare)
-    classifies = named.classify is not None
+    classifies = named.is_given
     path, chosen_format = outputs.choose_output(out, format)
     if path is None and as_json:
         raise UsageError("--json and embeddings both want stdout", fix="--out FILE")

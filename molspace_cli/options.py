@@ -139,6 +139,14 @@ ClassNames = Annotated[
         "described]",
     ),
 ]
+ClassTemplates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="TEXT",
+        help='A prompt for classes: "a photo of a {class}." Repeatable.  [default: by modality]',
+    ),
+]
 SpaceRef = Annotated[
     str | None,
     typer.Option(

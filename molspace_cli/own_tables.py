@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from molspace_cli import options
 from molspace_cli.groups import Group
 from molspace_cli.input_tables import Columns, Folder, IdColumn, Where
 
@@ -38,14 +39,7 @@ class TableOptions(Group):
         ),
     ] = None
     columns: Columns = None
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--template",
-            metavar="TEXT",
-            help='A prompt for the classes of --labels: "a photo of a {class}." Repeatable.',
-        ),
-    ] = None
+    template: options.ClassTemplates = None
     id: IdColumn = None
     separator: Annotated[
         str | None,

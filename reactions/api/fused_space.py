@@ -302,9 +302,10 @@ class FusedSpace(LoadedSpace):
     @counting_cuts
     def classify(
         self,
-        centres: str | os.PathLike[str],
+        centres: str | os.PathLike[str] | None = None,
         *,
         classes: str | Sequence[str] | None = None,
+        templates: Sequence[str] = (),
         top: int = 5,
         k: int | None = None,
         selection: str = "central",
@@ -316,11 +317,12 @@ class FusedSpace(LoadedSpace):
         progress: bool | None = None,
         **media: Iterable[Any],
     ) -> Classified:
-        """Name the classes whose descriptions items are nearest to.
+        """Name the classes whose descriptions, or prompts, items are nearest to.
 
         Args:
-            centres: what describes the classes, as for ``evaluate``.
+            centres: what describes the classes, as for ``evaluate``; None takes prompts.
             classes: their names, or a task or file that has them; None takes all described.
+            templates: prompts, with ``{class}``; by default those usual for the modality.
             top: how many an item.
             k: as for ``evaluate``.
             selection: likewise.
@@ -338,7 +340,6 @@ class FusedSpace(LoadedSpace):
         """
         adjustment = self._adjustment(sigma, lambda_, experts)
         described = operations.described(centres, k=k, selection=selection, rule=rule, items=items)
-        assert described is not None, "centres are given"
         embedder = self._embedder(adjustment)
         return operations.classify(
             self._running(progress),
@@ -348,6 +349,7 @@ class FusedSpace(LoadedSpace):
             described,
             adjustment,
             classes=classes,
+            templates=templates,
             top=top,
         )
 

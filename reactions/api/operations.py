@@ -14,7 +14,7 @@ from reactions.api.grids import GivenGrid, grid_texts, subset_texts
 from reactions.api.scores import Scores, SweepScores
 from reactions.api.search_results import IndexSummary, QueryHits, SearchHits
 from reactions.api.tables import GivenTables
-from reactions.centres import classifier, evaluate_centres
+from reactions.centres import classifier, evaluate_centres, prompted
 from reactions.core.centre_options import CentreOptions
 from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.file_digests import DigestCache
@@ -28,9 +28,12 @@ from reactions.eval.registry import names_groups_only
 from reactions.eval.task import Hit, Task, counting_hits
 from reactions.experiments.sweep import plan_grid
 from reactions.experiments.sweep import sweep as run_sweep
+from reactions.inference.classify import Classifier
 from reactions.inference.embedder import Embedder, LoadedParts
 from reactions.inference.similarity import label
+from reactions.inference.zero_shot import PromptedClasses, check_templates
 from reactions.labs.generators import classes_of
+from reactions.labs.given_classes import GivenClasses
 from reactions.modalities import noticed
 from reactions.modalities.registry import content_digest
 from reactions.planning.centre_scores import check_has_classes
@@ -301,16 +304,57 @@ def classify(
     target: Target,
     embedder: Embedder,
     items: Mapping[Modality, Sequence[Item]],
-    described: tuple[str, CentreOptions],
+    described: tuple[str, CentreOptions] | None,
     adjustment: Adjustment,
     *,
     classes: str | Sequence[str] | None,
+    templates: Sequence[str],
     top: int,
 ) -> Classified:
     """Name items' classes; see ``FusedSpace.classify``."""
     check_count("top", top)
     if not any(items.values()):
         raise UsageError("nothing to classify", fix='classify("kb", image=[...])')
+    finder, notices = _namer(session, target, described, adjustment, classes, templates, top)
+    item_classes = [
+        ItemClasses(label(item), modality, tuple(best))
+        for modality, values in items.items()
+        if values
+        for item, best in zip(
+            values, finder.of_items(values, embedder.embed(modality, values), top), strict=True
+        )
+    ]
+    log_notices([*notices, *noticed.take()])
+    return Classified(session.label(target), item_classes, finder.about, notices)
+
+
+def _namer(
+    session: Session,
+    target: Target,
+    described: tuple[str, CentreOptions] | None,
+    adjustment: Adjustment,
+    classes: str | Sequence[str] | None,
+    templates: Sequence[str],
+    top: int,
+) -> tuple[Classifier | PromptedClasses, list[str]]:
+    """Return what names items, and what the user should know of it."""
+    if isinstance(templates, str):
+        raise UsageError("templates takes a list", fix='templates=["a photo of a {class}."]')
+    if described is None:
+        if not classes:
+            raise UsageError(
+                "no classes to choose from",
+                fix='classes=["dog", "cat"], a file or a task; or centres, such as "kb"',
+            )
+        check_templates(templates)
+        given = (
+            GivenClasses.read(session.lab, classes, templates)
+            if isinstance(classes, str)
+            else GivenClasses("classes", tuple(dict.fromkeys(classes)), tuple(templates))
+        )
+        return prompted(session, target, given, adjustment), []
+    if templates:
+        raise UsageError("templates and centres describe classes in two ways", fix="give one")
     centres = ClassCentres(open_source(session.lab, described[0]), described[1])
     if isinstance(classes, str):
         # ImageNet's two cranes have one name, which is what an item is called.
@@ -322,13 +366,4 @@ def classify(
             f"among all {len(finder.classes):,} classes that are described, of whatever task; "
             "classes= names yours"
         )
-    item_classes = [
-        ItemClasses(label(item), modality, tuple(best))
-        for modality, values in items.items()
-        if values
-        for item, best in zip(
-            values, finder.best(embedder.embed(modality, values), top), strict=True
-        )
-    ]
-    log_notices([*notices, *noticed.take()])
-    return Classified(session.label(target), item_classes, finder.about, notices)
+    return finder, notices

@@ -10,6 +10,7 @@ import numpy as np
 
 from reactions.core.centre_options import CentreOptions
 from reactions.core.step import Artifact
+from reactions.core.types import Item
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,12 @@ class Classifier:
             "zero_shot": options.is_zero_shot,
         }
         return cls(tuple(classes), options, told, tuple(notices), centres, counts)
+
+    def of_items(
+        self, items: Sequence[Item], rows: NDArray[np.float32], n: int
+    ) -> list[list[tuple[str, float]]]:
+        """Return what ``best`` does: the classes are the same for items of any modality."""
+        return self.best(rows, n)
 
     def best(self, rows: NDArray[np.float32], n: int) -> list[list[tuple[str, float]]]:
         """Return the classes that items score highest in.

@@ -28,7 +28,8 @@ from reactions.modalities.image import IMAGE
 from reactions.modalities.text import TEXT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_TEMPLATES = {AUDIO.name: SOUND_TEMPLATES, IMAGE.name: IMAGE_TEMPLATES}
+TEMPLATES = {AUDIO.name: SOUND_TEMPLATES, IMAGE.name: IMAGE_TEMPLATES}
+"""Prompts where none are given, by modality."""
 _PROTOCOLS = {
     "classification": "zero-shot accuracy; a class is the normalised mean of its normalised "
     "template embeddings",
@@ -85,7 +86,7 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
     other = media[1][0] if section.kind == "retrieval" else TEXT.name
     templates = tuple(section.templates)
     if section.kind != "retrieval" and not templates:
-        templates = _TEMPLATES.get(query, ())
+        templates = TEMPLATES.get(query, ())
     protocol = _PROTOCOLS[section.kind]
     try:
         task = Task(

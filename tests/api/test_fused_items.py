@@ -199,13 +199,18 @@ def test_classes_of_items(tmp_path, loaded):
         assert list(classified.to_dataframe()["rank"]) == [1, 1]
         assert classified.to_json()["centres"]["k"] == 50
         assert len(loaded) == len(set(loaded))
+        by_prompts = fused.classify(classes=["dog", "cat", "dog"], top=3, image=[IMAGE])
+        assert {name for name, _ in by_prompts[0].classes} == {"dog", "cat"}
+        assert by_prompts.about["prompts"] == {"image": ["a photo of a {class}."]}
+        own = fused.classify(classes=["dog"], templates=["the {class}"], image=[IMAGE])
+        assert own.to_json()["centres"]["prompts"] == {"image": ["the {class}"]}
 
 
 def test_all_that_is_described_is_a_choice_that_is_said(fused, monkeypatch):
     class Naming:
         classes, about, notices = ("a", "b", "c"), {"k": 50}, ()
 
-        def best(self, rows, n):
+        def of_items(self, items, rows, n):
             assert rows.shape == (1, 6)
             return [[("a", 0.5), ("b", 0.25)][:n]]
 

@@ -198,6 +198,61 @@ def test_json_is_one_object_with_the_centres(run):
     assert len(answer["items"][0]["classes"]) == 5
 
 
+def test_classes_by_prompts_are_those_that_eval_scores(run, tmp_path):
+    """The accuracy of the first classes is that of ``eval --labels``, prompt for prompt."""
+    items(tmp_path)
+    (tmp_path / "own.txt").write_text("bell\nwashing machine\nwhistle\n")
+    names = sorted(path.name for path in (tmp_path / "pics").rglob("[!.]*.png"))
+    rows = [
+        f"{path},{path.stem.rpartition('-')[2]}" for path in (tmp_path / "pics").rglob("*-*.png")
+    ]
+    assert len(rows) == len(names) == 3
+    (tmp_path / "labels.csv").write_text("\n".join(("image,class", *rows)))
+    classes = sorted({row.rpartition(",")[2] for row in rows})
+    (tmp_path / "own.txt").write_text("\n".join(classes))
+    for prompts in ((), ("--template", "a {class}", "--template", "the {class}.")):
+        code, out, err = run("eval", "--space", "ImageBind", "--labels", "labels.csv", *prompts)
+        assert code == 0, err
+        accuracy = next(line for line in out.splitlines() if "accuracy" in line).split("\t")[1]
+        named = ("infer", "--space", "ImageBind", "pics", "--classes", "own.txt", *prompts)
+        code, out, err = run(*named)
+        assert code == 0, err
+        lines = [json.loads(line) for line in out.splitlines()]
+        correct = [line["id"].endswith(f"-{line['classes'][0]['class']}.png") for line in lines]
+        assert f"{100 * sum(correct) / 3:.2f}" == accuracy
+        assert all(len(line["classes"]) == len(classes) for line in lines)
+        prompt = "the prompts 'a {class}', 'the {class}.'" if prompts else "the prompt 'a photo of"
+        assert f"note: image by {prompt}" in err
+
+
+def test_prompts_suit_the_modality(run, tmp_path):
+    (tmp_path / "own.txt").write_text("dog\nbell\n")
+    command = (
+        "infer",
+        "--space",
+        "ImageBind",
+        "--classes",
+        "own.txt",
+        "--json",
+        "-q",
+        "--top",
+        "1",
+    )
+    items(tmp_path)
+    code, out, err = run(*command, "pics", "a bell rings")
+    assert code == 0, err
+    answer = json.loads(out)
+    assert answer["schema"].startswith("molspace.classify/")
+    assert answer["centres"] == {
+        "prompts": {"image": ["a photo of a {class}."], "text": ["{class}"]},
+        "zero_shot": True,
+        "classes": 2,
+    }
+    assert [item["classes"][0]["class"] for item in answer["items"]][-1] == "bell"
+    code, out, _ = run(*command[:3], "--classes", "esc50", *command[5:], "a bell rings")
+    assert json.loads(out)["centres"]["prompts"] == {"text": ["This is a sound of {class}."]}
+
+
 def test_classes_of_a_file_are_matched_or_refused(run, tmp_path):
     (tmp_path / "own.txt").write_text("dog\nWashing Machine\n")
     command = ("infer", "--space", "ImageBind", "--classify", "kb", "--classes", "own.txt")
@@ -214,8 +269,14 @@ def test_classes_of_a_file_are_matched_or_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("--top", "3"), "--top belongs to --classify"),
-        (("--classes", "imagenet"), "--classes belongs to --classify"),
+        (("--top", "3"), "--top names no classes"),
+        (("--template", "{class}", "--top", "3"), "--template and --top name no classes"),
+        (("--classes", "imagenet", "--k", "3"), "--k chooses among descriptions"),
+        (("--classes", "imagenet", "--out", "x.npy"), "--classes writes no embeddings"),
+        (("--classes", "imagenet", "--compare"), "--classes and --compare are two things"),
+        (("--classes", "imagenet", "--template", "a dog"), "'a dog' names no class"),
+        (("--classes", "imagnet"), "'imagnet' is neither a file nor a task"),
+        (("--classify", "kb", "--template", "{class}"), "--template and --classify describe"),
         (("--k", "3"), "--k chooses among descriptions, and none are named"),
         (("--classify", "kb", "--out", "x.npy"), "--classify writes no embeddings"),
         (("--classify", "kb", "--compare"), "--classify and --compare are two things"),

@@ -71,7 +71,7 @@ OF_THEIR_OWN = {
     "--keep": {"tune"},
     "--hit": {"reproduce unibind-table2"},
     "--space": {"reproduce unibind-zero-shot", "infer"},
-    "--classes": {"kb build"},
+    "--classes": {"kb build", "infer"},
     "--modality": {"infer", "index build", "index remove"},
     "--text": {"infer", "search"},
     "--bundle": {"search", "index remove", "index dedupe", "index compact"},
