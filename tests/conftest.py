@@ -9,6 +9,8 @@ import sys
 import hypothesis
 import pytest
 
+from reactions.core.environment import VARIABLES
+
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -37,12 +39,25 @@ def tmp_path(request, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _own_machine(tmp_path, monkeypatch):
-    """Send the cache, bundles and settings of a test to its own folder."""
+    """Send the cache, bundles and settings of a test to its own folder; nothing else is set.
+
+    A variable that the test sets, by itself or through the code, is as before when it has ended.
+    """
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path / "cache"))
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    for name in ("MOLSPACE_LAB", "MOLSPACE_DEVICE", "MOLSPACE_PRECISION"):
-        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_report():
+    """Forget what earlier tests left for the end of a command: each has a process of its own."""
+    if (noticed := sys.modules.get("reactions.modalities.noticed")) is not None:
+        noticed.take()
+    if (remote := sys.modules.get("reactions.core.remote")) is not None:
+        remote._just_found.clear()  # another test's server may have had the same port
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Training-free rows beside a reaction's scores, as ``eval`` prints them."""
 
 import json
+import shutil
 
 import pytest
 from twin_lab import twin_session
@@ -22,6 +23,7 @@ def root(tmp_path_factory):
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))
         session, _ = twin_session(folder)
         session.react(session.check(REACTION))
+    shutil.copytree(folder / "cache", folder / "cache without baselines")
     return folder
 
 
@@ -47,7 +49,8 @@ def notes(text):
     return [line.removeprefix("# ") for line in text.splitlines() if line.startswith("#")]
 
 
-def test_what_takes_longer_is_left_out_and_named(run, monkeypatch):
+def test_what_takes_longer_is_left_out_and_named(run, root, monkeypatch):
+    monkeypatch.setenv("MOLSPACE_CACHE", str(root / "cache without baselines"))
     monkeypatch.setattr(evaluate, "WITHIN_S", -1)  # whatever is not in the cache
     output = run().stdout
     assert table(output)[0][3:] == ["sum", "centred sum", "Procrustes"]

@@ -16,7 +16,7 @@ from further_media import (
 )
 from media_files import image_bytes, put, put_tar
 
-from reactions.core.errors import MissingError
+from reactions.core.errors import DataError, MissingError
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources import tar_index
 from reactions.data.sources.config import Source
@@ -104,7 +104,7 @@ def test_a_file_of_a_sample_is_named_where_two_may_be_meant(tmp_path):
     path = put_tar(tmp_path / "x.tar", members)
     assert opened(path, "image").ids() == ["a"]
     # KEY.png comes before KEY.thermal.png, and is in false colours.
-    with pytest.raises(Exception, match="false colours"):
+    with pytest.raises(DataError, match="false colours"):
         opened(path, "thermal")
     corpus = opened(path, "thermal", member="thermal.png")
     np.testing.assert_array_equal(values(corpus)[0], get("thermal").load(GREY))

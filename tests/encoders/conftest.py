@@ -22,6 +22,7 @@ def no_network(monkeypatch):
 @pytest.fixture(scope="session")
 def hf_saved(tmp_path_factory):
     """Family to (folder, model) of miniature transformers models."""
+    pytest.importorskip("transformers")
     import hf_tiny
 
     from reactions.encoders.transformers import repository

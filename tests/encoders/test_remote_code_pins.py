@@ -9,11 +9,6 @@ COMMIT = "c" * 40
 DIGEST = "d" * 64
 
 
-@pytest.fixture(autouse=True)
-def _nothing_trusted(monkeypatch):
-    monkeypatch.delenv(TRUST_VARIABLE, raising=False)
-
-
 @pytest.mark.parametrize(
     "pin",
     [

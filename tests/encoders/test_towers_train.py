@@ -110,7 +110,6 @@ def test_lora_of_mini(tmp_path):
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 def test_lora_of_transformers(family, hf_copied, tmp_path):
-    pytest.importorskip("transformers")
     pytest.importorskip("peft")
     check_tuned(registry.resolve_uri(f"hf:{hf_copied(family)}"), tmp_path, 2)
 
@@ -138,12 +137,10 @@ def test_imagebind(tmp_path):
 
 @pytest.mark.parametrize("family", ["clip", "siglip", "siglip2"])
 def test_transformers(family, hf_copied, tmp_path):
-    pytest.importorskip("transformers")
     check(registry.load(registry.resolve_uri(f"hf:{hf_copied(family)}")), tmp_path)
 
 
 def test_half_precision(hf_copied, tmp_path):
-    pytest.importorskip("transformers")
     encoder = registry.load(registry.resolve_uri(f"hf:{hf_copied('clip')}?precision=bf16"))
     items = values("text", tmp_path)
     rows = encoder.tower("text")([encoder.preprocess("text", entry) for entry in items])

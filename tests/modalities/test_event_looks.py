@@ -14,13 +14,6 @@ from reactions.modalities.events.pictures import STYLES, event_picture
 EVENT = registry.get("event")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noticed():
-    noticed.take()
-    yield
-    noticed.take()
-
-
 def edges(height=180, width=240, n=30_000, *, hot=0.0, noise=0.1, bursts=0, step_us=1, bright=0.7):
     """Events of a second of moving edges, as a camera's: noise, hot pixels, bursts, ties."""
     rng = np.random.default_rng(0)

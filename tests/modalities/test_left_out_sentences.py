@@ -1,19 +1,10 @@
 """What encoders left out of items, in sentences."""
 
-import pytest
-
 from reactions.core import left_out
 from reactions.core.left_out import LeftOut, longer_than
 from reactions.modalities import noticed
 
 CUT = longer_than("77 tokens")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_noticed():
-    noticed.take()
-    yield
-    noticed.take()
 
 
 def sentences(*parts):

@@ -18,13 +18,6 @@ from reactions.modalities.videos.files import open_video, upright
 N = 800
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noticed():
-    noticed.take()
-    yield
-    noticed.take()
-
-
 def said() -> str:
     """What was noticed of one item; "" for nothing."""
     notices = noticed.take()

@@ -16,13 +16,6 @@ RATE_HZ = 8000
 N = 4000
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noticed():
-    noticed.take()
-    yield
-    noticed.take()
-
-
 def noise(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, N)
 

@@ -58,13 +58,6 @@ def containers() -> dict[str, bytes]:
     return {name: encoded(name, rate_hz=rate_of(name)) for name in WHOLE}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noticed():
-    noticed.take()
-    yield
-    noticed.take()
-
-
 def rate_of(name: str) -> int:
     return {"libopus": 48_000, "wmav2": 44_100}.get(WHOLE[name].get("sound", ""), 16_000)
 

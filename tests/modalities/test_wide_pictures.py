@@ -18,13 +18,6 @@ GREY = (np.arange(64, dtype=np.int64) * 4 + 3).reshape(8, 8)
 """Of 8 bits, up to white."""
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noticed():
-    noticed.take()
-    yield
-    noticed.take()
-
-
 def tiff(values, bits: int, *, kind: int = 1, white_is_zero: bool = False) -> bytes:
     """A TIFF of one strip; kind 3 are floats."""
     height, width = values.shape[:2]

@@ -10,6 +10,7 @@ import pytest
 from processes import finish, run_code
 from store_toys import artifact, step
 
+from reactions.core.errors import StoreError
 from reactions.store import Store, disk, leases, locks, maintenance
 
 
@@ -206,7 +207,7 @@ def test_a_folder_that_cannot_be_removed_is_an_error(store, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(shutil, "rmtree", refuse)
-    with pytest.raises(Exception, match="cannot write to the store"):
+    with pytest.raises(StoreError, match="cannot write to the store"):
         store.gc()
 
 
