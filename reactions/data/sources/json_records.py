@@ -186,7 +186,7 @@ def _is_captions(value: Any) -> bool:
 
 
 def _beside(names: Sequence[str]) -> tuple[str, ...]:
-    return (f"not read: {', '.join(names)}"[:200],) if names else ()
+    return (f"beside it, not read: {', '.join(names)}"[:200],) if names else ()
 
 
 _FIX: Final = (
