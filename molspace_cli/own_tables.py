@@ -41,13 +41,20 @@ class TableOptions(Group):
     columns: Columns = None
     template: options.ClassTemplates = None
     id: IdColumn = None
+    by_id: Annotated[
+        bool,
+        typer.Option(
+            "--by-id",
+            help="Columns hold ids of folders of embeddings, not paths or texts, and classes are "
+            "the ids of their texts: no file of an item is needed.",
+        ),
+    ] = False
     separator: Annotated[
         str | None,
         typer.Option(
             "--separator", metavar="TEXT", help="Between several classes in one field of --labels."
         ),
     ] = None
-
     folder: Folder = None
     where: Where = None
 
@@ -67,13 +74,13 @@ class TableOptions(Group):
 
         about = (
             *(self.columns, self.template, self.id, self.separator),
-            *(self.folder, self.where),
+            *(self.folder, self.where, self.by_id or None),
         )
         if not self.is_given:
             if any(value is not None for value in about):
                 raise UsageError(
-                    "--columns, --template, --id, --separator, --folder and --where say how a "
-                    "table is read",
+                    "--columns, --template, --id, --by-id, --separator, --folder and --where say "
+                    "how a table is read",
                     fix="--pairs FILE or --labels FILE",
                 )
             return session, (), []
@@ -97,6 +104,7 @@ class TableOptions(Group):
                 separator=self.separator or "",
                 folder=self.folder or "",
                 where=self.where or (),
+                by_id=self.by_id,
             )
             session = replace(session, lab=added.lab)
             tasks.append(added.task)

@@ -109,6 +109,7 @@ class FusedSpace(LoadedSpace):
         separator: str = "",
         folder: str | os.PathLike[str] | None = None,
         where: Mapping[str, str | Sequence[str]] | None = None,
+        by_id: bool | str | Sequence[str] = False,
         metrics: str | Iterable[str] = (),
         sigma: GivenFactors = None,
         lambda_: GivenFactors = None,
@@ -139,6 +140,8 @@ class FusedSpace(LoadedSpace):
             separator: between several classes of an item of ``labels``.
             folder: where paths in the table start; beside it by default.
             where: column to one or several values: the rows of the table that are taken.
+            by_id: whether columns hold ids of folders of embeddings, and classes those of their
+                texts; or the modalities of which they do: ``["image"]``.
             metrics: to show beside the protocol's own: ``"all"``, or names or parts of them, such
                 as ``["MRR", "nDCG@10"]``.
             sigma: factors of combinations, as for ``embed``.
@@ -166,7 +169,9 @@ class FusedSpace(LoadedSpace):
             self._target,
             operations.names_of(tasks),
             self._adjustment(sigma, lambda_, experts),
-            tables=GivenTables.of(pairs, labels, columns, templates, ids, separator, folder, where),
+            tables=GivenTables.of(
+                *(pairs, labels, columns, templates, ids, separator, folder, where, by_id)
+            ),
             metrics=operations.names_of(metrics),
             ties=operations.one_of("ties", ties, Ties),
             hit=None if hit is None else operations.one_of("hit", hit, Hit),

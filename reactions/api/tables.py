@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -25,6 +25,7 @@ class GivenTables:
         separator: between several classes of an item.
         folder: where paths in them start.
         where: ``COLUMN=VALUE`` texts.
+        by_id: whether columns hold ids of embeddings, or the modalities whose columns do.
     """
 
     files: tuple[tuple[Kind, str], ...]
@@ -34,6 +35,7 @@ class GivenTables:
     separator: str
     folder: str
     where: tuple[str, ...]
+    by_id: bool | tuple[str, ...] = False
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class GivenTables:
         separator: str,
         folder: str | os.PathLike[str] | None = None,
         where: Mapping[str, str | Sequence[str]] | None = None,
+        by_id: bool | str | Sequence[str] = False,
     ) -> Self:
         """Read the arguments of a call.
 
@@ -57,10 +60,13 @@ class GivenTables:
         files = tuple((kind, os.fspath(path)) for kind, path in arguments if path is not None)
         if isinstance(templates, str):
             raise UsageError("templates takes a list", fix='templates=["a photo of a {class}."]')
-        about = bool(columns or templates or separator or ids is not None or folder or where)
+        about = bool(
+            columns or templates or separator or ids is not None or folder or where or by_id
+        )
         if about and not files:
             raise UsageError(
-                "columns, templates, ids, separator, folder and where say how a table is read",
+                "columns, templates, ids, by_id, separator, folder and where say how a table is "
+                "read",
                 fix="pairs=FILE or labels=FILE",
             )
         if about and len(files) > 1:
@@ -76,6 +82,7 @@ class GivenTables:
             separator,
             os.fspath(folder) if folder else "",
             _texts(where or {}),
+            _by_id(by_id),
         )
 
     def add_to(self, session: Session) -> tuple[Session, tuple[Task, ...], list[str]]:
@@ -99,11 +106,21 @@ class GivenTables:
                 separator=self.separator,
                 folder=self.folder,
                 where=self.where,
+                by_id=self.by_id,
             )
             session = replace(session, lab=loaded.lab)
             tasks.append(loaded.task)
             notes += loaded.notices
         return session, tuple(tasks), notes
+
+
+def _by_id(by_id: bool | str | Sequence[str]) -> bool | tuple[str, ...]:
+    if isinstance(by_id, bool):
+        return by_id
+    names = [by_id] if isinstance(by_id, str) else by_id
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"by_id is {by_id!r}", fix='by_id=True, or modalities: by_id=["image"]')
+    return tuple(names)
 
 
 def _texts(values: Mapping[str, str | Sequence[str]]) -> tuple[str, ...]:

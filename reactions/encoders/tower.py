@@ -92,6 +92,13 @@ class TowerEncoder:
         """
         tower = self._tower(modality)
         record = tower.record or registry.get(modality)
+        if item.value is None:
+            raise MediaError(
+                f"'{self.spec.name}' cannot embed {modality} '{item.id}'",
+                why="only its id is there, which is looked up in folders of embeddings alone",
+                fix="give the item itself, or a folder of embeddings as the space",
+                id=item.id,
+            )
         try:
             with by_space(self.spec.name):
                 value = registry.load(item, record).value

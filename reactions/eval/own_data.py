@@ -26,6 +26,7 @@ from reactions.eval.task_data import (
     MultilabelData,
     RetrievalData,
 )
+from reactions.modalities.text import TEXT
 
 
 def read_own(
@@ -55,7 +56,7 @@ def own_captions(own_set: OwnSet, folders: Folders) -> Iterator[tuple[str, str]]
         MissingError: the table is not there.
         DataError: it is damaged.
     """
-    if own_set.task.has_captions:
+    if own_set.task.has_captions and TEXT.name not in own_set.by_id:
         _, captions = ItemReader(own_set, folders, scans=None).pairs()
         for id, text, why in zip(captions.ids, captions.texts, captions.whys, strict=True):
             if not why:
@@ -102,7 +103,8 @@ class _Scan:
         if unknown := sorted(skipped_ids.keys() - set(ids)):
             raise DataError(
                 f"task '{self.own_set.task.name}' has no item '{skipped_ids[unknown[0]]}' to skip",
-                fix="ids are what the column of ids says, else the names of files",
+                fix="ids are what the column of ids says, else the names of files"
+                + (", or ids of embeddings" if self.own_set.by_id else ""),
                 task=self.own_set.task.name,
             )
         return np.array([id in skipped_ids for id in ids], np.bool_)
@@ -152,29 +154,43 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
     return DataError(
         f"no item of task '{task.name}' has both {task.query} and {task.other} that can be used",
         why="; ".join(faults) or "all of them are skipped",
-        fix=f"{scan.own_set.fix}, or the files"
-        + ("" if scan.own_set.folder else "; if they lie elsewhere: --folder FOLDER, or folder"),
+        fix=f"{scan.own_set.fix}{_or_the_files(scan.own_set)}",
         task=task.name,
     )
+
+
+def _or_the_files(own_set: OwnSet) -> str:
+    if len(own_set.by_id) == len(own_set.media):
+        return ""
+    elsewhere = "" if own_set.folder else "; if they lie elsewhere: --folder FOLDER, or folder"
+    return f", or the files{elsewhere}{own_set.if_ids}"
 
 
 def _labelled(scan: _Scan) -> ClassificationData | MultilabelData:
     side = scan.reader.labelled()
     classes = tuple(sorted({label for labels in side.labels for label in labels}))
-    remarks = [*scan.reader.remarks, *odd_classes(classes), *unsplit_classes(scan.own_set, classes)]
+    by_id = TEXT.name in scan.own_set.by_id
+    odd = [] if by_id else odd_classes(classes)
+    remarks = [*scan.reader.remarks, *odd, *unsplit_classes(scan.own_set, classes)]
     part, unskipped = scan.part(side, remarks), ~scan.skipped(side)
-    queries = scan.corpus(side, part, unskipped)
+    try:
+        queries = scan.corpus(side, part, unskipped)
+    except DataError as error:
+        error.fix += "" if part.good.any() else scan.own_set.if_ids
+        raise
     number = {label: i for i, label in enumerate(classes)}
     rows = [
         [number[label] for label in side.labels[i]] for i in np.flatnonzero(part.good & unskipped)
     ]
     if scan.own_set.task.kind == "classification":
         labels = np.array([first for first, *_ in rows], np.int64)
-        return ClassificationData(queries, labels, classes, expected=len(side.ids))
+        return ClassificationData(
+            queries, labels, classes, expected=len(side.ids), classes_by_id=by_id
+        )
     targets = np.zeros((len(rows), len(classes)), np.bool_)
     for i, row in enumerate(rows):
         targets[i, row] = True
-    return MultilabelData(queries, targets, classes, expected=len(side.ids))
+    return MultilabelData(queries, targets, classes, len(side.ids), by_id)
 
 
 def shared_files(side: Side) -> list[str]:

@@ -22,6 +22,7 @@ from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_row import TableRow
 from reactions.data.sources.table_rows import ANNOTATIONS, SUFFIXES
+from reactions.eval.listed_items import KnownItems, NamedPartners, ids_in
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.modalities.registry import get
@@ -96,8 +97,9 @@ class ItemReader:
         return side
 
     def id_of(self, name: str) -> str:
-        """Return an item's id, which is unique among all sets."""
-        return f"{self._own_set.task.name}/{name}"
+        """Return an item's id: unique among all sets, or that of its embeddings as it is."""
+        by_id = self._own_set.task.query in self._own_set.by_id
+        return name if by_id else f"{self._own_set.task.name}/{name}"
 
     # --- tables ---
 
@@ -106,11 +108,13 @@ class ItemReader:
     ) -> Iterator[tuple[str, FoundMedia, TableRow, Entry]]:
         """Yield (id, item, row, table): the first column names the item, or holds it."""
         source = replace(self._own_set.source, columns=tuple(columns))
+        kinds = [None if m in self._own_set.by_id else m for m in modalities]
+        by_id = modalities[0] in self._own_set.by_id
         for table, prefix in zip(self.tables, prefixes_of(self.tables), strict=True):
             rows = read_media_rows(
                 table,
                 source,
-                modalities,
+                kinds,
                 tables=self._scans,
                 on_progress=self._on_progress,
                 remarks=self.remarks,
@@ -120,7 +124,7 @@ class ItemReader:
                 if not row.why:
                     item = self._item(row.values[0], modalities[0], table, row.place)
                 id = row.id or item.name or f"row {number}"
-                yield self.id_of(prefix + id), item, row, table
+                yield id if by_id and item.name else self.id_of(prefix + id), item, row, table
 
     def _item(
         self, value: object, modality: Modality | None, table: Entry, place: str
@@ -128,6 +132,11 @@ class ItemReader:
         """Return the item that a field names, or holds."""
         if isinstance(value, FoundMedia):
             return value
+        if modality in self._own_set.by_id:
+            names = ids_in([value])
+            if len(names) > 1:
+                return FoundMedia(place, why=f"{len(names)} ids, where an item has one")
+            return FoundMedia(place, names[0][0], why=names[0][1])
         name, why = file_name(value)
         return FoundMedia(place, name, why=why) if why else self._file(name, modality, table, place)
 
@@ -139,8 +148,12 @@ class ItemReader:
     def _table_pairs(self) -> tuple[Side, Side]:
         (query, (column, *_)), (other, columns) = self._own_set.media
         left, right = Side(query), Side(other)
-        items_by_id = _KnownItems()
+        items_by_id = KnownItems()
         n_right: dict[str, int] = {}
+        by_id = self._own_set.by_id
+        named = NamedPartners(query, other) if other in by_id else None
+        # Texts of items that are named by their embeddings have ids like those of other sets.
+        prefix = f"{self._own_set.task.name}/" if query in by_id else ""
         rows = self._rows((column, *columns), (query, *[other] * len(columns)))
         for id, item, row, table in rows:
             id, why = items_by_id.id_of(id, item, row)
@@ -153,24 +166,35 @@ class ItemReader:
             else:
                 items_by_id.merge(id, item, row)
             for text, media in self._partners(row.values[1:], other, table, row.place):
-                right_id = f"{id}/{n_right[id]}"
+                right_id, why = f"{prefix}{id}/{n_right[id]}", media.why
                 n_right[id] += 1
+                if named is not None:
+                    if named.has(id, media.name):
+                        continue
+                    why = why or named.why_not(id, media.name)
+                    right_id = set_apart(right_id, row) if why else media.name
                 right.add(
                     right_id,
                     row.place,
                     text=text,
                     entry=media.entry,
                     cell=media.cell,
-                    why=media.why,
+                    why=why,
                     owner=id,
                 )
         items_by_id.part(left)
+        if named is not None:
+            named.refuse_shared(self._own_set.task.name)
+            self.remarks += named.remarks
         return left, right
 
     def _partners(
         self, values: Sequence[object], modality: Modality, table: Entry, place: str
     ) -> Iterator[tuple[str, FoundMedia]]:
         """Yield what belongs to a left item: texts, or media that fields name or hold."""
+        if modality in self._own_set.by_id:
+            yield from (("", FoundMedia(place, id, why=why)) for id, why in ids_in(values))
+            return
         media = [value for value in values if isinstance(value, FoundMedia)]
         yield from (("", item) for item in media)
         texts = dict(enumerate(v for v in values if not isinstance(v, FoundMedia)))
@@ -185,7 +209,7 @@ class ItemReader:
     def _table_classes(self) -> Side:
         ((modality, (column, *_)),) = self._own_set.media
         side = Side(modality)
-        items_by_id = _KnownItems()
+        items_by_id = KnownItems()
         row_of: dict[str, int] = {}
         several = self._own_set.task.kind == "multilabel"
         classes = self._own_set.classes
@@ -309,36 +333,3 @@ class ItemReader:
                 fix=self._own_set.fix,
                 task=self._own_set.task.name,
             )
-
-
-class _KnownItems:
-    """The items of a table, by their ids: several rows may be of one of them."""
-
-    def __init__(self) -> None:
-        self._content: dict[str, str] = {}
-        self._shared: set[str] = set()
-        self._merged: list[tuple[str, TableRow, str]] = []
-
-    def id_of(self, id: str, item: FoundMedia, row: TableRow) -> tuple[str, str]:
-        """Return an item's id, and why its row says nothing of an item."""
-        if row.why or (item.why and not item.name and item.cell is None):
-            return id, row.why or item.why
-        content = item.cell.tag if item.cell else item.held or item.name
-        if self._content.setdefault(id, content) == content:
-            return id, ""
-        if (item.cell or item.held) and not row.id:
-            # The name that a field's bytes once had need not be theirs alone.
-            self._shared.add(id)
-            return set_apart(id, row), ""
-        return id, f"its id is that of '{self._content[id]}', which is another file"
-
-    def merge(self, id: str, item: FoundMedia, row: TableRow) -> None:
-        """Note a further row of an item: only its name says whose a field is that is damaged."""
-        if item.held and not row.id:
-            self._merged.append((id, row, item.why))
-
-    def part(self, side: Side) -> None:
-        """List damaged fields one by one where their name turned out to be that of others too."""
-        for id, row, why in self._merged:
-            if id in self._shared:
-                side.add(set_apart(id, row), row.place, why=why)

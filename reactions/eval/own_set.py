@@ -31,6 +31,7 @@ class OwnSet:
         classes: columns of the table that hold the class, or the classes.
         separator: what separates several classes in one field; "" where a field holds one.
         literal: whether texts and classes of the table may look like paths.
+        by_id: modalities whose columns hold ids of embeddings, not texts or names of files.
         source: how the table is written, its column of ids, what is left out.
     """
 
@@ -42,6 +43,7 @@ class OwnSet:
     classes: tuple[str | int, ...] = ()
     separator: str = ""
     literal: bool = False
+    by_id: frozenset[Modality] = frozenset()
     source: Source = field(default_factory=Source)
 
     def tables(
@@ -90,6 +92,13 @@ class OwnSet:
         if self.table and self.table == self.task.source:  # scored by itself: eval --pairs
             return f"correct '{self.table}'"
         return f"correct [tasks.{self.task.name}] in the lab file"
+
+    @property
+    def if_ids(self) -> str:
+        """What to do, beside, where what was taken for names of files may be ids."""
+        if not self.table or self.by_id:
+            return ""
+        return "; if they are ids of embeddings: --by-id, or by_id = true in a lab file"
 
     def find(self, name: str, folders: Folders) -> Path:
         """Return a table or folder of the set.

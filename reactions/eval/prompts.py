@@ -13,25 +13,33 @@ from reactions.core.step import Rows
 from reactions.data.corpora import TextCorpus
 
 
-def class_prompts(name: str, classes: Sequence[str], templates: Sequence[str]) -> TextCorpus:
+def class_prompts(
+    name: str, classes: Sequence[str], templates: Sequence[str], *, by_id: bool = False
+) -> TextCorpus:
     """Write each class into each template.
 
     Args:
         name: of the corpus, for messages.
         classes: underscores are written as spaces.
         templates: ``{class}`` stands for the class name.
+        by_id: whether embeddings are called as the classes are: ``CLASS``, or ``CLASS/0``,
+            ``CLASS/1``, ... of several templates; else by the corpus's name, too.
 
     Returns:
         len(classes) * len(templates) texts, class-major: the templates of the first class
         come first.
     """
     spoken = [" ".join(label.replace("_", " ").split()) for label in classes]
+    texts = [template.replace("{class}", label) for label in spoken for template in templates]
+    if by_id and len(templates) == 1:
+        return TextCorpus(name, texts, classes)
+    prefix = "" if by_id else f"{name.replace(' ', '-')}/"
     return TextCorpus(
         name,
-        [template.replace("{class}", label) for label in spoken for template in templates],
+        texts,
         # Ids of their own: embeddings are looked up by them, and must not be mixed up.
         [
-            f"{name.replace(' ', '-')}/{label}/{i}"
+            f"{prefix}{label}/{i}"
             for label in _distinct_names(classes)
             for i in range(len(templates))
         ],

@@ -45,7 +45,9 @@ def corpora(task: Task, data: BenchmarkData) -> dict[str, Corpus]:
     check(task, data)
     if isinstance(data, RetrievalData):
         return {"left": data.left, "right": data.right}
-    prompts = class_prompts(f"{task.name} prompts", data.classes, task.templates)
+    prompts = class_prompts(
+        f"{task.name} prompts", data.classes, task.templates, by_id=data.classes_by_id
+    )
     return {"queries": data.queries, "prompts": prompts}
 
 

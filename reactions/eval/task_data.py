@@ -13,7 +13,7 @@ import numpy as np
 
 from reactions.core.errors import DataError
 from reactions.core.types import Corpus
-from reactions.data.holdout import SubsetCorpus
+from reactions.data.holdout import SubsetCorpus, subset
 from reactions.modalities.text import TEXT
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class ClassificationData:
         folds: (n,) int64 fold of each item, for sets published with folds.
         expected: items the published set has; 0 if unknown.
         remarks: what was decided where the set leaves it open, for people.
+        classes_by_id: whether rows of texts are called as the classes are.
     """
 
     queries: Corpus
@@ -39,6 +40,7 @@ class ClassificationData:
     folds: NDArray[np.int64] | None = None
     expected: int = 0
     remarks: tuple[str, ...] = ()
+    classes_by_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,14 @@ class MultilabelData:
         targets: (n, len(classes)) bool.
         classes: class names.
         expected: items the published set has; 0 if unknown.
+        classes_by_id: whether rows of texts are called as the classes are.
     """
 
     queries: Corpus
     targets: NDArray[np.bool_]
     classes: tuple[str, ...]
     expected: int = 0
+    classes_by_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +116,49 @@ def without_fold(data: ClassificationData, fold: int, name: str) -> Classificati
     )
 
 
+def part_of(
+    data: BenchmarkData,
+    rows: NDArray[np.bool_],
+    *,
+    right: NDArray[np.bool_] | None = None,
+    what: str = "part",
+    expected: int = 0,
+) -> BenchmarkData:
+    """Return the items of some left rows, or queries; right items go with their owners.
+
+    Args:
+        data: of a set.
+        rows: (n,) which left rows, or queries, are taken.
+        right: which right rows may be taken; all by default.
+        what: such a part is, for messages.
+        expected: items that the whole set has.
+    """
+    places = np.flatnonzero(rows)
+    if isinstance(data, RetrievalData):
+        taken = rows[data.owner] if right is None else rows[data.owner] & right
+        owned = np.flatnonzero(taken)
+        renumbered = np.cumsum(rows) - 1
+        return replace(
+            data,
+            left=subset(data.left, places, what),
+            right=subset(data.right, owned, what),
+            owner=renumbered[data.owner[owned]],
+            expected=expected,
+        )
+    queries = subset(data.queries, places, what)
+    if isinstance(data, ClassificationData):
+        folds = None if data.folds is None else data.folds[places]
+        labels = data.labels[places]
+        return replace(data, queries=queries, labels=labels, folds=folds, expected=expected)
+    return replace(data, queries=queries, targets=data.targets[places], expected=expected)
+
+
 def captions_in_data(data: BenchmarkData) -> Iterator[tuple[str, str]]:
     """Yield (id, caption) of the right items of retrieval where they are texts."""
     if isinstance(data, RetrievalData) and data.right.modality == TEXT.name:
         for item in data.right.items(0, len(data.right)):
-            yield item.id, item.value
+            if item.value is not None:  # its embedding is all there is
+                yield item.id, item.value
 
 
 def sides_of(data: BenchmarkData) -> tuple[Corpus, ...]:

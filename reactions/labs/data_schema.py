@@ -4,7 +4,7 @@ Annotations are evaluated at once, as in ``schema``.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -228,7 +228,7 @@ class Corpora(Section):
             raise mistake(f"unknown modality '{key}' in [", f".{key}]", suggestion(key, names))
 
 
-# --- [tasks.NAME] ------------------------------------------------------------------------
+# --- items of several modalities ----------------------------------------------------------
 
 
 def _any_modality(schema: JsonSchemaValue) -> None:
@@ -263,83 +263,6 @@ class NamedMedia(ItemOptions, TableFormat):
     def media(self) -> Mapping[str, list[str | int]]:
         """Modalities, as they stand in the file, with their columns or folders."""
         return self.__pydantic_extra__
-
-
-class OwnTask(FromDataset, NamedMedia):
-    """An evaluation set of one's own: a table of files (path), or folders."""
-
-    kind: Literal["retrieval", "classification", "multilabel"] = Field(
-        description="Pairs to be found in both directions, or items of one class, or of several."
-    )
-    path: str = Field(
-        "",
-        description="A csv, tsv, jsonl or parquet file, or a pattern of parquet files; modalities "
-        "name its columns then, or those of dataset. Without either they name folders: pairs have "
-        "the same names, classes a folder each.",
-    )
-    folder: str = Field("", description="Where the files lie that the table names; beside it.")
-    labels: Columns = Field([], alias="class", description="Columns that hold the classes.")
-    separator: str = Field("", description="Between several classes in one field.")
-    literal: bool = Field(
-        False, description="Take texts and classes that look like files' names for what they are."
-    )
-    templates: Texts = Field([], description='Prompts, such as "a photo of a {class}."')
-    main_score: str = Field("", description="The metric that stands for the set.")
-    title: str = Field("", description="What lists call it; its name by default.")
-    licence: str = Field("", description="Of its data.")
-    citation: str = Field("", description="Author and year.")
-    id: Column | None = Field(None, description="Column of the ids; else files' names are ids.")
-
-    MISSING_FIX = 'kind = "retrieval", "classification" or "multilabel"'
-
-    @property
-    def has_table(self) -> bool:
-        """Whether it lies in a table, rather than in folders."""
-        return bool(self.path or self.dataset)
-
-    @model_validator(mode="after")
-    def _check_shape(self) -> Self:
-        needed = 2 if self.kind == "retrieval" else 1
-        if len(self.media) != needed:
-            modalities_named = ", ".join(self.media) or "none"
-            n = "1 modality" if len(self.media) == 1 else f"{len(self.media)} modalities"
-            raise mistake(
-                "",
-                f" names {n} ({modalities_named}); {self.kind} takes {needed}",
-                'audio = "COLUMN" with path = "TABLE.csv", or audio = "FOLDER" without path',
-            )
-        for modality, columns in self.media.items():
-            if not self.has_table and (len(columns) != 1 or not isinstance(columns[0], str)):
-                raise mistake(
-                    "",
-                    f".{modality} is not one folder",
-                    f'{modality} = "FOLDER", or path = "TABLE.csv" and columns of it',
-                )
-            if not self.has_table and registry.get(modality).inline:
-                raise mistake(
-                    "",
-                    f".{modality} is not a folder of files: {modality} comes in tables",
-                    'path = "TABLE.csv", and the columns of it',
-                )
-        if len(self.labels) and self.kind == "retrieval":
-            raise mistake("", ".class does not go with retrieval", "remove it")
-        if not self.labels and self.has_table and self.kind != "retrieval":
-            raise mistake("", ".class is missing", 'class = "COLUMN" with the names of the classes')
-        if self.kind == "multilabel" and not self.has_table:
-            raise mistake("", ".path is missing: several classes of an item come in tables")
-        if self.separator and self.kind != "multilabel":
-            raise mistake("", ".separator goes with multilabel alone", "remove it")
-        for key in () if self.has_table else _OF_TABLES:
-            if key in self.model_fields_set:
-                name = OwnTask.model_fields[key].alias or key
-                raise mistake("", f".{name} goes with path, a table", "remove it, or give path")
-        return self
-
-
-_OF_TABLES = (
-    *("folder", "labels", "separator", "literal", "id", "where"),
-    *("header", "delimiter", "quoted"),
-)
 
 
 # --- [data] ------------------------------------------------------------------------------

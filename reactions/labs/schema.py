@@ -20,10 +20,11 @@ from reactions.core.lcl_settings import LclSettings
 from reactions.core.settings import ReactionSettings, TuningSettings
 from reactions.core.types import Mean
 from reactions.eval.registry import task_names
-from reactions.labs.data_schema import Corpora, Data, OwnTask
+from reactions.labs.data_schema import Corpora, Data
 from reactions.labs.knowledge_schema import KnowledgeSection
 from reactions.labs.pairs_schema import Pairs
 from reactions.labs.section import Factor, Section, check_table, for_editors
+from reactions.labs.tasks_schema import OwnTask
 
 # --- [lab], [reaction], [tuning], [lcl], [factors] -----------------------------------------------
 

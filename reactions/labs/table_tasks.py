@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from reactions.core.errors import UsageError
+from reactions.core.errors import UsageError, suggestion
 from reactions.core.local_files import expand_user
 from reactions.core.types import Modality
 from reactions.data.column_names import SPLITS, guessed, named_after
@@ -26,11 +26,14 @@ from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import LabFile
 from reactions.labs.task_sections import read_tasks
+from reactions.modalities import registry
 
 Kind = Literal["pairs", "labels"]
 
 CLASS: Final = "class"
 _CLASS_NAMES: Final = (CLASS, "label", "labels", "category", "classes")
+_IF_IDS: Final = "; --by-id if the columns hold ids of embeddings"
+_EXAMPLES: Final = {"audio": "wav", "text": "title"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def table_task(
     separator: str = "",
     folder: str | Path = "",
     where: Sequence[str] = (),
+    by_id: bool | Sequence[str] = False,
 ) -> TableTask:
     """Describe a table as an evaluation set, and add it to a lab.
 
@@ -84,6 +88,8 @@ def table_task(
         separator: between several classes of an item.
         folder: where paths in the table start; "" is beside it.
         where: ``COLUMN=VALUE``: the rows that are taken; of one column several values may be.
+        by_id: whether columns hold ids of embeddings, not texts or names of files; or the
+            modalities whose columns do.
 
     Raises:
         MissingError: there is no such file.
@@ -99,7 +105,17 @@ def table_task(
         raise no_column(id_column, header, table)
     used = {name for names in columns_given.values() for name in names} | {id_column}
     rest = [name for name in header if name not in used]
-    media, notices = _media(columns_given, rest, kind, table, chosen, media_folder)
+    for name in by_id if not isinstance(by_id, bool) else ():
+        if name not in (names := registry.names()):
+            raise UsageError(f"by_id: '{name}' is not a modality", fix=suggestion(name, names))
+    for option, is_given in (("id", id_column is not None), ("folder", bool(folder))):
+        if by_id is True and is_given:
+            raise UsageError(
+                f"--{option} says nothing about ids of embeddings",
+                why="with by_id the columns of the modalities are the ids",
+                fix="--columns MODALITY=COLUMN names them, such as --columns image=key",
+            )
+    media, notices = _media(columns_given, rest, kind, table, chosen, media_folder, by_id)
     split = next((name for name in rest if name.casefold() in SPLITS), None)
     if split and split not in chosen:
         notices.append(
@@ -130,6 +146,8 @@ def table_task(
         section["folder"] = str(media_folder)
     if chosen:
         section["where"] = chosen
+    if by_id:
+        section["by_id"] = True if by_id is True else list(by_id)
     name = _name(table, lab)
     file = checked(LabFile, {"tasks": {name: section}}, table)
     (own_set,) = read_tasks(file.tasks, table, table.parent).values()
@@ -144,16 +162,18 @@ def _media(
     table: Path,
     chosen: dict[str, list[str]],
     folder: Path,
+    by_id: bool | Sequence[str],
 ) -> tuple[dict[Modality, list[str]], list[str]]:
     """Return the columns of each modality, and what was guessed; a known set chooses its split."""
+    ids_of = () if not by_id else registry.names() if by_id is True else by_id
     media = {m: names for m, names in columns_given.items() if m != CLASS}
     needed = 2 if kind == "pairs" else 1
     notices: list[str] = []
     if len(media) < needed:
-        found = {m: names for m, names in guessed(rest).items() if m not in media}
-        if len(media) + len(found) < needed:
+        found = {m: names for m, names in guessed(rest, ids_of).items() if m not in media}
+        if len(media) + len(found) < needed and not ids_of:
             found |= {m: n for m, n in by_ending(rest, table).items() if m not in media}
-        layout = known_layout(rest)
+        layout = known_layout(rest) if not ids_of else None
         if len(media) + len(found) < needed and layout and layout.fits(media, needed):
             _know(layout, media, notices, rest, table, chosen, folder)
         elif len(media) + len(found) == needed:
@@ -175,10 +195,16 @@ def _media(
         raise UsageError(
             f"cannot tell which columns of '{table.name}' hold {what}",
             why=f"found {described} among its columns {', '.join(all_columns)}",
-            fix="--columns MODALITY=COLUMN for each, such as --columns audio=wav"
-            + (" --columns text=title" if needed > 1 else ""),
+            fix=f"--columns MODALITY=COLUMN for each, such as {_such_as(media, needed)}"
+            + ("" if by_id or not guessed(rest, registry.names()) else _IF_IDS),
         )
     return media, notices
+
+
+def _such_as(media: Mapping[Modality, Sequence[str]], needed: int) -> str:
+    """Return options that name columns: those that were found, if there are more than needed."""
+    named = {m: names[0] for m, names in media.items()} if len(media) > needed else _EXAMPLES
+    return " ".join(f"--columns {m}={name}" for m, name in islice(named.items(), needed))
 
 
 def _know(

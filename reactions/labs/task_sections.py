@@ -21,8 +21,8 @@ from reactions.eval.task import (
     Task,
     folded,
 )
-from reactions.labs.data_schema import OwnTask
 from reactions.labs.data_sections import dataset_place, read_options, rooted
+from reactions.labs.tasks_schema import OwnTask
 from reactions.modalities.audio import AUDIO
 from reactions.modalities.image import IMAGE
 from reactions.modalities.text import TEXT
@@ -84,9 +84,10 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
     media = sorted(section.media.items(), key=lambda entry: entry[0] == TEXT.name)
     query = media[0][0]
     other = media[1][0] if section.kind == "retrieval" else TEXT.name
-    templates = tuple(section.templates)
+    templates, by_id = tuple(section.templates), section.named_by_id
     if section.kind != "retrieval" and not templates:
-        templates = TEMPLATES.get(query, ())
+        # How embeddings that are at hand were prompted is not known: nothing is claimed of it.
+        templates = ("{class}",) if TEXT.name in by_id else TEMPLATES.get(query, ())
     protocol = _PROTOCOLS[section.kind]
     try:
         task = Task(
@@ -126,6 +127,7 @@ def _own_set(name: str, section: OwnTask, path: Path, root: Path) -> OwnSet:
         classes=tuple(section.labels),
         separator=section.separator,
         literal=section.literal,
+        by_id=by_id,
         source=Source(
             dataset=dataset_place(section, path, root, where),
             **read_options(section),

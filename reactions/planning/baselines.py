@@ -111,7 +111,12 @@ class _Rows:
         if not targets:
             return PlannedBaseline(BEST_PART, task, lacks=_no_part(task))
         choices = tuple(
-            (part, plan_score(self.planner, part, task, NO_ADJUSTMENT, self.ties).plan)
+            (
+                part,
+                plan_score(
+                    *(self.planner, part, task, NO_ADJUSTMENT, self.ties), beside=self.target.space
+                ).plan,
+            )
             for part in targets
         )
         return PlannedBaseline(BEST_PART, task, choices)
@@ -125,7 +130,7 @@ class _Rows:
                 "--sigma and --lambda change them",
             )
             return PlannedBaseline(name, task, lacks=no_share if able else _no_part(task))
-        rows = task_rows(self.planner, task)
+        rows = task_rows(self.planner, task, self.target.space)
         taken_off: dict[str, dict[Modality, Step]] = {}
         if means is not None:
             for leaf in weights:
@@ -164,7 +169,7 @@ class _Rows:
         except MolspaceError as error:  # it names what is tuned, which is not in this one
             return PlannedBaseline(PROCRUSTES, task, lacks=NoScore.of(error))
         target = Target(PROCRUSTES, space, self.target.lab)
-        rows = task_rows(self.planner, task)
+        rows = task_rows(self.planner, task, self.target.space)
         step = ScoreTask(
             name=PROCRUSTES,
             task=task,

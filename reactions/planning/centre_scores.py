@@ -106,7 +106,7 @@ def plan_centre_scores(
     scorings = []
     for task in tasks:
         check_embeds(target, task.query, f"task '{task.name}'")
-        rows = task_rows(planner, task)
+        rows = task_rows(planner, task, target.space, prompted=False)
         assert not isinstance(rows.data, RetrievalData), "checked above"
         planned = plan_centres(
             planner,
@@ -171,7 +171,11 @@ def plan_class_rows(
             lacks = NoScore(f"{target.name} does not embed text")
             rows.append(PlannedBaseline(TASK_PROMPTS, task, lacks=lacks))
             continue
-        for name, templates in _templates(task).items():
+        data = task_rows(planner, task, target.space, prompted=False).data
+        # Rows that are called as the classes are stay the same, whatever the prompt.
+        named = not isinstance(data, RetrievalData) and data.classes_by_id
+        prompts = {TASK_PROMPTS: task.templates} if named else _templates(task)
+        for name, templates in prompts.items():
             with_templates = replace(task, templates=templates)
             scoring = plan_score(planner, target, with_templates, adjustment, ties, further=further)
             rows.append(PlannedBaseline(name, task, ((target, scoring.plan),)))
@@ -200,8 +204,11 @@ def _synonyms(
     if isinstance(source, CentreFile):
         lacks = NoScore("a file of centres has no names of classes")
         return PlannedBaseline(SYNONYMS, task, lacks=lacks)
-    rows = task_rows(planner, task)
+    rows = task_rows(planner, task, target.space, prompted=False)
     assert not isinstance(rows.data, RetrievalData), "tasks with classes"
+    if rows.data.classes_by_id:
+        lacks = NoScore("rows of its classes are looked up by their names, one a class")
+        return PlannedBaseline(SYNONYMS, task, lacks=lacks)
     classes = rows.data.classes
     categories = match_classes(classes, source.categories, where=f"knowledge base '{source.name}'")
     names = names_as_texts(classes, categories, source.synonyms)

@@ -8,6 +8,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.eval.protocol import check
 from reactions.eval.task import Task
 from reactions.labs.lab import Lab
+from reactions.planning.named_rows import task_data
 from reactions.products.target import Target
 
 
@@ -31,7 +32,7 @@ def possible(
     possible_tasks: list[Task] = []
     for task in fit:
         try:
-            data = lab.benchmark(task.name)
+            data, _ = task_data(lab, task, target.space)
             if task.hit == "class":  # which not every set can count
                 check(task, data)
         except (MissingError, DataError, UsageError) as error:

@@ -14,6 +14,7 @@ from reactions.eval.protocol import corpora
 from reactions.eval.task import Task
 from reactions.eval.task_data import BenchmarkData, MultilabelData
 from reactions.labs.lab import Lab
+from reactions.planning.named_rows import check_named_classes, task_data
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
 from reactions.products.acting import reachable_leaves
@@ -96,7 +97,7 @@ def plan_sweep(
     """
     check_modalities(target, task)
     planner = Planner(lab, target.towers)
-    rows = task_rows(planner, task)
+    rows = task_rows(planner, task, target.space)
     check_folds(task, rows.data, folds)
     raw = raw_leaves(target.space)
     embedded = {
@@ -161,6 +162,7 @@ def plan_score(
     ties: Ties,
     *,
     further: bool = False,
+    beside: Space | None = None,
 ) -> Scoring:
     """Plan the evaluation of a target on one task.
 
@@ -171,12 +173,13 @@ def plan_score(
         adjustment: from ``fit_adjustment``.
         ties: whether they count against the target or for it.
         further: whether to compute the field's other metrics, too.
+        beside: the space that it stands beside, whose items are scored; itself by default.
 
     Raises:
         MissingError: the lab has no data for the task, or the target lacks a modality.
     """
     check_modalities(target, task)
-    rows = task_rows(planner, task)
+    rows = task_rows(planner, task, beside or target.space)
     step = ScoreTask(
         name=target.name,
         task=task,
@@ -199,21 +202,34 @@ class TaskRows:
         task: which.
         data: labels and corpora.
         corpora: what is embedded, by the names of the protocol.
+        notices: what of the data is left out.
     """
 
     task: Task
     data: BenchmarkData
     corpora: Mapping[str, Corpus]
+    notices: tuple[str, ...] = ()
 
 
-def task_rows(planner: Planner, task: Task) -> TaskRows:
-    """Return a task's data in a planner's lab.
+def task_rows(planner: Planner, task: Task, space: Space, *, prompted: bool = True) -> TaskRows:
+    """Return a task's data in a planner's lab, as far as a space can embed them.
+
+    Args:
+        planner: of the lab.
+        task: which.
+        space: that embeds it.
+        prompted: whether texts stand for its classes.
 
     Raises:
         MissingError: the lab has none.
+        DataError: folders of embeddings lack too many of its items, or classes.
+        UsageError: it has ids alone where the space embeds items themselves.
     """
-    data = planner.lab.benchmark(task.name)
-    return TaskRows(task, data, corpora(task, data))
+    data, notices = task_data(planner.lab, task, space)
+    task_corpora = corpora(task, data)
+    if prompted and "prompts" in task_corpora:
+        check_named_classes(task, data, task_corpora["prompts"], space)
+    return TaskRows(task, data, task_corpora, notices)
 
 
 def leaf_rows(
@@ -231,7 +247,8 @@ def leaf_rows(
 def score_plan(target: Target, rows: TaskRows, step: Step) -> Plan:
     """Return the plan of one step that scores, with what its data leave out."""
     name = rows.task.name
-    noticed = [getattr(corpus, "notices", ()) for corpus in rows.corpora.values()]
+    noticed = [rows.notices]
+    noticed += [getattr(corpus, "notices", ()) for corpus in rows.corpora.values()]
     if not isinstance(rows.data, MultilabelData):
         noticed.append(rows.data.remarks)
     notices = target.notices + tuple(f"{name}: {text}" for texts in noticed for text in texts)

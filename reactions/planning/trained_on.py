@@ -16,13 +16,13 @@ from reactions.eval.class_texts import spoken_name
 from reactions.eval.protocol import corpora
 from reactions.eval.registry import evaluation_set
 from reactions.eval.result import Result
+from reactions.planning.named_rows import task_data
 from reactions.products.aligned import LCL
 from reactions.products.tunings import learning_name
 
 if TYPE_CHECKING:
     from reactions.core.types import Corpus, Modality
     from reactions.eval.task import Task
-    from reactions.eval.task_data import BenchmarkData
     from reactions.labs.lab import Lab
     from reactions.products.target import Target
 
@@ -99,7 +99,7 @@ def with_setting(result: Result, lab: Lab, target: Target, task: Task) -> Result
     imported = [m for m in _imported_layers(target) if m in (task.query, task.other)]
     if not trained and not imported:
         return replace(result, record={**result.record, "setting": untrained})
-    data: BenchmarkData = lab.benchmark(task.name)
+    data, _ = task_data(lab, task, target.space)
     classes: tuple[str, ...] = getattr(data, "classes", ())  # retrieval tells none apart
     scored = corpora(task, data)
     trained_on: list[dict[str, Any]] = []

@@ -12,7 +12,9 @@ from reactions.core.settings import TuningSettings
 from reactions.core.step import Step
 from reactions.core.types import Leaf, Tuned, leaves
 from reactions.encoders.registry import trains
+from reactions.planning.named_rows import refuse_ids_alone
 from reactions.planning.planned import PlannedTuning
+from reactions.products.acting import reachable_leaves
 from reactions.products.tree import tuned_leaf, tuned_nodes, tunes
 from reactions.steps.embed_tuned import EmbedTuned, EmbedTunedLeaf
 from reactions.steps.tune import Tune
@@ -68,6 +70,10 @@ def plan_tuning(planner: Planning, node: Tuned) -> PlannedTuning:
     if options.tunes_encoder:
         precision = planner.settings.precision
         trained = {"items": items, "space": path.leaf.spec, "precision": precision}
+    named_by = f"[pairs.{pairs.name.rpartition(' ')[2]}]"
+    refuse_ids_alone(items, [path.leaf.spec], named_by)
+    targets = [leaf.spec for leaf in reachable_leaves(node.base, paired)]
+    refuse_ids_alone(paired_items, targets, named_by)
     step = Tune(
         of=node.base.label,
         pair=(tuned, paired),

@@ -82,16 +82,30 @@ def missing_ids(spec: SpaceSpec, modality: Modality, ids: Sequence[str]) -> list
     Raises:
         DataError: the space lacks the modality, names no rows, or its ids do not fit.
     """
+    return _missing(ids, named_rows(spec, modality, f"the lab's {modality} corpus"))
+
+
+def named_rows(spec: SpaceSpec, modality: Modality, named_by: str) -> list[str]:
+    """Return the ids of a space's rows, in order.
+
+    Args:
+        spec: of a folder.
+        modality: of the rows.
+        named_by: what names the items that are looked up, for the error.
+
+    Raises:
+        DataError: the space lacks the modality, names no rows, or its ids do not fit.
+    """
     stored_ids, has_ids = _all_ids(spec, modality)
     if not has_ids:
         raise DataError(
             f"space '{spec.name}' has no ids for its {modality} rows",
-            why=f"items are named by the lab's {modality} corpus, and rows found by ids alone",
+            why=f"items are named by {named_by}, and rows found by ids alone",
             fix=f"give the ids used when embedding, as {modality}.ids.txt in {spec.source}",
             space=spec.name,
             modality=modality,
         )
-    return _missing(ids, stored_ids)
+    return stored_ids
 
 
 def _all_ids(spec: SpaceSpec, modality: Modality) -> tuple[list[str], bool]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reactions.core.errors import DataError
-from reactions.data.holdout import subset
 from reactions.eval.task import Task
-from reactions.eval.task_data import BenchmarkData, ClassificationData, RetrievalData
+from reactions.eval.task_data import BenchmarkData, ClassificationData, RetrievalData, part_of
 from reactions.labs.lab import Lab
 
 FOLDS = 10
@@ -80,26 +79,6 @@ def tuning_data(lab: Lab, tasks: Sequence[Task], seed: int) -> TuningData:
             f"the other {int((~first).sum())}"
         )
     return TuningData(_with(lab, tuning_parts), _with(lab, other_parts), origins)
-
-
-def part_of(data: BenchmarkData, rows: NDArray[np.bool_]) -> BenchmarkData:
-    """Return the items of some left rows, or queries; right items go with their owners."""
-    places = np.flatnonzero(rows)
-    if isinstance(data, RetrievalData):
-        owned = np.flatnonzero(rows[data.owner])
-        renumbered = np.cumsum(rows) - 1
-        return replace(
-            data,
-            left=subset(data.left, places, "part"),
-            right=subset(data.right, owned, "part"),
-            owner=renumbered[data.owner[owned]],
-            expected=0,
-        )
-    queries = subset(data.queries, places, "part")
-    if isinstance(data, ClassificationData):
-        folds = None if data.folds is None else data.folds[places]
-        return replace(data, queries=queries, labels=data.labels[places], folds=folds, expected=0)
-    return replace(data, queries=queries, targets=data.targets[places], expected=0)
 
 
 def _first_half(task: Task, data: BenchmarkData, seed: int) -> NDArray[np.bool_]:
