@@ -78,7 +78,7 @@ class NamedPartners:
         return [f"{times} in the table once more, and each pair counts once"]
 
 
-class KnownItems:
+class RepeatedItems:
     """The items of a table, by their ids: several rows may be of one of them."""
 
     def __init__(self) -> None:

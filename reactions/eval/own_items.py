@@ -22,7 +22,7 @@ from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_row import TableRow
 from reactions.data.sources.table_rows import ANNOTATIONS, SUFFIXES
-from reactions.eval.listed_items import KnownItems, NamedPartners, ids_in
+from reactions.eval.listed_items import NamedPartners, RepeatedItems, ids_in
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders
 from reactions.modalities.registry import get
@@ -148,7 +148,7 @@ class ItemReader:
     def _table_pairs(self) -> tuple[Side, Side]:
         (query, (column, *_)), (other, columns) = self._own_set.media
         left, right = Side(query), Side(other)
-        items_by_id = KnownItems()
+        items_by_id = RepeatedItems()
         n_right: dict[str, int] = {}
         by_id = self._own_set.by_id
         named = NamedPartners(query, other) if other in by_id else None
@@ -209,7 +209,7 @@ class ItemReader:
     def _table_classes(self) -> Side:
         ((modality, (column, *_)),) = self._own_set.media
         side = Side(modality)
-        items_by_id = KnownItems()
+        items_by_id = RepeatedItems()
         row_of: dict[str, int] = {}
         several = self._own_set.task.kind == "multilabel"
         classes = self._own_set.classes
