@@ -2,6 +2,7 @@
 
 import json
 
+import annotation_files
 import pytest
 from media_files import image_bytes, put
 from parquet_media import put_media
@@ -10,7 +11,6 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.types import Item
 from reactions.inference.inputs import read_inputs
 from reactions.inference.table_reading import TableReading
-from tests.support import annotation_files
 
 ALL = ("audio", "image", "text")
 

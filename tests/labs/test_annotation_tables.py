@@ -3,13 +3,13 @@
 import json
 import tomllib
 
+import annotation_files
 import pytest
+from media_files import image_bytes, put, sound_bytes
 
 from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.labs.lab_file import load_lab
 from reactions.labs.table_tasks import table_task
-from tests.support import annotation_files
-from tests.support.media_files import image_bytes, put, sound_bytes
 
 
 @pytest.fixture
@@ -50,6 +50,19 @@ def test_coco_that_is_not_whole(folder, lab):
     with pytest.raises(DataError) as refused:  # one of six is more than one in a hundred
         table.lab.benchmark("captions")
     assert "'images' has none with the id of its 'image_id', 7777" in str(refused.value)
+
+
+def test_coco_with_pictures_of_one_id(folder, lab):
+    document = annotation_files.coco()
+    document["images"].append({**document["images"][0], "file_name": "d.png"})
+    document["annotations"][0]["category_id"] = [1]  # not a number: it names no class
+    path = annotation_files.write_json(folder / "captions.json", document)
+    data = table_task(lab, path, "pairs", folder="val2014").lab.benchmark("captions")
+    assert (len(data.left), len(data.right)) == (3, 5)
+    assert any(
+        "1 of its images have the id of another, which is taken" in remark
+        for remark in data.left.remarks
+    )
 
 
 @pytest.mark.parametrize("filepath", ["val2014", ""])

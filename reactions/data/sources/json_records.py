@@ -140,9 +140,10 @@ def _joined(
 ) -> JsonRecords:
     """Return what is said of items, each with its item's own fields."""
     item_of: dict[Any, Mapping[str, Any]] = {}
+    n_repeated = 0
     for item in document[items]:
         if isinstance(item, Mapping) and isinstance(item.get(key), str | int):
-            item_of.setdefault(item[key], item)
+            n_repeated += item_of.setdefault(item[key], item) != item
     labels = _labels(document)
     records: list[Mapping[str, Any] | str] = []
     used: Counter[Any] = Counter()
@@ -153,12 +154,15 @@ def _joined(
             records.append(f"'{items}' has none with the {key} of its '{text_key}', {id!r}"[:120])
             continue
         used[id] += 1
-        label = {"category": labels[c]} if (c := text.get("category_id")) in labels else {}
+        number = text.get("category_id")
+        label = {"category": labels[number]} if isinstance(number, int) and number in labels else {}
         # An annotation's own fields count: both have an id.
         records.append({**item, **text, **label})
     remarks = []
     if n_unused := len(document[items]) - len(used):
         remarks.append(f"{n_unused:,} of its {len(document[items]):,} {items} have no {texts}")
+    if n_repeated:
+        remarks.append(f"{n_repeated:,} of its {items} have the {key} of another, which is taken")
     layout = f"{len(records):,} {texts} of {len(used):,} {items}"
     return JsonRecords(layout, columns_of(records), records, tuple(remarks))
 
