@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,28 @@ app = typer.Typer(
 )
 
 
+def _refuse_absent(store: Store) -> None:
+    """Refuse a place that somebody named and where there is no store, such as a mistyped one.
+
+    Raises:
+        MissingError: ``MOLSPACE_CACHE`` names it. The default place is made by the first run.
+    """
+    from reactions.core.errors import MissingError
+    from reactions.core.paths import CACHE_VARIABLE
+
+    remote = store.layout.is_remote
+    if os.environ.get(CACHE_VARIABLE) and not store.is_there():
+        if not remote and store.root.is_dir():
+            return  # made for the results to come
+        raise MissingError(
+            f"there is no store at {store.address}",
+            why=f"{CACHE_VARIABLE} names it, and there is no "
+            + ("store.json, which the first run writes" if remote else "such folder"),
+            fix=f"check {CACHE_VARIABLE}; a run that writes results makes the store",
+            path=store.address,
+        )
+
+
 @app.command("ls")
 def list_entries(as_json: options.Json = False) -> None:
     """List the entries, their sizes and when they were last used.
@@ -39,6 +62,7 @@ def list_entries(as_json: options.Json = False) -> None:
     from reactions.store import Store
 
     store = Store()
+    _refuse_absent(store)
     entries = store.ls()
     if as_json:
         print_json("cache", {"root": store.address, "entries": [_entry(e) for e in entries]})
@@ -47,6 +71,9 @@ def list_entries(as_json: options.Json = False) -> None:
     def when(moment: datetime) -> str:
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
+    if not store.is_there():
+        say(f"{store.address}: nothing cached yet")
+        return
     columns: dict[str, list[str]] = {
         "key": [entry.key[:12] for entry in entries],
         "kind": [entry.kind for entry in entries],
@@ -89,6 +116,7 @@ def explain(
     from reactions.store.maintenance import made_by
 
     session, planned, reasons = planned_states(expression, planning)
+    _refuse_absent(session.store)
     devices = made_by(session.store.layout, [key for key in reasons if reasons[key] == "hit"])
     left_out = counts_of(
         session.store, [step for step in planned.steps() if reasons[step.key] == "hit"]
@@ -131,6 +159,7 @@ def verify(
     from reactions.store import Store
 
     store = Store()
+    _refuse_absent(store)
     problems = list(store.verify(repair=repair))
     n_damaged = len({p.path for p in problems if not p.is_repaired})
     if as_json:
@@ -144,7 +173,8 @@ def verify(
         rows = [(p.key[:12], p.label, p.what) for p in problems]
         print_table(store.address, ("key", "label", "problem"), rows)
     else:
-        say(f"{store.address}: no damage found")
+        found = "no damage found" if store.is_there() else "nothing cached yet"
+        say(f"{store.address}: {found}")
     if n_damaged:
         if repair:
             entries = "1 damaged entry" if n_damaged == 1 else f"{n_damaged} damaged entries"
@@ -198,9 +228,10 @@ def gc(
     _refuse_endless("--older-than", older_than_days)
     _refuse_endless("--max-size", max_gb)
     store = Store()
-    if copies:
+    if copies:  # which may outlive their store
         _prune_copies(store, older_than_days, max_gb, everything, dry_run, as_json)
         return
+    _refuse_absent(store)
     freed = store.gc(
         keep=set() if everything else None,
         older_than_s=None if older_than_days is None else older_than_days * 86_400,

@@ -14,6 +14,7 @@ by the lenient rule before.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -163,7 +164,9 @@ def chosen(asked: str, record: Mapping[str, float], further: Mapping[str, float]
         matching = [name for name in names_known if name.casefold() == folded]
         matching = matching or [n for n in names_known if f" {folded} " in f" {n.casefold()} "]
         if not matching:
-            short = dict.fromkeys(name.partition(" ")[2] or name for name in names_known)
+            ends = Counter(name.partition(" ")[2] or name for name in names_known)
+            # A part that only one name has would hide which metric it is.
+            short = [end for end, n in ends.items() if n > 1]
             shown = [name for name in (*short, *names_known) if not _LATER_FOLD.fullmatch(name)]
             raise UsageError(f"--metrics: no metric '{part}'", fix=suggestion(part, shown))
         names.update(dict.fromkeys(matching))

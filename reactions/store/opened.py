@@ -59,6 +59,15 @@ class OpenedStore:
         self._prepared = False
         self._has_cautioned = False
 
+    def is_there(self) -> bool:
+        """Return whether anything was ever written at the store's address.
+
+        Raises:
+            StoreError: the store is of another version, or cannot be read.
+        """
+        self._check_format()
+        return self._checked
+
     def has(self, key: Digest) -> bool:
         """Return, at little cost, whether there is an entry; ``lookup`` may still find it damaged.
 

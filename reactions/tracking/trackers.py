@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from importlib import import_module
 
-from reactions.core.errors import MolspaceError, UsageError, suggestion
+from reactions.core.errors import MolspaceError, UsageError, did_you_mean
 from reactions.core.plugins import load_plugin, plugins, refuse_namesakes, unusable_plugin
 from reactions.tracking.board import Tracker, TrackerFactory
 
@@ -73,10 +73,14 @@ def _factory(name: str, place: str = "") -> TrackerFactory:
         added: TrackerFactory = load_plugin(points[0], "the tracker")
         return added
     names = sorted({*TRACKERS, *(point.name for point in plugins(GROUP))})
+    project = place.partition(":")[2]
+    # The whole option: a name alone would be a folder.
+    near = [f"'{near}:{project}'" for near in did_you_mean(name, names)]
+    meant = f"did you mean {' or '.join(near)}?" if near else f"one of: {', '.join(names)}"
     raise UsageError(
         f"unknown tracker '{name}'",
         why=f"trackers: {', '.join(names)}",
-        fix=f"{suggestion(name, names)}   or for a folder of this name: --track ./{place}",
+        fix=f"{meant}   or for a folder of this name: --track ./{place}",
         tracker=name,
         known=names,
     )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from molspace_cli.app import app
 from molspace_cli.options import PlanOptions
 from molspace_cli.plan import planned_states
-from reactions.core.errors import MolspaceError, UsageError
+from reactions.core.errors import MissingError, MolspaceError, UsageError
 from reactions.core.left_out import LeftOut, longer_than
 from reactions.core.step import Artifact
 from reactions.store import Store
@@ -213,6 +213,29 @@ def test_copies_are_refused_where_there_are_none_or_none_are_meant(store, monkey
     monkeypatch.setenv("MOLSPACE_CACHE", in_memory(monkeypatch))
     with pytest.raises(UsageError, match="does not say which"):
         run_raising("gc", "--copies")
+
+
+@pytest.mark.parametrize("line", ["ls", "gc --all", "verify", "explain CLAP_m+Cr(ImageBind)"])
+def test_a_place_that_is_named_and_has_no_store_is_refused(line, monkeypatch, tmp_path):
+    for address in (str(tmp_path / "mistyped"), in_memory(monkeypatch)):
+        monkeypatch.setenv("MOLSPACE_CACHE", address)
+        with pytest.raises(MissingError, match=f"there is no store at {address}") as refused:
+            run_raising(*line.split())
+        assert "MOLSPACE_CACHE" in refused.value.fix
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_where_nothing_was_cached_yet_is_no_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("MOLSPACE_CACHE", str(tmp_path))  # a folder that was made beforehand
+    assert "nothing cached yet" in run("ls").stderr
+    monkeypatch.delenv("MOLSPACE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "never"))
+    for line in ("ls", "verify"):
+        result = run(line)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "nothing cached yet" in result.stderr
+    assert run("gc").exit_code == 0
+    assert json.loads(run("ls", "--json").stdout)["entries"] == []
 
 
 def run_raising(*arguments):

@@ -71,7 +71,7 @@ main()
 
 
 def command(stderr, tmp_path, *arguments):
-    env = {**os.environ, "MOLSPACE_CACHE": str(tmp_path / "cache")}
+    env = {**os.environ, "MOLSPACE_CACHE": str(tmp_path)}
     return subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
         stdout=subprocess.PIPE,

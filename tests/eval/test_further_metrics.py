@@ -1,5 +1,7 @@
 """The field's other metrics against definitions written out, query by query."""
 
+import re
+
 import numpy as np
 import pytest
 from fakes import unit_rows
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import UsageError
 from reactions.eval import further_metrics, metrics
-from reactions.eval.registry import all_tasks
+from reactions.eval.registry import all_tasks, get_task
 
 
 def slow_ranks(scores, right, ties):
@@ -123,7 +125,7 @@ def test_names_of_no_metric(wanted_names, message):
 
 @pytest.mark.parametrize("task", [task for task in all_tasks() if task.kind != "multilabel"])
 def test_names_are_known_before_anything_is_scored(task):
-    main, further = further_metrics.names_of(task)
+    main, further = further_metrics.further_metrics.names_of(task)
     assert set(task.metrics) <= set(main)
     if task.kind == "classification":
         scored = further_metrics.of_classes(np.array([1, 2]), np.array([0, 1]))
@@ -134,3 +136,19 @@ def test_names_are_known_before_anything_is_scored(task):
             scored |= further_metrics.of_single(direction, np.array([1]))
         scored = further_metrics.with_means(scored, task.directions)
     assert set(further) == set(scored)
+
+
+def test_every_suggestion_is_accepted_as_it_stands():
+    for task in all_tasks():
+        names = further_metrics.names_of(task)
+        for typo in (f"{name}x".replace(" ", "") for name in (*names[0], *names[1])):
+            with pytest.raises(UsageError) as refused:
+                further_metrics.chosen(typo, *names)
+            for name in re.findall(r"'([^']+)'", refused.value.fix):
+                assert further_metrics.chosen(name, *names)
+
+
+def test_a_part_that_one_metric_has_is_suggested_whole():
+    task = get_task("esc50")
+    with pytest.raises(UsageError, match="did you mean 'mean per class'"):
+        further_metrics.chosen("perclass", *further_metrics.names_of(task))

@@ -117,7 +117,7 @@ def test_a_misspelt_tracker_is_answered_with_near_ones():
     with pytest.raises(UsageError, match="unknown tracker 'wandbb'") as caught:
         open_tracker("wandbb:project")
     assert caught.value.fix == (
-        "did you mean 'wandb'?   or for a folder of this name: --track ./wandbb:project"
+        "did you mean 'wandb:project'?   or for a folder of this name: --track ./wandbb:project"
     )
 
 
