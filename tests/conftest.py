@@ -11,9 +11,15 @@ import pytest
 
 from reactions.core.environment import VARIABLES
 
-# How long an example takes says more about the machine than about the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# How long an example takes says more about the machine than about the code. Examples are the same
+# in every run, or a change would fail by those that it happens to meet; make fuzz tries many more.
+hypothesis.settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
 

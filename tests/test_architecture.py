@@ -164,7 +164,7 @@ def loaded_by(code: str) -> set[str]:
     """Return the modules loaded after running code in a fresh interpreter."""
     code += "\nimport sys; print(*sys.modules, sep='\\n')"
     process = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 0, process.stderr
     return set(process.stdout.split())

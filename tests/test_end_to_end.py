@@ -38,8 +38,8 @@ def molspace(
     return command_line.molspace(*arguments, stdin=stdin, env=env, cwd=env["ROOT"])
 
 
-def started(env: dict[str, str], *arguments: str) -> command_line.Started:
-    return command_line.Started(*arguments, env=env, cwd=env["ROOT"])
+def started(env: dict[str, str], *arguments: str, **options: str) -> command_line.Started:
+    return command_line.Started(*arguments, env=env, cwd=env["ROOT"], **options)
 
 
 def test_react_prints_the_bundle_and_only_that(machine):
@@ -178,8 +178,8 @@ def test_folders_of_embeddings_can_be_base_and_expert(machine, tmp_path):
 def test_killed_with_9_anywhere_the_next_run_finishes_with_the_same_bundle(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
     for step in ("[2/", "[15/", "[15/"):
-        with started(env, "react", EXPRESSION) as running:
-            running.wait_for(lambda: step in running.errors)  # noqa: B023
+        with started(env, "react", EXPRESSION, pause_at=step) as running:
+            running.wait_for_pause()
             running.send_signal(signal.SIGKILL)
             running.communicate()
         assert running.returncode == -signal.SIGKILL
@@ -200,8 +200,8 @@ def test_two_runs_at_once_both_end_well(machine, tmp_path):
 
 def test_ctrl_c_stops_cleanly(machine, tmp_path):
     env = {**machine, "MOLSPACE_CACHE": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
-    with started(env, "react", EXPRESSION) as running:
-        running.wait_for(lambda: "[2/" in running.errors)  # it is really at work
+    with started(env, "react", EXPRESSION, pause_at="[2/") as running:  # it is really at work
+        running.wait_for_pause()
         running.send_signal(signal.SIGINT)
         out, err = running.communicate()
     assert running.returncode == 130, err

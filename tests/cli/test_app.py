@@ -128,7 +128,7 @@ def test_a_reader_who_leaves_early_is_not_an_error():
     process.stdout.close()
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
-    process.wait(timeout=60)
+    process.wait(timeout=120)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")

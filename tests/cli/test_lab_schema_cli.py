@@ -22,6 +22,6 @@ def test_completion_and_help_do_without_the_models_of_lab_files():
         "assert 'reactions.labs.schema' not in sys.modules\n"
     )
     process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 0, process.stderr

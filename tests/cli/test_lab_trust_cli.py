@@ -136,6 +136,6 @@ def test_a_process_in_a_pipe_refuses(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (process.returncode, process.stdout) == (2, "")

@@ -42,7 +42,7 @@ def test_nothing_in_a_text_is_a_request(text, escaped):
 @pytest.mark.skipif(shutil.which("groff") is None, reason="no groff")
 def test_groff_has_nothing_to_complain_about():
     process = subprocess.run(
-        ["groff", "-man", "-Tutf8", "-ww", "-z", PAGE], capture_output=True, text=True, timeout=60
+        ["groff", "-man", "-Tutf8", "-ww", "-z", PAGE], capture_output=True, text=True, timeout=300
     )
     assert process.returncode == 0
     assert process.stderr == ""

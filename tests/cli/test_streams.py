@@ -78,7 +78,7 @@ def command(stderr, tmp_path, *arguments):
         stderr=stderr,
         env=env,
         cwd=tmp_path,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -136,7 +136,7 @@ def test_a_run_goes_on_without_its_messages(tmp_path):
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=tmp_path,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert process.stdout == b"done\n"

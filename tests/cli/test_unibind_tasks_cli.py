@@ -46,7 +46,7 @@ def on_a_terminal(folder, *arguments, columns=80):
             break
         screen += block
     os.close(ours)
-    assert process.wait(timeout=60) == 0, screen.decode()
+    assert process.wait(timeout=120) == 0, screen.decode()
     return _ESCAPE.sub("", screen.decode()).replace("\r\n", "\n")
 
 

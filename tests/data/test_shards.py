@@ -337,7 +337,7 @@ def test_what_a_full_check_found_is_left_out_ever_after(tmp_path: Path) -> None:
 
 
 def test_members_are_decoded_side_by_side(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = threading.Barrier(2, timeout=30)  # a scan that takes one at a time never gets past it
+    both = threading.Barrier(2, timeout=120)  # a scan that takes one at a time never gets past it
 
     def check(modality, source, depth):
         both.wait()

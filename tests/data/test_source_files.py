@@ -249,7 +249,7 @@ def test_a_glance_is_not_taken_for_a_full_check(
 
 
 def test_files_are_decoded_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = threading.Barrier(2, timeout=30)  # a scan that takes one at a time never gets past it
+    both = threading.Barrier(2, timeout=120)  # a scan that takes one at a time never gets past it
 
     def check(modality, source, depth):
         both.wait()

@@ -262,7 +262,8 @@ class TestSounds:
 
 class TestTexts:
     @settings(
-        max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=40,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(st.text(max_size=60))
     def test_any_string(self, imagebind, text):

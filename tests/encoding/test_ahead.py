@@ -45,7 +45,7 @@ def test_order_is_kept_when_later_tasks_are_done_first():
 
     def work(task):
         if task == 0:
-            assert last_done.wait(30)
+            assert last_done.wait(120)
         elif task == 5:
             last_done.set()
         yield task
@@ -54,7 +54,7 @@ def test_order_is_kept_when_later_tasks_are_done_first():
 
 
 def test_work_is_done_in_other_threads_at_once_unless_there_are_none():
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=120)
 
     def work(task):
         both.wait()
@@ -158,7 +158,7 @@ def test_one_slow_result_lets_the_others_in(watches):
         if task == 0:
             watches.spend(0.01, 0.01)
             yield task
-            assert others.wait(30)  # in the middle of the first task
+            assert others.wait(120)  # in the middle of the first task
         others.set()
         yield task
 
@@ -237,7 +237,7 @@ def test_an_error_is_told_at_once_and_the_others_stop():
 
     def work(task):
         if task == 1:
-            assert began.wait(30)
+            assert began.wait(120)
             raise KeyError("one")
         began.set()
         yield from endless(task)
@@ -264,7 +264,7 @@ def test_an_error_is_told_even_if_results_are_ready(monkeypatch):
 
     with closing(run(work, range(3), workers=1, depth=3)) as results:
         assert next(results) == [0]
-        assert failed.wait(60)
+        assert failed.wait(120)
         with pytest.raises(KeyError):
             next(results)
 
@@ -314,7 +314,7 @@ def test_ctrl_c_stops_the_threads(monkeypatch, ctrl_c):
         yield from endless(task)
 
     def interrupt():
-        assert began.wait(30)
+        assert began.wait(120)
         ctrl_c()
 
     threading.Thread(target=interrupt).start()

@@ -86,7 +86,7 @@ def test_preparing_goes_on_while_a_batch_is_embedded():
             return super().preprocess(modality, item)
 
         def forward(self, modality, inputs):
-            assert met.wait(30)  # of the third batch, while the first is here
+            assert met.wait(120)  # of the third batch, while the first is here
             return super().forward(modality, inputs)
 
     encoder = Meeting()

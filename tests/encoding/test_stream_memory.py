@@ -122,7 +122,7 @@ def test_threads_that_feed_a_gpu_all_have_work(gpu, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(stream, "ahead", partial(ahead, brief_s=0))
     monkeypatch.setattr(stream, "AHEAD_BYTES", 5 * 128 * 64)  # five pieces
-    first, later = threading.Barrier(8, timeout=20), threading.Barrier(8, timeout=20)
+    first, later = threading.Barrier(8, timeout=120), threading.Barrier(8, timeout=120)
 
     class Meeting(Staged):
         def preprocess(self, modality, item):

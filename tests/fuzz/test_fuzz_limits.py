@@ -3,6 +3,7 @@
 import sys
 import time
 
+import fuzzing
 import pytest
 from fuzzing import Hang, fuzz, limits, mutated, usable_or_refused
 from hypothesis import given
@@ -18,13 +19,19 @@ def test_memory_is_limited_and_the_limit_goes_away() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no alarms")
-def test_a_hang_ends() -> None:
-    def wait() -> None:
-        with limits(seconds=1):
-            time.sleep(60)
+@pytest.mark.parametrize("what", ["computing", "running"])
+def test_a_hang_ends(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzzing, "PATIENCE", 1 if what == "running" else 600)
+    end_s = time.monotonic() + 60
 
-    with pytest.raises(Hang):
-        wait()
+    def hang() -> None:
+        with limits(seconds=0.1):
+            while time.monotonic() < end_s:
+                if what == "running":
+                    time.sleep(60)
+
+    with pytest.raises(Hang, match=what):
+        hang()
 
 
 def test_errors_of_ours_are_refusals_and_others_are_not() -> None:

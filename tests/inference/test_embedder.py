@@ -103,7 +103,7 @@ def test_embedding_decodes_on_while_a_window_is_embedded():
             return super().preprocess(modality, item)
 
         def forward(self, modality, inputs):
-            assert next_window.wait(30)
+            assert next_window.wait(120)
             return super().forward(modality, inputs)
 
     encoder = Meeting(HEAVY)

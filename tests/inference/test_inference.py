@@ -72,7 +72,7 @@ def sizes(batches) -> list[int]:
     return [len(items) for items, _ in batches]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

@@ -110,7 +110,7 @@ def test_rows_are_aligned(tmp_path):
     assert int.from_bytes(head, "little") % 8 == 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), st.text())
 def test_json_lines_bring_every_float_and_id_back(numbers, item_id):
     item_id = item_id.encode(errors="replace").decode()

@@ -169,8 +169,8 @@ def test_damaged_corpora(other, tmp_path):
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle_it_goes_on_there(molspace, other, signal_sent):
-    with other.start("react", EXPRESSION, *other.given) as running:
-        running.wait_for(lambda: len(list(other.cache.glob("entries/*/*/manifest.json"))) >= 4)
+    with other.start("react", EXPRESSION, *other.given, pause_at="[9/") as running:
+        running.wait_for_pause()
         running.send_signal(signal_sent)
         _, messages = running.communicate()
     assert running.returncode == (-9 if signal_sent == signal.SIGKILL else 130)

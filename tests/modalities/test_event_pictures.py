@@ -142,7 +142,7 @@ def test_every_style_is_restated():
 
 
 @pytest.mark.parametrize("style", [s for s in STYLES if s != "event-clip"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=recordings())
 def test_pixels_are_those_of_the_restatement(style, value):
     assert event_picture(value, style).tolist() == [

@@ -344,7 +344,7 @@ def test_silence_takes_four_bytes_a_frame(tmp_path: Path) -> None:
         [sys.executable, "-c", _SILENCE, *paths, str(n * 4 + (40 << 20))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         cwd=ROOT,
     )
     assert process.stdout == f"{n}\n", process.stderr

@@ -147,7 +147,7 @@ def test_one_record_a_rule():
 # --- rules ---
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     gaps=st.lists(st.floats(0.01, 3), min_size=1, max_size=40),
     rule=st.one_of(
@@ -165,7 +165,7 @@ def test_rules_take_again_what_they_took(gaps, rule):
     np.testing.assert_array_equal(rows_taken[rule.rows(seconds[rows_taken], span)], rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(gaps=st.lists(st.floats(0.01, 3), min_size=1, max_size=30), n=st.integers(1, 9))
 def test_even_frames_one_by_one(gaps, n):
     seconds = np.cumsum(gaps).tolist()
@@ -175,7 +175,7 @@ def test_even_frames_one_by_one(gaps, n):
         assert row == max((j for j, s in enumerate(seconds) if s <= middle), default=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     gaps=st.lists(st.floats(0.01, 3), min_size=1, max_size=30),
     clips=st.integers(1, 5),

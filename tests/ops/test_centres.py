@@ -36,7 +36,7 @@ def python_integers(rows):
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 10**6), st.integers(1, 45))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_nearest_rows_are_those_of_brute_force_with_ties_by_order(n, d, seed, k):
     rows = fixed_point(small_numbers((n, d), seed))
     integers = python_integers(rows)
@@ -47,7 +47,7 @@ def test_the_nearest_rows_are_those_of_brute_force_with_ties_by_order(n, d, seed
 
 
 @given(st.integers(2, 30), st.integers(2, 16), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_nearest_rows_agree_with_float64_cosines(n, d, seed):
     rows = unit_rows(n, d, seed)
     mean = rows.double().mean(dim=0)
@@ -59,7 +59,7 @@ def test_the_nearest_rows_agree_with_float64_cosines(n, d, seed):
 
 
 @given(st.integers(0, 10**6))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_what_is_chosen_does_not_depend_on_how_a_machine_adds_up(seed):
     rows = unit_rows(60, 33, seed)
     order = torch.from_numpy(np.random.default_rng(seed + 1).permutation(33))
@@ -97,7 +97,7 @@ def test_items_decide_where_they_are_given():
 
 
 @given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 10**6), st.integers(1, 35))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_medoids_are_distinct_and_nearest_to_the_means_of_their_clusters(n, d, seed, k):
     rows = fixed_point(small_numbers((n, d), seed))
     chosen = medoids(rows, k, seed=5).tolist()
@@ -165,7 +165,7 @@ def brute_force(items, rows, rule, m, k):
     st.integers(1, 12),
     st.integers(0, 10**6),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_rules_are_those_of_brute_force(rule, block, counts, n, m, seed):
     from reactions.ops import centres
 

@@ -86,7 +86,7 @@ def test_pairwise_is_the_sum_over_all_pairs():
     tile_bytes=st.sampled_from([None, TINY_TILES]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_loss_and_gradient_are_those_of_float64(s, t, n, d, temperature, scale, tile_bytes, seed):
     norms = scale * (0.5 + torch.rand(s, n, 1, generator=torch.Generator().manual_seed(seed)))
     rows, targets = unit_rows((s, n, d), seed).float() * norms, unit_rows((t, n, d), seed + 1)
@@ -109,7 +109,7 @@ def test_loss_and_gradient_are_those_of_float64(s, t, n, d, temperature, scale, 
     tile_bytes=st.sampled_from([None, TINY_TILES]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_bfloat16_is_as_near_as_its_rounding_allows(s, t, n, d, tile_bytes, seed):
     temperature = 1 / 50
     rows = (5 * unit_rows((s, n, d), seed)).bfloat16()

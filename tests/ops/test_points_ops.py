@@ -32,7 +32,7 @@ def slow_farthest(xyz: np.ndarray, k: int, skip_small: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("skip_small", [False, True])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 25), seed=st.integers(0, 9), data=st.data())
 def test_farthest_points_are_the_kernels(skip_small, n, seed, data):
     # Whole numbers: distances are exact, and ties are many.
@@ -51,7 +51,7 @@ def test_points_near_the_origin_are_skipped_by_name_alone():
     assert farthest_points(xyz * 0.01, 3, skip_small=True).tolist() == [0, 0, 0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(m=st.integers(1, 9), n=st.integers(1, 20), seed=st.integers(0, 9), data=st.data())
 def test_neighbours_are_those_of_brute_force(m, n, seed, data):
     queries, points = cloud(m, seed), cloud(n, seed + 1)

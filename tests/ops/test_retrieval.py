@@ -83,7 +83,7 @@ def error(rows: torch.Tensor, expected: np.ndarray) -> float:
     repeats=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_streamed_matches_float64(precision, n, m, d, tiling, temperature, size, repeats, seed):
     q, k, v = clustered(n, d, seed), clustered(m, d, seed + 1), clustered(m, 5, seed + 2)
     if repeats:

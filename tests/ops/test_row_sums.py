@@ -157,7 +157,7 @@ def test_an_error_of_a_lane_is_raised_and_ends_the_others(failing, four_threads,
             fails.set()
             raise ValueError(f"tile {first}")
         if failing != "progress":
-            assert fails.wait(60)
+            assert fails.wait(120)
         if fails.is_set():
             added.append(first)
             threading.Event().wait(1e-3)

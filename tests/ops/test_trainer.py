@@ -71,7 +71,7 @@ def distance(actual: Tensor, expected: Tensor) -> float:
     tile_bytes=st.sampled_from([None, 1]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_gradients_are_those_of_autograd_in_float64(s, t, n, dims, temperature, tile_bytes, seed):
     d_in, hidden, d_out = dims
     x, y = batch(s, t, n, d_in, d_out, seed)
@@ -92,7 +92,7 @@ def test_gradients_are_those_of_autograd_in_float64(s, t, n, dims, temperature, 
     tile_bytes=st.sampled_from([None, 1]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_bfloat16_gradients_are_near_those_of_float64(s, t, n, tile_bytes, seed):
     x, y = (side.bfloat16() for side in batch(s, t, n, 32, 24, seed))
     projector = untrained(32, 64, 24, seed)

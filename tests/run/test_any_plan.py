@@ -93,7 +93,7 @@ def values(position, start, stop):
     return np.arange(start, stop, dtype=np.float64)[:, None] + 100 * position
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plans(), st.integers(2, 4))
 def test_any_plan_runs_once_in_order_and_gives_the_same_bytes(plan, workers):
     described, chosen = plan

@@ -118,7 +118,7 @@ def test_the_device_a_step_sees(store, gpus, device, count, expected):
 
 def test_each_worker_has_a_device_of_its_own(store, gpus):
     current = gpus(3)
-    devices_seen, both = set(), threading.Barrier(2, timeout=30)
+    devices_seen, both = set(), threading.Barrier(2, timeout=120)
 
     def run(context, inputs, start, stop):
         both.wait()
@@ -136,7 +136,7 @@ def test_cuda_calls_that_name_no_device_go_to_the_workers_own(store):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     devices = resolve_devices("cuda")
-    devices_seen, all_of_them = set(), threading.Barrier(len(devices), timeout=60)
+    devices_seen, all_of_them = set(), threading.Barrier(len(devices), timeout=120)
 
     def run(context, inputs, start, stop):
         all_of_them.wait()
@@ -158,7 +158,7 @@ def test_workers_share_the_cpu(store, threads, workers, share, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     before = torch.get_num_threads()
     feeding: list[int] = []
-    thread_counts, together = [], threading.Barrier(workers, timeout=30)
+    thread_counts, together = [], threading.Barrier(workers, timeout=120)
 
     def run(context, inputs, start, stop):
         together.wait()

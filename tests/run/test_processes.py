@@ -86,7 +86,7 @@ def hook(start):
         both.wait() == 0 and die()
         time.sleep(60)
 import threading
-both = threading.Barrier(2, timeout=30)
+both = threading.Barrier(2, timeout=120)
 executor(store, device="cpu,cpu").run([by_rows([], 12, 3, hook=hook)])
 """
     finish(spawn(code, store.root), -signal.SIGKILL)
@@ -250,7 +250,7 @@ def test_signals_stop_all_workers(store, number, returncode):
         import numpy as np
         from reactions.core.step import Artifact
         from toy_steps import make_step
-        both = threading.Barrier(2, timeout=30)
+        both = threading.Barrier(2, timeout=120)
         def run(context, inputs, start, stop):
             note(start)
             if start:
@@ -279,7 +279,7 @@ def test_signals_stop_all_workers(store, number, returncode):
 def test_ctrl_c_stops_workers_that_give_no_sign_of_progress(store):
     code = """
         import threading
-        both = threading.Barrier(2, timeout=30)
+        both = threading.Barrier(2, timeout=120)
         seen = []
         def hook(start):
             note(start)
@@ -303,7 +303,7 @@ def test_a_second_ctrl_c_does_not_wait_for_workers(store):
     code = """
         import threading
         from reactions.run import events as ev
-        both = threading.Barrier(2, timeout=30)
+        both = threading.Barrier(2, timeout=120)
         def hook(start):
             if both.wait() == 0:
                 os.kill(os.getpid(), signal.SIGINT)

@@ -61,7 +61,7 @@ def test_a_step_waits_for_all_its_inputs(store):
     def slow(context):
         ran.append("a")
         # Were "c" handed out with only "b" there, it would be noted before this ends.
-        assert a_done.wait(30)
+        assert a_done.wait(120)
 
     a = whole("a", slow)
     b = whole("b", lambda context: ran.append("b"))
@@ -233,7 +233,7 @@ def test_a_slow_stop_is_reported(store):
 
     def deaf(context):
         both.wait()
-        assert reported.wait(30)
+        assert reported.wait(120)
 
     def follow(event):
         events.append(event)

@@ -36,7 +36,7 @@ def running(tmp_path_factory):
     server = Running(bench)
     server.start()
     yield server
-    server.stop()
+    server.end()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from reactions.serving.limits import Busy
 
 
 def run(work):
-    return asyncio.run(asyncio.wait_for(work, timeout=30))
+    return asyncio.run(asyncio.wait_for(work, timeout=300))
 
 
 def test_results_and_errors_come_back():
@@ -35,7 +35,7 @@ def test_one_at_a_time_and_the_rest_wait_or_are_sent_away():
             nonlocal active, most_active
             active += 1
             most_active = max(most_active, active)
-            go.wait(20)
+            go.wait(120)
             active -= 1
             return True
 
@@ -55,7 +55,7 @@ def test_what_nobody_waits_for_is_not_begun():
     async def work():
         lane = Lane("test", waiting=2)
         go, calls_begun = threading.Event(), []
-        first = asyncio.ensure_future(lane.run(lambda: go.wait(20)))
+        first = asyncio.ensure_future(lane.run(lambda: go.wait(120)))
         await asyncio.sleep(0)
         hung_up = asyncio.Event()
         second = asyncio.ensure_future(lane.run(lambda: calls_begun.append(2), gone=hung_up.wait))
@@ -80,7 +80,7 @@ def test_a_full_queue_is_503_with_a_time_to_come_back(tmp_path):
 
     async def work():
         go = threading.Event()
-        running = [asyncio.ensure_future(desk.models.run(lambda: go.wait(20))) for _ in range(2)]
+        running = [asyncio.ensure_future(desk.models.run(lambda: go.wait(120))) for _ in range(2)]
         await asyncio.sleep(0)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

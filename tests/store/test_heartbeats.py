@@ -28,12 +28,12 @@ def test_beats_that_take_long_do_not_hold_up_others():
     passed = threading.Event()
 
     def slow():
-        together.wait(60)
+        together.wait(120)
         passed.set()
 
     for n in range(40):
         pulse.start(str(n), slow)
-    assert passed.wait(60)
+    assert passed.wait(120)
     for n in range(40):
         pulse.drop(str(n))
     together.abort()
@@ -99,6 +99,6 @@ def test_a_system_that_allows_no_more_threads_does_not_end_the_beats(monkeypatch
     for token, beat in beaten.items():
         pulse.start(token, beat.release)
     for _ in range(3):
-        assert all(beat.acquire(timeout=30) for beat in beaten.values())
+        assert all(beat.acquire(timeout=120) for beat in beaten.values())
     for token in beaten:
         pulse.stop(token)

@@ -213,13 +213,13 @@ def test_the_garbage_collector_waits_for_no_request(store, monkeypatch):
 
     def held_up(name, data):
         inside.set()
-        assert go.wait(30)
+        assert go.wait(120)
         write(name, data)
 
     monkeypatch.setattr(reader.layout.place._objects, "write_once", held_up)
     beat = threading.Thread(target=pulse.beat)
     beat.start()
-    assert inside.wait(30)
+    assert inside.wait(120)
     box = [reader, artifact_read]
     del reader, artifact_read, store
 
@@ -230,10 +230,10 @@ def test_the_garbage_collector_waits_for_no_request(store, monkeypatch):
 
     collector = threading.Thread(target=collect)
     collector.start()
-    assert over.wait(30)
+    assert over.wait(120)
     go.set()
-    beat.join(30)
-    collector.join(30)
+    beat.join(120)
+    collector.join(120)
 
 
 # --- plans ---
@@ -252,7 +252,7 @@ def test_several_runs_share_a_step(monkeypatch):
     for thread in both:
         thread.start()
     for thread in both:
-        thread.join(60)
+        thread.join(120)
     assert sorted(ran) == [(i, i + 2) for i in range(0, 12, 2)]
     store = Store(address)
     assert list(store.verify()) == []

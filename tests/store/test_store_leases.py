@@ -134,7 +134,7 @@ def test_removing_waits_for_who_is_taking_a_lease(store):
         cleaner.start()
         cleaner.join(0.1)
         order.append("leased")
-    cleaner.join(30)
+    cleaner.join(120)
     assert order == ["leased", "removed"]
 
 
@@ -259,11 +259,11 @@ def test_what_is_given_back_while_another_thread_has_the_lock_waits_for_no_one(t
     def busy():
         with disk_leases._lock:
             lock_taken.set()
-            end.wait(30)
+            end.wait(120)
 
     other = threading.Thread(target=busy)
     other.start()
-    lock_taken.wait(30)
+    lock_taken.wait(120)
     lease.release()
     assert leases.leased(tmp_path) == {"a" * 64}  # not yet
     end.set()

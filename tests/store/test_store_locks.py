@@ -73,7 +73,7 @@ def test_what_a_killed_process_held_is_free_at_once(store, part):
             assert lock.share()
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60)
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=300)
     assert process.returncode == -signal.SIGKILL
     assert len(lock_files(store)) == 1
     with store.lock(KEY, part=part, shared=True) as lock:

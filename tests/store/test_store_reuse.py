@@ -210,7 +210,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return make
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.sets(st.integers(0, N - 1), max_size=3),
     st.sets(st.integers(0, N - 1), max_size=3),

@@ -208,11 +208,11 @@ def test_work_in_progress_stays(store):
     def work():
         with Store(store.root).lock(step(10).key):
             lock_taken.set()
-            release.wait(10)
+            release.wait(120)
 
     worker = threading.Thread(target=work)
     worker.start()
-    lock_taken.wait(10)
+    lock_taken.wait(120)
     assert store.gc().debris == ()
     assert path.exists()
     release.set()

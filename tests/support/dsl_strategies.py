@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from reactions.core.lcl_settings import PRESETS
@@ -12,12 +12,7 @@ from reactions.dsl.syntax import Parallel, product
 from reactions.dsl.values import RESERVED, is_identifier
 from reactions.ops.recipes import BUILT_IN
 
-# How busy the machine is, and the grammar's one-time compilation, are not a property of a text.
-unhurried = settings(
-    max_examples=int(os.environ.get("MOLSPACE_FUZZ_EXAMPLES", "40")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+unhurried = settings(max_examples=int(os.environ.get("MOLSPACE_FUZZ_EXAMPLES", "40")))
 
 identifiers = st.one_of(
     st.sampled_from(["ImageBind", "CLAP_m", "CLAP_g", "a", "_", "b2.5", "DrX", "sigma", "TVA"]),

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from ports import reserved_port
 
 EVERYWHERE = pytest.mark.parametrize("address", ["memory", "s3", "gs", "az"], indirect=True)
 """For tests of what services differ in: each takes a server's time."""
@@ -47,11 +48,11 @@ class Emulator:
         self._door = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._door.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._door.server_port}"
-        self._port = _free_port()
+        self._holder, self._port = reserved_port()
         process = subprocess.Popen(
             command(self._port, self.url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        atexit.register(lambda: (process.kill(), process.wait()))
+        atexit.register(lambda: (process.kill(), process.wait(), self._holder.close()))
         _wait_for(self._port, process)
         threading.Thread(target=self._door.serve_forever, daemon=True).start()
 
@@ -114,14 +115,8 @@ def _answer(request, status, headers, data, size=None, *, is_cut=False):
     request.close_connection |= is_cut
 
 
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def _wait_for(port, process):
-    until_s = time.monotonic() + 60
+    until_s = time.monotonic() + 300
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -36,9 +36,11 @@ class Forked:
         env: all of the environment; by default this process's own. What its PYTHONPATH has
             besides is where packages are installed for this process.
         stdin: text, or bytes.
+        pause_at: it pauses once it has written this to stderr, until a signal is sent: so it
+            cannot have ended before, however late this process comes to send it.
     """
 
-    def __init__(self, names, program, *, cwd=None, env=None, stdin=""):
+    def __init__(self, names, program, *, cwd=None, env=None, stdin="", pause_at=""):
         self._folder = tempfile.TemporaryDirectory()
         self._streams = [Path(self._folder.name) / name for name in ("stdin", "stdout", "stderr")]
         self._streams[0].write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
@@ -49,7 +51,9 @@ class Forked:
             "cwd": os.fspath(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
             "streams": [str(path) for path in self._streams],
+            "pause_at": pause_at,
         }
+        self._pause_at = pause_at
         self._template = _template(names)
         self.pid = self._template.ask(order)
         self.returncode = None
@@ -82,8 +86,13 @@ class Forked:
             assert time.monotonic() < until_s, self.errors
             time.sleep(0.01)
 
+    def wait_for_pause(self):
+        """Wait until it has written what it pauses at."""
+        self.wait_for(lambda: self._pause_at in self.errors)
+
     def send_signal(self, number):
         os.kill(self.pid, number)
+        os.kill(self.pid, signal.SIGCONT)  # it may have paused
 
     def __enter__(self):
         return self
@@ -164,6 +173,22 @@ def _serve(names):
         sys.stdout.flush()
 
 
+class _PausingStream(io.TextIOWrapper):
+    """A stream that stops the process once ``pause_at`` was written."""
+
+    pause_at = ""
+    _written = ""
+
+    def write(self, text):
+        n = super().write(text)
+        if self.pause_at:
+            self._written += text
+            if self.pause_at in self._written:
+                self.pause_at = ""
+                os.kill(os.getpid(), signal.SIGSTOP)
+        return n
+
+
 def _be_the_program(order):
     flags = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
     for fd, (path, flag) in enumerate(zip(order["streams"], flags, strict=True)):
@@ -176,9 +201,10 @@ def _be_the_program(order):
     encoding = order["env"].get("PYTHONIOENCODING", "utf-8")
     sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb"), encoding=encoding)
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb"), encoding=encoding)
-    sys.stderr = io.TextIOWrapper(
+    sys.stderr = _PausingStream(
         os.fdopen(2, "wb", 0), encoding=encoding, errors="backslashreplace", write_through=True
     )
+    sys.stderr.pause_at = order["pause_at"]
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     import_paths = filter(None, order["env"].get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:1] = ["", *(folder for folder in import_paths if folder not in sys.path)]

@@ -27,6 +27,10 @@ T = TypeVar("T")
 EXAMPLES = int(os.environ.get("MOLSPACE_FUZZ_EXAMPLES", "20"))
 
 MAX_SECONDS = 20
+"""That one input may compute."""
+PATIENCE = 10
+"""How many times as many may pass: the machine may be busy."""
+
 MAX_EXTRA_BYTES = 3 << 29
 """Address space that one input may take beyond what the process has: 1.5 GiB."""
 
@@ -59,8 +63,13 @@ def usable_or_refused(
 
 
 @contextmanager
-def limits(max_extra_bytes: int = MAX_EXTRA_BYTES, seconds: int = MAX_SECONDS) -> Iterator[None]:
-    """Hold what runs inside to so much further address space (Linux) and time (POSIX)."""
+def limits(max_extra_bytes: int = MAX_EXTRA_BYTES, seconds: float = MAX_SECONDS) -> Iterator[None]:
+    """Hold what runs inside to so much further address space (Linux) and time (POSIX).
+
+    Args:
+        max_extra_bytes: of address space.
+        seconds: that it may compute; ``PATIENCE`` times as many may pass.
+    """
     with _less_memory(max_extra_bytes), _less_time(seconds):
         yield
 
@@ -83,21 +92,29 @@ def _less_memory(max_extra_bytes: int) -> Iterator[None]:
 
 
 @contextmanager
-def _less_time(seconds: int) -> Iterator[None]:
-    if not hasattr(signal, "SIGALRM"):
+def _less_time(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "setitimer"):
         yield
         return
 
-    def hang(*_: object) -> None:
-        raise Hang(f"still running after {seconds} s")
+    def hang(number: int, _: object) -> None:
+        clock = "computing" if number == signal.SIGPROF else "running"
+        raise Hang(f"still {clock} after its time")
 
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(seconds)
+    timers = [
+        (signal.ITIMER_PROF, signal.SIGPROF, seconds),
+        (signal.ITIMER_REAL, signal.SIGALRM, PATIENCE * seconds),
+    ]
+    before = [signal.signal(number, hang) for _, number, _ in timers]
+    for timer, _, limit_s in timers:
+        signal.setitimer(timer, limit_s)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _, _ in timers:
+            signal.setitimer(timer, 0)
+        for (_, number, _), handler in zip(timers, before, strict=True):
+            signal.signal(number, handler)
 
 
 # --- mutations -----------------------------------------------------------------------

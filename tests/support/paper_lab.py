@@ -161,6 +161,6 @@ class Machine:
             *arguments, stdin=stdin, cwd=self.root, env={**self.env, **env}, timeout_s=300
         )
 
-    def start(self, *arguments: str) -> command_line.Started:
+    def start(self, *arguments: str, **options: str) -> command_line.Started:
         """Begin a command; who calls waits for it."""
-        return command_line.Started(*arguments, cwd=self.root, env=self.env)
+        return command_line.Started(*arguments, cwd=self.root, env=self.env, **options)

@@ -1,8 +1,9 @@
 """A server that can be stopped, and what tests do on its page."""
 
-import socket
 import threading
 import time
+
+from ports import reserved_port
 
 from reactions.serving.access import Access
 from reactions.serving.app import make_app
@@ -15,9 +16,7 @@ class Running:
 
     def __init__(self, bench):
         self._bench = bench
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self._holder, self.port = reserved_port()
         self.address = f"http://127.0.0.1:{self.port}/"
 
     def start(self):
@@ -35,7 +34,13 @@ class Running:
 
     def stop(self):
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join(20)
+        self._thread.join(120)
+        assert not self._thread.is_alive()
+
+    def end(self):
+        """Stop it, and give back its port."""
+        self.stop()
+        self._holder.close()
 
 
 CLAP_M = "\u03c3 of CLAP_m, text"

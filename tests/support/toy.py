@@ -59,7 +59,7 @@ def executor(store, events=None, **kwargs):
 
 def meeting(n=2):
     """A place where n threads wait for each other; alone, a test fails instead of hanging."""
-    return threading.Barrier(n, timeout=30)
+    return threading.Barrier(n, timeout=120)
 
 
 def whole(label, body, inputs=(), shares="", **params):

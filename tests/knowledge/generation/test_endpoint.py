@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import io
-import socket
 import wave
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from language_server import (
     wrong_type,
 )
 from PIL import Image
+from ports import reserved_port
 
 from reactions.core.errors import MissingError, MolspaceError, UsageError
 from reactions.core.types import Item, Waveform
@@ -162,10 +163,8 @@ def test_answers_have_to_come_in_time(treatment):
 
 
 def test_a_server_that_is_not_there_is_trouble():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(Trouble) as caught:
+    holder, port = reserved_port()
+    with closing(holder), pytest.raises(Trouble) as caught:
         ask(f"openai:m?base_url=http://127.0.0.1:{port}/v1")
     assert caught.value.reason == "no connection"
     assert caught.value.is_free
