@@ -21,7 +21,7 @@ from reactions.inference.values import (
     needs_check,
     refuse_one_value,
 )
-from reactions.modalities import registry
+from reactions.modalities import noticed, registry
 from reactions.products.tree import Factors
 
 GivenFactors: TypeAlias = Factors | Mapping[str, Factors] | None
@@ -84,7 +84,8 @@ def _checked(position: int, modality: Modality, item: Item, by_id: Collection[Mo
 def _read(position: int, modality: Modality, value: Any) -> Any:
     """Bring a value into a form that encoders take."""
     try:
-        return media_value(modality, value)
+        with noticed.of_item(f"{modality} {position}"):
+            return media_value(modality, value)
     except UnusableValue as error:
         raise UsageError(
             f"{modality} {position} is {error.what}",

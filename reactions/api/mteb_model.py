@@ -80,7 +80,7 @@ class MtebModel:
         self.notices: list[str] = []
         self.mteb_model_meta = _meta(target, adjustment, self)
         self._embedder = embedder
-        self._n_empty = 0
+        self._n_empty = self._n_batches = 0
 
     def encode(
         self,
@@ -137,6 +137,7 @@ class MtebModel:
 
     def _embed(self, batch: Mapping[str, Any]) -> NDArray[np.float32]:
         """Embed one batch, item by item the modalities that it has."""
+        self._n_batches += 1
         values_of = {name: list(batch[name]) for name in self.modalities if name in batch}
         if not values_of:
             present = [name for name in (*MODALITIES, *_OTHERS) if name in batch] or sorted(batch)
@@ -166,7 +167,9 @@ class MtebModel:
 
     def _items(self, modality: Modality, values: Sequence[Any]) -> list[Item]:
         if not registry.get(modality).inline:
-            return items_of(modality, [_mono(value) for value in values], ())
+            with noticed.of_item(f"batch {self._n_batches}"):
+                sounds = [_mono(value, f"{modality} {i}") for i, value in enumerate(values)]
+                return items_of(modality, sounds, ())
         # Benchmarks have empty texts, and leaving one out would move the rows after it.
         self._n_empty += sum(not str(value).strip() for value in values)
         for value in values:
@@ -180,7 +183,7 @@ class MtebModel:
             _logger.warning(text)
 
 
-def _mono(value: Any) -> Any:
+def _mono(value: Any, name: str) -> Any:
     """Return a sound in memory with its channels averaged, which come first in mteb's arrays."""
     if not isinstance(value, Mapping) or value.get("array") is None:
         return value
@@ -188,10 +191,11 @@ def _mono(value: Any) -> Any:
 
     array = np.asarray(value["array"])
     if array.ndim == 2 and len(array):
-        what, downmix = f"samples of shape {array.shape}", Downmix()
+        downmix = Downmix()
         array = downmix.mix(array.T)
         if downmix.cancels:
-            noticed.note(CANCELLED, what)
+            with noticed.of_item(name):
+                noticed.note(CANCELLED, name)
     return {**value, "array": array}
 
 

@@ -8,6 +8,8 @@ Python interface when a call does.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,10 +38,48 @@ _NOUNS = {"text": "text", "audio": "sound", "image": "picture", "video": "video"
 
 _lock = threading.Lock()
 _places: dict[Kind, dict[str, None]] = {}
+_here = threading.local()
+
+
+@contextmanager
+def of_item(name: str) -> Iterator[None]:
+    """Call what is noted in this block, in this thread, by the name of its item.
+
+    Values in memory lie nowhere: a decoder knows of them what many have in common, such as how
+    many bytes they are. Names of blocks within one another are joined.
+
+    Args:
+        name: which the item has alone.
+    """
+    before = getattr(_here, "name", "")
+    _here.name = f"{before}, {name}" if before else name
+    try:
+        yield
+    finally:
+        _here.name = before
+
+
+@contextmanager
+def unnoticed() -> Iterator[None]:
+    """Note nothing in this block, in this thread: what is decoded is only looked at."""
+    before = getattr(_here, "is_silent", False)
+    _here.is_silent = True
+    try:
+        yield
+    finally:
+        _here.is_silent = before
 
 
 def note(kind: Kind, place: str) -> None:
-    """Note something of an item; the same of the same item counts once."""
+    """Note something of an item; the same of the same item counts once.
+
+    Args:
+        kind: what.
+        place: where the item lies; within ``of_item`` its name counts.
+    """
+    if getattr(_here, "is_silent", False):
+        return
+    place = getattr(_here, "name", "") or place
     with _lock:
         places = _places.setdefault(kind, {})
         if len(places) < MOST_PLACES:

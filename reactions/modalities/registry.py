@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from reactions.core.errors import DataError, MediaError, UsageError
 from reactions.core.plugins import load_plugin, package_of, plugins
 from reactions.core.types import Item
 from reactions.core.types import Modality as Name
+from reactions.modalities import noticed
 from reactions.modalities.audio import AUDIO
 from reactions.modalities.base import CheckDepth, Modality
 from reactions.modalities.depth import DEPTH
@@ -148,8 +150,10 @@ def load(item: Item, modality: Modality | None = None) -> Item:
     modality = modality or get(item.modality)
     if modality.decode is None:
         return item
+    name = f"{item.modality} {item.id}"
     try:
-        value = decoded(item.value, modality, partial(modality.load, item.value))
+        with noticed.of_item(name) if isinstance(item.value, bytes) else nullcontext():
+            value = decoded(item.value, modality, partial(modality.load, item.value))
         return replace(item, value=value)
     except MediaError as error:
         error.fields["id"] = item.id

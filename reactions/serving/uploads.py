@@ -10,7 +10,7 @@ from typing import Any
 from reactions.core.errors import MediaError, MolspaceError, UsageError, suggestion
 from reactions.core.printable import printable_cell
 from reactions.core.types import Item, Modality
-from reactions.modalities import registry
+from reactions.modalities import noticed, registry
 from reactions.modalities.suffixes import modality_of, suffix_of
 from reactions.serving.kept import Kept
 from reactions.serving.limits import LIMITS, NotThere, ServingLimits, TooLarge
@@ -94,7 +94,8 @@ class Uploads:
         refusals: dict[Modality, MolspaceError] = {}
         for candidate in (modality,) if modality else self._modalities:
             try:
-                decoded[candidate] = _decoded(candidate, content, name)
+                with noticed.unnoticed():  # as what it is taken, its notes come when it is embedded
+                    decoded[candidate] = _decoded(candidate, content, name)
             except MolspaceError as error:
                 refusals[candidate] = error
         if not decoded:
