@@ -132,8 +132,11 @@ def check_use(url: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """Return an address without a user's name and password, for messages."""
-    return re.sub(r"(?<=://)[^/@]*@", "...@", url)
+    """Return an address without a user's name and password, for messages.
+
+    What stands before an ``@`` of Azure's is a container, unless there is a colon in it.
+    """
+    return re.sub(r"(?:(?<!abfs)(?<!az)://[^/@]*|://[^/@]*:[^/@]*)@", "://...@", url)
 
 
 def without_credentials(text: str) -> str:

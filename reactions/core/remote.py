@@ -207,7 +207,14 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
 
     protocol = url.partition("://")[0]
     if "::" in protocol or protocol in ("http", "https"):  # the host belongs to the path
+        *caches, plain = url.split("::")
+        if caches:  # what the package behind them logs is to stay off the screen, too
+            file_system(plain.partition("://")[0])
         fs, path = url_to_fs(url)
+        behind = fs
+        for _ in caches:
+            behind = behind.fs
+        check_account(plain, behind)
         return fs, str(path)
     fs = _filesystem(protocol)
     check_account(url, fs)

@@ -1,5 +1,7 @@
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -195,6 +197,22 @@ def test_chains_of_file_systems(memory: str) -> None:
     assert entries[0].url.startswith("simplecache::memory://")
     assert read(entries[0].url) == b"a.txt"
     assert [entry.name for entry in walk("simplecache::memory://set")][-1] == "deep/c.txt"
+
+
+@pytest.mark.parametrize("chain", ["", "simplecache::", "blockcache::simplecache::"])
+def test_an_account_that_is_not_the_environments_is_refused(chain, memory, monkeypatch) -> None:
+    class Azure(type(fsspec.filesystem("memory"))):
+        protocol = "abfs"
+        service_client = SimpleNamespace(account_name="mine")
+
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, "abfs", Azure)
+    remote._filesystem.cache_clear()
+    with pytest.raises(UsageError, match="cannot be opened") as caught:
+        find(f"{chain}abfs://box@other.dfs.core.windows.net/set/*.txt")
+    assert "the account 'other', and the environment's is 'mine'" in caught.value.why
+    with pytest.raises(MissingError, match="nothing at"):
+        find(f"{chain}abfs://box@mine.dfs.core.windows.net/set/none-*.txt")
+    remote._filesystem.cache_clear()
 
 
 def test_a_remote_stamp_changes_with_the_object(memory: str) -> None:

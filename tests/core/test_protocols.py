@@ -195,6 +195,10 @@ def test_signatures_of_addresses_are_not_repeated():
     assert protocols.shown(signed) == "https://host/x.tar?..."
     assert protocols.shown(f"simplecache::{signed}") == "simplecache::https://host/x.tar?..."
     assert protocols.shown("s3://box/part-?.tar") == "s3://box/part-?.tar"  # a wildcard
+    azure = "abfs://box@mine.dfs.core.windows.net/x"
+    assert protocols.shown(azure) == azure
+    assert protocols.shown(azure.replace("box", "me:SECRET")) == azure.replace("box", "...")
+    assert protocols.shown("s3://SECRET@box/x") == "s3://...@box/x"
     for error in (OSError(f"403, url='{signed}'"), ValueError(f"no answer from {signed}")):
         with pytest.raises(MolspaceError) as caught, remote.explained(signed):
             raise error
