@@ -15,6 +15,7 @@ from reactions.core.types import Tuned
 from reactions.eval.baselines import (
     BASELINES,
     CENTRED_SUM,
+    Baseline,
     NoScore,
     baseline_cells,
     baselines_json,
@@ -107,6 +108,16 @@ def test_rows_come_from_the_cache(session_target_and_rows):
 def test_a_space_by_itself_has_no_rows(session_target_and_rows):
     session, _, _ = session_target_and_rows
     assert session.baselines(session.target("A"), TASKS) == []
+
+
+def test_a_reason_that_several_rows_have_is_given_once():
+    lacks = {"coco": NoScore("read-only", "another folder")}
+    rows = [Baseline(name, {}, lacks) for name in BASELINES[:2]]
+    rows.append(Baseline(BASELINES[2], {}, {"coco": NoScore("no part")}))
+    assert lacking(rows, "coco") == [
+        "best part, sum of cosines (2 rows): read-only; another folder",
+        "centred sum of cosines: no part",
+    ]
 
 
 def test_texts_of_tables(session_target_and_rows):

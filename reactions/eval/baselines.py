@@ -126,11 +126,17 @@ def baseline_cells(
 
 
 def lacking(baselines: Sequence[Baseline], task: str) -> list[str]:
-    """Say of each row that is not there why, in a sentence."""
+    """Say why rows are not there: a sentence a reason, with the rows that have it."""
+    names_of_reason: dict[NoScore, list[str]] = {}
+    for baseline in baselines:
+        if (missing := baseline.lacks.get(task)) is not None:
+            names_of_reason.setdefault(missing, []).append(baseline.name)
     return [
-        f"{baseline.name}: {missing.reason}" + (f"; {missing.fix}" if missing.fix else "")
-        for baseline in baselines
-        if (missing := baseline.lacks.get(task)) is not None
+        ", ".join(names)
+        + (f" ({len(names)} rows)" if len(names) > 1 else "")
+        + f": {missing.reason}"
+        + (f"; {missing.fix}" if missing.fix else "")
+        for missing, names in names_of_reason.items()
     ]
 
 
