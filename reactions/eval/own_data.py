@@ -19,6 +19,7 @@ from reactions.data.sources.parts import CorpusPart
 from reactions.data.sources.sides import Side, side_part
 from reactions.eval.own_items import ItemReader
 from reactions.eval.own_set import OwnSet
+from reactions.eval.own_shards import ShardReader
 from reactions.eval.registry import Folders
 from reactions.eval.task_data import (
     BenchmarkData,
@@ -44,7 +45,7 @@ def read_own(
         MissingError: the table or a folder is not there.
         DataError: it is damaged, nothing of it can be used, or too much cannot.
     """
-    reader = ItemReader(own_set, folders, scans=tables, on_progress=on_progress)
+    reader = _reader(own_set, folders, tables, on_progress)
     scan = _Scan(own_set, reader, tables, on_progress)
     return _retrieval(scan) if own_set.task.kind == "retrieval" else _labelled(scan)
 
@@ -57,10 +58,21 @@ def own_captions(own_set: OwnSet, folders: Folders) -> Iterator[tuple[str, str]]
         DataError: it is damaged.
     """
     if own_set.task.has_captions and TEXT.name not in own_set.by_id:
-        _, captions = ItemReader(own_set, folders, scans=None).pairs()
+        if shards := own_set.shards(folders):
+            captions = ShardReader(own_set, shards, scans=TableCache()).captions()
+        else:
+            _, captions = ItemReader(own_set, folders, scans=None).pairs()
         for id, text, why in zip(captions.ids, captions.texts, captions.whys, strict=True):
             if not why:
                 yield id, text
+
+
+def _reader(
+    own_set: OwnSet, folders: Folders, tables: TableCache, on_progress: OnProgress
+) -> ItemReader | ShardReader:
+    if shards := own_set.shards(folders):
+        return ShardReader(own_set, shards, scans=tables, on_progress=on_progress)
+    return ItemReader(own_set, folders, scans=tables, on_progress=on_progress)
 
 
 class _Scan:
@@ -74,7 +86,11 @@ class _Scan:
     """
 
     def __init__(
-        self, own_set: OwnSet, reader: ItemReader, tables: TableCache, on_progress: OnProgress
+        self,
+        own_set: OwnSet,
+        reader: ItemReader | ShardReader,
+        tables: TableCache,
+        on_progress: OnProgress,
     ) -> None:
         self.own_set = own_set
         self.reader = reader
@@ -83,6 +99,8 @@ class _Scan:
 
     def part(self, side: Side, remarks: Sequence[str] = ()) -> CorpusPart:
         """Scan the files of a side, and add remarks for people; texts are scanned already."""
+        if isinstance(self.reader, ShardReader):
+            return self.reader.part(side.modality).with_notices(remarks)
         name = f"{self.own_set.task.name} {side.modality}"
         files = self.reader.tables
         return side_part(
@@ -160,7 +178,7 @@ def _no_pairs(scan: _Scan, *parts: CorpusPart) -> DataError:
 
 
 def _or_the_files(own_set: OwnSet) -> str:
-    if len(own_set.by_id) == len(own_set.media):
+    if len(own_set.by_id) == len(own_set.media) or own_set.table.endswith(".tar"):
         return ""
     elsewhere = "" if own_set.folder else "; if they lie elsewhere: --folder FOLDER, or folder"
     return f", or the files{elsewhere}{own_set.if_ids}"

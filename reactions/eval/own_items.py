@@ -69,7 +69,7 @@ class ItemReader:
             ):
                 raise DataError(
                     f"cannot read '{table.url}' as the table of task '{own_set.task.name}'",
-                    why=f"it does not end in {', '.join((*SUFFIXES, *ANNOTATIONS))}",
+                    why=f"it does not end in {', '.join((*SUFFIXES, *ANNOTATIONS, '.tar'))}",
                     fix='folders of files need no path, but one a modality: audio = "sounds"',
                     path=table.url,
                 )

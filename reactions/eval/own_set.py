@@ -26,7 +26,8 @@ class OwnSet:
         base: folder that relative paths start from, unless a folder of data has them.
         media: modality to its columns of the table; without a table, to its folder. The modality
             of the queries, or left items, comes first.
-        table: a csv, tsv, jsonl or parquet file, or a pattern of parquet files; "" for folders.
+        table: a csv, tsv, jsonl or parquet file, annotations, a tar, or a pattern of parquet files
+            or tars; "" for folders.
         folder: where the files lie that the table names; "" means beside it.
         classes: columns of the table that hold the class, or the classes.
         separator: what separates several classes in one field; "" where a field holds one.
@@ -78,13 +79,25 @@ class OwnSet:
                 raise
         folder, _, pattern = self.table.rpartition("/")
         files = find(f"{self.find(folder or '.', folders)}/{pattern}")
-        if other_file := next((file for file in files if not file.name.endswith(".parquet")), None):
+        ending = ".tar" if self.table.endswith(".tar") else ".parquet"
+        if other_file := next((file for file in files if not file.name.endswith(ending)), None):
             raise DataError(
                 f"the pattern '{self.table}' of task '{self.task.name}' names '{other_file.name}'",
-                why="several tables of a set are .parquet files",
+                why="several tables of a set are .parquet files, or all are .tar",
                 path=other_file.url,
             )
         return files
+
+    def shards(self, folders: Folders) -> list[Entry]:
+        """Return the tars that hold the items; [] where a table or folders do.
+
+        Raises:
+            MolspaceError: as of ``tables``.
+        """
+        if not self.table.endswith(".tar") and self.source.dataset is None:
+            return []
+        files = self.tables(folders)
+        return files if all(file.name.endswith(".tar") for file in files) else []
 
     @property
     def fix(self) -> str:
@@ -96,7 +109,7 @@ class OwnSet:
     @property
     def if_ids(self) -> str:
         """What to do, beside, where what was taken for names of files may be ids."""
-        if not self.table or self.by_id:
+        if not self.table or self.by_id or self.table.endswith(".tar"):
             return ""
         return "; if they are ids of embeddings: --by-id, or by_id = true in a lab file"
 

@@ -25,13 +25,14 @@ from reactions.labs.known_layouts import KnownLayout, file_names, known_layout
 from reactions.labs.lab import Lab
 from reactions.labs.mistakes import checked
 from reactions.labs.schema import LabFile
+from reactions.labs.shard_columns import are_shards, endings_of, media_of
 from reactions.labs.task_sections import read_tasks
 from reactions.modalities import registry
 
 Kind = Literal["pairs", "labels"]
 
 CLASS: Final = "class"
-_CLASS_NAMES: Final = (CLASS, "label", "labels", "category", "classes")
+_CLASS_NAMES: Final = (CLASS, "label", "labels", "category", "classes", "cls")
 _IF_IDS: Final = "; --by-id if the columns hold ids of embeddings"
 _EXAMPLES: Final = {"audio": "wav", "text": "title"}
 
@@ -97,7 +98,7 @@ def table_task(
         DataError: the table cannot be read.
     """
     table = expand_user(str(path)).absolute()
-    header = header_of(table)
+    header = endings_of(table) if are_shards(table) else header_of(table)
     columns_given = read_columns(columns, header, table, also=(CLASS,))
     chosen = read_where(where, header, table)
     media_folder = folder_of(folder, table)
@@ -170,8 +171,10 @@ def _media(
     needed = 2 if kind == "pairs" else 1
     notices: list[str] = []
     if len(media) < needed:
-        found = {m: names for m, names in guessed(rest, ids_of).items() if m not in media}
-        if len(media) + len(found) < needed and not ids_of:
+        shards = are_shards(table)
+        named = media_of(rest, captions=needed > 1) if shards else guessed(rest, ids_of)
+        found = {m: names for m, names in named.items() if m not in media}
+        if len(media) + len(found) < needed and not ids_of and not shards:
             found |= {m: n for m, n in by_ending(rest, table).items() if m not in media}
         layout = known_layout(rest) if not ids_of else None
         if len(media) + len(found) < needed and layout and layout.fits(media, needed):

@@ -23,9 +23,10 @@ class OwnTask(FromDataset, NamedMedia):
     )
     path: str = Field(
         "",
-        description="A csv, tsv, jsonl or parquet file, or a pattern of parquet files; modalities "
-        "name its columns then, or those of dataset. Without either they name folders: pairs have "
-        "the same names, classes a folder each.",
+        description="A csv, tsv, jsonl or parquet file, annotations (json), shards (.tar), or a "
+        "pattern of parquet files or shards; modalities name its columns then, those of dataset, "
+        "or the endings of samples' files. Without either they name folders: pairs have the same "
+        "names, classes a folder each.",
     )
     folder: str = Field("", description="Where the files lie that the table names; beside it.")
     labels: Columns = Field([], alias="class", description="Columns that hold the classes.")

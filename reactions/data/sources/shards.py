@@ -38,7 +38,7 @@ from reactions.modalities.text import TEXT
 _VERSION = 3
 _MAX_TEXT_BYTES = 1 << 24
 _TOO_LONG = f"longer than {_MAX_TEXT_BYTES} bytes"
-_TEXTS = ("txt", "caption", "text", "json")
+TEXTS = ("txt", "caption", "text", "json")
 """Files of a sample that may hold its caption, the first that is there."""
 
 
@@ -244,7 +244,7 @@ def _texts(
         with open_in_order(shards[number]) as stream:
             for sample in samples:
                 file_counts.update(sample.files.keys())
-                usual = (source.member,) if source.member else _TEXTS
+                usual = (source.member,) if source.member else TEXTS
                 rest = next(filter(None, (_file_called(sample, r) for r in usual)), "")
                 pairs = [("", sample.problem or f"no caption, but {', '.join(sample.files)}")]
                 place = shards[number].url
