@@ -143,7 +143,7 @@ def test_commands_refuse_an_unknown_one_before_they_do_anything(command):
     [
         ("ray:?worker=2", "did you mean 'workers'?"),
         ("ray:?workers=2;cpus=1", "is not a number from 1"),
-        ("ray:ray://head:10001", "no address of a cluster's node"),
+        ("ray:ray://head:10001", "is not an address of a cluster's node"),
         ("local:here", "the executor 'local' takes no address"),
     ],
 )

@@ -29,7 +29,7 @@ def test_it_is_read(address, device, expected):
 @pytest.mark.parametrize(
     ("address", "device", "message"),
     [
-        ("ray://head:10001", "auto", "no address of a cluster's node"),
+        ("ray://head:10001", "auto", "is not an address of a cluster's node"),
         ("?worker=3", "auto", "did you mean 'workers'"),
         ("?workers=0", "auto", "not a number from 1"),
         ("?workers=two", "auto", "not a number from 1"),
