@@ -1,4 +1,4 @@
-# On a fresh machine:  make demo   make test   make test-full   make test-oldest   make fuzz   make gpu
+# On a fresh machine:  make demo  make quick  make test  make test-full  make test-oldest  make fuzz  make gpu
 # Each makes its own virtual environment. PYTHON chooses the interpreter (>= 3.11) and
 # TORCH the build of torch, e.g. make demo TORCH=torch to take the newest.
 PYTHON ?= python3
@@ -14,7 +14,15 @@ OLDEST := .venv-oldest
 HALF := api benchmarks cli core data docs dsl encoders encoding eval exchange fuzz inference knowledge modalities \
 	planning products search tracking weights
 
-.PHONY: installed demo lint test test-full test-half test-rest test-oldest browser fuzz kills format bench gpu clean
+# Tests that hold files of the project against one another: pages, commands and their help, layers,
+# extras, names. Any change may break them, wherever it is.
+CONSISTENCY := tests/docs tests/test_architecture.py tests/test_pre_commit.py tests/cli/test_groups.py \
+	tests/cli/test_manpage.py tests/cli/test_help_examples.py tests/cli/test_durations_in_help.py \
+	tests/cli/test_options.py tests/cli/test_precedence.py tests/cli/test_setting_facts.py \
+	tests/cli/test_usage.py tests/core/test_install_extra.py tests/core/test_protocols.py \
+	tests/labs/test_schema.py tests/modalities/test_registry.py tests/planning/test_plan_keys.py
+
+.PHONY: installed demo lint quick test test-full test-half test-rest test-oldest browser fuzz kills format bench gpu clean
 
 # All that tests run in. One at a time beside the largest, or two builds meet in one folder.
 installed: $(TEST)/.installed $(FULL)/.installed $(OLDEST)/.installed
@@ -26,6 +34,10 @@ lint: $(TEST)/.installed
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+
+# Before every push: about two minutes.
+quick: lint
+	$(TEST)/bin/pytest -q $(CONSISTENCY)
 
 test: lint
 	$(TEST)/bin/pytest

@@ -23,6 +23,11 @@ hypothesis.settings.load_profile("steady")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
 
+# What a developer has set is not for tests, nor for what several of them share.
+for _name in VARIABLES:
+    if _name.startswith("MOLSPACE_"):
+        os.environ.pop(_name, None)
+
 # What a test writes need not outlive a power failure, and disks take long to promise that.
 os.fsync = lambda fd: None
 

@@ -39,3 +39,10 @@ def test_the_hooks_look_at_the_whole_tree_with_the_tools_of_the_test_extra():
 def test_ci_lints():
     commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert any(re.match(r"make .*\blint\b", command) for command in commands)
+
+
+def test_what_make_quick_and_the_halves_name_is_there():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    named = dict(re.findall(r"^(HALF|CONSISTENCY) := (.+)$", makefile, re.MULTILINE))
+    paths = [*named["CONSISTENCY"].split(), *(f"tests/{name}" for name in named["HALF"].split())]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
