@@ -57,6 +57,17 @@ class TableOptions(Group):
     ] = None
     folder: Folder = None
     where: Where = None
+    max_bad: Annotated[
+        float | None,
+        typer.Option(
+            "--max-bad",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="How many of the items may be unusable, such as clips that are gone.  "
+            "[default: 0.01]",
+        ),
+    ] = None
 
     @property
     def is_given(self) -> bool:
@@ -74,17 +85,18 @@ class TableOptions(Group):
 
         about = (
             *(self.columns, self.template, self.id, self.separator),
-            *(self.folder, self.where, self.by_id or None),
+            *(self.folder, self.where, self.by_id or None, self.max_bad),
         )
+        is_said = any(value is not None for value in about)
         if not self.is_given:
-            if any(value is not None for value in about):
+            if is_said:
                 raise UsageError(
-                    "--columns, --template, --id, --by-id, --separator, --folder and --where say "
-                    "how a table is read",
+                    "--columns, --template, --id, --by-id, --separator, --folder, --where and "
+                    "--max-bad say how a table is read",
                     fix="--pairs FILE or --labels FILE",
                 )
             return session, (), []
-        if self.pairs is not None and self.labels is not None and any(about):
+        if self.pairs is not None and self.labels is not None and is_said:
             raise UsageError(
                 "--columns and the like are of one table",
                 fix="give --pairs and --labels in two runs, or describe both in a lab file",
@@ -105,6 +117,7 @@ class TableOptions(Group):
                 folder=self.folder or "",
                 where=self.where or (),
                 by_id=self.by_id,
+                max_bad=self.max_bad,
             )
             session = replace(session, lab=added.lab)
             tasks.append(added.task)

@@ -74,6 +74,7 @@ def table_task(
     folder: str | Path = "",
     where: Sequence[str] = (),
     by_id: bool | Sequence[str] = False,
+    max_bad: float | None = None,
 ) -> TableTask:
     """Describe a table as an evaluation set, and add it to a lab.
 
@@ -91,6 +92,7 @@ def table_task(
         where: ``COLUMN=VALUE``: the rows that are taken; of one column several values may be.
         by_id: whether columns hold ids of embeddings, not texts or names of files; or the
             modalities whose columns do.
+        max_bad: share of the items that may be unusable; None is the default of all sets.
 
     Raises:
         MissingError: there is no such file.
@@ -130,7 +132,10 @@ def table_task(
     }
     if kind == "labels":
         classes = columns_given.get(CLASS) or _class_column(rest, header, table, notices)
-        several = bool(separator) or len(classes) > 1
+        boxes = table.suffix.lower() == ".json" and {"image_id", "category_id"} <= {*header}
+        if boxes:
+            notices.append("an image has the classes of all its annotations")
+        several = bool(separator) or len(classes) > 1 or boxes
         section["kind"] = "multilabel" if several else "classification"
         section[CLASS] = classes[0] if len(classes) == 1 else classes
         if separator:
@@ -147,6 +152,8 @@ def table_task(
         section["folder"] = str(media_folder)
     if chosen:
         section["where"] = chosen
+    if max_bad is not None:
+        section["max_bad"] = max_bad
     if by_id:
         section["by_id"] = True if by_id is True else list(by_id)
     name = _name(table, lab)

@@ -180,6 +180,31 @@ def test_clotho(tmp_path, lab):
     assert "audio: the column file_name" in table.notices
 
 
+def test_boxes_have_classes(folder, lab):
+    document = annotation_files.coco()
+    document["categories"] = [{"id": 1, "name": "cat"}, {"id": 3, "name": "dog"}]
+    for i, annotation in enumerate(document["annotations"]):
+        del annotation["caption"]
+        annotation |= {"category_id": (1, 3)[i % 2], "bbox": [0, 0, 1, 1]}
+    path = annotation_files.write_json(folder / "instances.json", document)
+    table = table_task(lab, path, "labels", folder="val2014")
+    assert table.section["kind"] == "multilabel"
+    assert "an image has the classes of all its annotations" in table.notices
+    data = table.lab.benchmark("instances")
+    assert data.classes == ("cat", "dog")
+    assert data.targets.tolist() == [[True, True], [True, False], [True, True]]
+    with pytest.raises(UsageError, match="hold 2 modalities"):
+        table_task(lab, path, "pairs")
+
+
+def test_how_many_may_be_gone(folder, lab):
+    (folder / "val2014" / "b.png").unlink()
+    path = annotation_files.write_json(folder / "captions.json", annotation_files.coco())
+    table = table_task(lab, path, "pairs", folder="val2014", max_bad=0.4)
+    assert counts(table) == (2, 4)
+    assert tomllib.loads(table.toml)["tasks"]["captions"]["max_bad"] == 0.4
+
+
 DOCUMENTS = {
     "a list": [{"image": "a.png", "caption": ["one", "two"]}, {"image": "b.png", "caption": "x"}],
     "under a key": {"data": [{"image": "a.png", "text": "x"}, {"image": "b.png", "text": "y"}]},
