@@ -87,7 +87,7 @@ class InputNotes:
         self._quiet = quiet
         self._texts: list[str] = []
         self._holdings: list[PlaceContents] = []
-        self._reasons: dict[str, _Reason] = {}
+        self._reasons: dict[tuple[str, ...], _Reason] = {}  # by what lies between values
 
     def note(self, text: str) -> None:
         """Report a sentence."""
@@ -103,9 +103,9 @@ class InputNotes:
 
     def skipped(self, message: str) -> None:
         """Count an item that cannot be embedded, by what is wrong with it."""
-        form = _VALUES.sub(_MASK, message)
+        form = tuple(_VALUES.split(message))
         if form not in self._reasons and len(self._reasons) >= _MOST_REASONS:
-            form = message = _OTHER_REASONS
+            form, message = (_OTHER_REASONS,), _OTHER_REASONS
         if form in self._reasons:
             self._reasons[form].add(message)
         else:

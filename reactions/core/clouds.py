@@ -10,8 +10,10 @@ from typing import Any
 from reactions.core.errors import UsageError
 from reactions.core.protocols import shown
 
-_HOST = re.compile(r"\w+://(?:[\w-]+@)?([\w-]+)\.(?:dfs|blob)\.core\.windows\.net(?:/|$)")
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+"""What each protocol needs that our extras do not all install."""
 
+_HOST = re.compile(r"\w+://(?:[\w-]+@)?([\w-]+)\.(?:dfs|blob)\.core\.windows\.net(?:/|$)")
 
 _LOGGERS = {
     "gs": ("gcsfs", "google"),

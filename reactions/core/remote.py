@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from reactions.core.addresses import Entry
 from reactions.core.braces import expand
-from reactions.core.clouds import check_account, file_system
+from reactions.core.clouds import PACKAGES, check_account, file_system, options
 from reactions.core.errors import DataError, MissingError, MolspaceError
 from reactions.core.extras import install_extra
 from reactions.core.protocols import check_use, shown
@@ -197,8 +197,8 @@ def _entry(
 
 
 @lru_cache(maxsize=64)
-def _filesystem(protocol: str) -> Any:
-    return file_system(protocol)()
+def _filesystem(protocol: str, **service_options: str) -> Any:
+    return file_system(protocol)(**service_options)
 
 
 def _open(url: str) -> tuple[AbstractFileSystem, str]:
@@ -216,7 +216,7 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
             behind = behind.fs
         check_account(plain, behind)
         return fs, str(path)
-    fs = _filesystem(protocol)
+    fs = _filesystem(protocol, **options(url))
     check_account(url, fs)
     return fs, str(fs._strip_protocol(url))
 
@@ -287,13 +287,11 @@ def explained(url: str) -> Iterator[None]:
 
 
 _GONE = (404, 410)
-_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-"""What opens addresses that our extras do not."""
 
 
 def _to_install(url: str) -> str:
     protocol = url.rpartition("::")[2].partition("://")[0]
-    if (package := _PACKAGES.get(protocol)) is not None:
+    if (package := PACKAGES.get(protocol)) is not None:
         return f"pip install {package}"
     return install_extra("hub" if protocol == "hf" else "remote")
 

@@ -16,7 +16,7 @@ from reactions.core.errors import MissingError, UsageError, suggestion
 from reactions.core.extras import install_extra
 from reactions.core.protocols import check_address, offline, without_credentials
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+PACKAGES = clouds.PACKAGES
 """What each protocol that can be written to needs."""
 
 _LOWER_CASE = ("gs", "gcs", "az", "abfs")

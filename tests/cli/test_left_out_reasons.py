@@ -50,3 +50,8 @@ def test_many_reasons_are_one():
     assert len(counts) == 21
     assert counts["other reasons"] == 7
     assert sum(counts.values()) == 29
+
+
+def test_what_is_wrong_may_hold_the_sign_that_stands_for_values():
+    counts, _ = reasons("it ends in … there", "it ends in 5 there")
+    assert counts == {"it ends in … there": 1, "it ends in 5 there": 1}
