@@ -13,27 +13,33 @@ from reactions.core.errors import MediaError
 from reactions.inference.values import media_value
 from reactions.modalities import noticed, registry
 from reactions.modalities.image import load_image
+from reactions.modalities.images import greys
 
 GREY = (np.arange(64, dtype=np.int64) * 4 + 3).reshape(8, 8)
 """Of 8 bits, up to white."""
 
 
-def tiff(values, bits: int, *, kind: int = 1, white_is_zero: bool = False) -> bytes:
-    """A TIFF of one strip; kind 3 are floats."""
+def tiff(
+    values, bits: int, *, kind: int = 1, white_is_zero: bool = False, order="<", deflate=False
+) -> bytes:
+    """A TIFF of one strip; kind 2 are signed numbers, 3 floats."""
     height, width = values.shape[:2]
     data = values if isinstance(values, bytes) else values.tobytes()
-    tags = {256: width, 257: height, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8}
-    tags |= {277: 1, 278: height, 279: len(data), 339: kind}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags.items())
-    ifd = struct.pack("<H", len(tags)) + entries + bytes(4)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + ifd
+    data = zlib.compress(data) if deflate else data
+    data += bytes(len(data) % 2)
+    tags = {256: width, 257: height, 258: bits, 259: 8 if deflate else 1}
+    tags |= {262: int(not white_is_zero), 273: 8, 277: 1, 278: height, 279: len(data), 339: kind}
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, n) for tag, n in tags.items())
+    ifd = struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    sign = b"II" if order == "<" else b"MM"
+    return sign + struct.pack(f"{order}HI", 42, 8 + len(data)) + data + ifd
 
 
 def png(values) -> bytes:
     """A PNG of 16 bits a channel."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    kind = {1: 0, 3: 2, 4: 6}[channels]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     chunks = {b"IHDR": head, b"IDAT": zlib.compress(rows), b"IEND": b""}
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -103,6 +109,40 @@ def test_colours_of_8_bits(values):
         scaled[:, :, 3] = 65535
     np.testing.assert_array_equal(load_image(png(scaled)), rgb(GREY))
     assert noticed.take() == []
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_greys_of_8_bits_that_let_something_through(white):
+    opacity = np.full_like(GREY, white)
+    opacity[0] = 0
+    pixels = load_image(png(np.stack([GREY, opacity], axis=2)))
+    np.testing.assert_array_equal(pixels[1:, :, 0], GREY[1:])
+    assert (pixels[0] == 255).all()
+    assert EIGHT_BITS in noticed.take()[0]
+
+
+def test_what_is_black_and_lets_something_through():
+    opacity = np.full_like(GREY, 65535)
+    assert not load_image(png(np.stack([0 * GREY, opacity], axis=2))).any()
+    assert noticed.take() == []
+
+
+@pytest.mark.parametrize(("dtype", "bits", "kind"), [("i2", 16, 2), ("i4", 32, 2), ("f4", 32, 3)])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("deflate", [False, True])
+def test_the_order_of_bytes(dtype, bits, kind, order, deflate):
+    data = tiff(GREY.astype(f"{order}{dtype}"), bits, kind=kind, order=order, deflate=deflate)
+    np.testing.assert_array_equal(load_image(data)[..., 0], GREY)
+    if kind == 2:
+        maps = registry.get("depth").load(data)
+        np.testing.assert_array_equal(maps, GREY.astype(np.float32) / np.float32(1000))
+
+
+def test_tiles_of_pillow_before_version_11():
+    tile = ("zip", (0, 0, 8, 8), 41, "RGB;16B")
+    assert greys._with_args(tile, {"RGB;16B": "RGB;16L"}) == (*tile[:3], "RGB;16L")
+    tile = ("raw", (0, 0, 8, 8), 8, ("RGB;16L", 0, 1))
+    assert greys._with_args(tile, {"RGB;16L": "RGB;16B"}) == (*tile[:3], ("RGB;16B", 0, 1))
 
 
 def test_what_is_black_is_black():

@@ -151,6 +151,7 @@ def to_rgb(image: PIL.Image.Image, path: str, stream: BinaryIO | None = None) ->
         turn = _turn(image)
         return stored if turn is None else np.ascontiguousarray(turn(stored))
     raw_mode = greys.raw_mode(image)
+    greys.in_native_order(image)
     image.load()
     turn = _turn(image)
     out = np.empty((image.height, image.width, 3), np.uint8)
@@ -180,6 +181,7 @@ def to_16_bits(image: PIL.Image.Image) -> NDArray[np.uint16] | None:
     # "I" is 32 bits to Pillow, which also reads PNGs of 16 bits as that.
     if not image.mode.startswith("I"):
         return None
+    greys.in_native_order(image)
     image.load()
     values = np.asarray(image).astype(np.int64)
     _note_several(image)

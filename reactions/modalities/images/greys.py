@@ -9,7 +9,7 @@ things, the picture is refused.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -135,13 +135,28 @@ def undefined(path: str, why: str) -> MediaError:
     )
 
 
-# --- three channels ------------------------------------------------------------------
+# --- how values lie in files ---------------------------------------------------------
 
 _SWAPPED = {
     ";16B": ";16L",
     ";16L": ";16B",
     ";16N": ";16B" if sys.byteorder == "little" else ";16L",  # as libtiff gives them
 }
+_NATIVE = {
+    f"{mode};{bits}{order}{kind}": f"{mode};{bits}N{kind}"
+    for mode, bits, kind in (("F", 32, "F"), ("I", 32, "S"), ("I", 16, "S"))
+    for order in ("", "B")
+}
+
+
+def in_native_order(image: PIL.Image.Image) -> None:
+    """Have the values of a compressed TIFF read as libtiff gives them, before it is decoded.
+
+    Pillow knows that they are in this machine's order, but for floats and signed numbers, whose
+    bytes it would swap where a file is in the other.
+    """
+    if any(tile[0] == "libtiff" for tile in getattr(image, "tile", ())):
+        _read_as(image, _NATIVE)
 
 
 def low_bytes(image: PIL.Image.Image, raw_mode: str, path: str) -> PIL.Image.Image | None:
@@ -157,13 +172,18 @@ def low_bytes(image: PIL.Image.Image, raw_mode: str, path: str) -> PIL.Image.Ima
     Returns:
         The picture; None where it is black all the same.
     """
-    order = raw_mode[-4:]
-    opened: Any = image
-    opened.tile = [
-        tile._replace(args=_replaced(tile.args, raw_mode, raw_mode[:-4] + _SWAPPED[order]))
-        for tile in opened.tile
-    ]
-    image.load()
+    from PIL import Image
+
+    if raw_mode == "LA;16B":  # which Pillow reads in this order alone: its bytes as four channels
+        opened: Any = image
+        opened._mode = "RGBA"
+        _read_as(image, {raw_mode: "RGBA"})
+        image.load()
+        _, grey, _, opacity = image.split()
+        image = Image.merge("LA", (grey, opacity))
+    else:
+        _read_as(image, {raw_mode: raw_mode[:-4] + _SWAPPED[raw_mode[-4:]]})
+        image.load()
     if is_black(image):
         return None
     noticed.note(AS_8_BITS, path)
@@ -187,5 +207,17 @@ def is_black(image: PIL.Image.Image) -> bool:
     return all(high == 0 for _, high in channels[: 3 if len(channels) > 2 else 1])
 
 
-def _replaced(args: Any, old: str, new: str) -> Any:
-    return tuple(new if each == old else each for each in args) if isinstance(args, tuple) else new
+def _read_as(image: PIL.Image.Image, raw_modes: Mapping[str, str]) -> None:
+    """Have the values of a picture that is not decoded yet read in other ways."""
+    opened: Any = image
+    opened.tile = [_with_args(tile, raw_modes) for tile in opened.tile]
+
+
+def _with_args(tile: Any, raw_modes: Mapping[str, str]) -> Any:
+    given = tile[3]
+    if isinstance(given, tuple):
+        args: Any = tuple(raw_modes.get(arg, arg) if isinstance(arg, str) else arg for arg in given)
+    else:
+        args = raw_modes.get(given, given)
+    # Before Pillow 11 it is a plain tuple.
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
