@@ -113,8 +113,8 @@ HEADER = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty f
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "no lines of numbers"),
-        (b"\0\1\2" * 9, "no lines of numbers"),
+        (b"", "nor lines of numbers"),
+        (b"\0\1\2" * 9, "nor lines of numbers"),
         (npy_bytes(XYZ)[:-1], "bytes"),
         (npy_bytes(XYZ[:0]), "0 points"),
         (npy_bytes(XYZ[:, :2]), "not (n, 3)"),
@@ -141,7 +141,7 @@ HEADER = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty f
         (b"1 2\n3 4\n", "a point needs 3"),
         (b"1 2 3\n4 5\n", "number of columns"),
         (b"1 2 3\n4 five 6\n", "could not convert"),
-        (b"a,b,c\n1,2,3\n", "does not name x, y, z"),
+        (b"a,b,c\n1,2,3\n", "nor names x, y, z"),
         (b"x,y,z\n", "no points"),
         (b"1 " * 4000 + b"\n", "longer than"),
         (TETRAHEDRON[:-6], "cut short"),

@@ -171,7 +171,7 @@ def test_a_declared_range_counts():
     [
         (GREY / 255 * 80, "floats from 0.9412 to 80, whose range is not defined"),
         (GREY / 255 - 0.5, "range is not defined"),
-        (np.where(GREY == 3, np.nan, 0.5), "no numbers"),
+        (np.where(GREY == 3, np.nan, 0.5), "not numbers"),
         (GREY * 1e5, "range is not defined"),
     ],
     ids=["metres", "negative", "NaN", "too large"],
