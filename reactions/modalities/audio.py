@@ -32,6 +32,10 @@ CLIPPED = noticed.Kind(
 SILENT = noticed.Kind(
     "{n} sounds are silent: every sample is 0", "1 sound is silent: every sample is 0"
 )
+MISSED = noticed.Kind(
+    "{n} sounds are silent in the one channel of several that a space takes",
+    "1 sound is silent in the one channel of several that a space takes",
+)
 
 MIN_RATE_HZ, MAX_RATE_HZ = 100, 384_000
 """What every encoder of sounds takes."""
@@ -88,6 +92,7 @@ def decode(stream: BinaryIO, path: str, *, channel: int | None = None) -> Wavefo
             (CANCELLED, downmix.cancels),
             (CLIPPED, downmix.clips),
             (SILENT, downmix.is_silent),
+            (MISSED, downmix.misses),
         ):
             if is_so:
                 noticed.note(kind_noted, path)

@@ -97,3 +97,17 @@ def test_in_blocks_and_in_sounds_of_videos(tmp_path):
     assert np.abs(load_audio(path).samples).max() < 1e-3
     (text,) = noticed.take()
     assert text.startswith("1 sound lost most")
+
+
+def test_silence_is_of_all_channels_or_of_the_one_that_is_kept():
+    left_silent = flac(np.zeros(N), noise(0))
+    assert not load_audio(left_silent, channel=0).samples.any()
+    (text,) = noticed.take()
+    assert text.startswith("1 sound is silent in the one channel of several that a space takes")
+    load_audio(left_silent, channel=1)
+    load_audio(left_silent)
+    assert noticed.take() == []
+    for channel in (0, None):
+        load_audio(flac(np.zeros(N), np.zeros(N)), channel=channel)
+        (text,) = noticed.take()
+        assert text.startswith("1 sound is silent: every sample is 0")

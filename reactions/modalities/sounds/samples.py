@@ -79,6 +79,7 @@ class Downmix:
         self.channel = channel
         self._channels_energy = self._sum_energy = self._peak = 0.0
         self._n = self._n_clipped = 0
+        self._is_heard_elsewhere = False
 
     def check(self, channels: int) -> None:
         """Refuse a sound that has not the channel to be kept."""
@@ -109,6 +110,8 @@ class Downmix:
     def mix(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n,) samples of (n, channels) frames, whatever they are."""
         if self.channel is not None or frames.shape[1] == 1:
+            if frames.shape[1] > 1 and self._peak == 0 and not self._is_heard_elsewhere:
+                self._is_heard_elsewhere = bool(frames.any())
             return frames[:, self.channel or 0]
         with np.errstate(over="ignore", invalid="ignore"):  # what is refused, or cancels out
             mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
@@ -134,4 +137,10 @@ class Downmix:
     @property
     def is_silent(self) -> bool:
         """Whether every sample is 0, and of every channel."""
-        return self._n > 0 and self._peak == 0 == self._channels_energy
+        is_nothing = self._peak == 0 == self._channels_energy
+        return self._n > 0 and is_nothing and not self._is_heard_elsewhere
+
+    @property
+    def misses(self) -> bool:
+        """Whether every sample of the channel that is kept is 0, and others' are not."""
+        return self._n > 0 and self._peak == 0 and self._is_heard_elsewhere
