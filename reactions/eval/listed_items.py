@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from reactions.core.errors import DataError
 from reactions.core.types import Modality
-from reactions.data.sources.captions import captions_in
 from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, set_apart
 from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.text_values import captions_in
 from reactions.modalities.text import TEXT
 
 

@@ -14,7 +14,7 @@ from reactions.core.storage import walk
 from reactions.core.types import Modality
 from reactions.data.path_like import file_reason, path_reason
 from reactions.data.scan_cache import TableCache
-from reactions.data.sources.captions import captions_in, prefixes_of, suffix_of
+from reactions.data.sources.captions import prefixes_of
 from reactions.data.sources.config import OnProgress, silent
 from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, file_name, named_file, set_apart
@@ -22,6 +22,7 @@ from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_row import TableRow
 from reactions.data.sources.table_rows import ANNOTATIONS, SUFFIXES
+from reactions.data.sources.text_values import captions_in, suffix_of
 from reactions.eval.listed_items import NamedPartners, RepeatedItems, ids_in
 from reactions.eval.own_set import OwnSet
 from reactions.eval.registry import Folders

@@ -15,9 +15,9 @@ from reactions.data.media_columns import column_kind, feature_type
 from reactions.data.parquet_rows import ParquetTable
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.caption_tables import caption_column
-from reactions.data.sources.captions import row_id
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
+from reactions.data.sources.text_values import row_id
 from reactions.inference.place_contents import PlaceContents
 from reactions.modalities.registry import get, names
 from reactions.modalities.suffixes import modality_of

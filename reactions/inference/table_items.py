@@ -11,13 +11,13 @@ from reactions.core.addresses import Entry
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem
 from reactions.data.scan_cache import TableCache
-from reactions.data.sources.captions import captions_in
 from reactions.data.sources.config import Source
 from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import file_name, named_file
 from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.text_values import captions_in
 from reactions.inference.place_contents import PlaceContents
 from reactions.inference.table_reading import TableReading, columns_of
 from reactions.modalities.registry import get

@@ -16,11 +16,11 @@ from reactions.data.column_names import FILE_NAMES, guessed, named_after
 from reactions.data.media_columns import column_kind
 from reactions.data.parquet_rows import ParquetTable
 from reactions.data.sources.caption_tables import caption_column
-from reactions.data.sources.captions import parse_json
 from reactions.data.sources.config import Source
 from reactions.data.sources.json_records import columns_of as fields_of
 from reactions.data.sources.row_plan import composed_of
 from reactions.data.sources.table_headers import header_of
+from reactions.data.sources.text_values import parse_json
 from reactions.labs.given_columns import by_ending, folder_of, no_column, read_columns, read_where
 from reactions.labs.known_layouts import file_names, known_layout
 from reactions.modalities.registry import get, names

@@ -14,8 +14,8 @@ from reactions.core.storage import Blob, check_unchanged, open_in_order
 from reactions.core.text_lines import NOT_UTF8, decode_text
 from reactions.core.types import Item, Modality
 from reactions.data.manifest import Problem
-from reactions.data.sources.captions import captions_in, parse_json
 from reactions.data.sources.tar_index import split_member
+from reactions.data.sources.text_values import captions_in, parse_json
 from reactions.data.tar_members import TarMember, tar_members
 from reactions.inference.place_contents import PlaceContents
 from reactions.modalities.encoded import too_large

@@ -49,11 +49,16 @@ class ItemOptions(Section):
 
 
 class TableFormat(Section):
-    """How csv and tsv files are written."""
+    """How tables are written, and which of their rows are taken."""
 
     header: bool = Field(True, description="Of csv and tsv: the first row names the columns.")
     delimiter: Delimiter = Field("", description="Of csv and tsv; found by itself if usual.")
     quoted: bool | None = Field(None, description='Of csv and tsv: whether "..." are fields.')
+    where: dict[str, SomeTexts] = Field(
+        {},
+        description="Of a table: which rows are taken, those with one of these values in a column: "
+        '{ split = "test" }.',
+    )
 
 
 MEMBER: Any = Field("", description="File of a shard's sample, such as left.jpg.")
@@ -242,12 +247,6 @@ class NamedMedia(ItemOptions, TableFormat):
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_any_modality)
     __pydantic_extra__: dict[str, SomeColumns]
-
-    where: dict[str, SomeTexts] = Field(
-        {},
-        description="Of a table: which rows are taken, those with one of these values in a column: "
-        '{ split = "test" }.',
-    )
 
     @classmethod
     def known_keys(cls) -> list[str]:

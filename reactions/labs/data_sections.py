@@ -131,10 +131,9 @@ def read_options(section: ItemOptions) -> dict[str, Any]:
     id_column = getattr(section, "id", None)
     if id_column is not None:
         options["id_column"] = id_column
-    if isinstance(section, NamedMedia):
-        options["where"] = tuple((column, tuple(v)) for column, v in section.where.items())
     if isinstance(section, TextFiles | NamedMedia):
         options |= {
+            "where": tuple((column, tuple(v)) for column, v in section.where.items()),
             "header": section.header,
             "delimiter": section.delimiter,
             "quoted": section.quoted,

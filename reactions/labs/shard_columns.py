@@ -10,10 +10,10 @@ from typing import Final
 
 from reactions.core.storage import find, open_in_order
 from reactions.core.types import Modality
-from reactions.data.sources.captions import parse_json
 from reactions.data.sources.config import COLUMNS
 from reactions.data.sources.shards import TEXTS
 from reactions.data.sources.tar_index import split_member
+from reactions.data.sources.text_values import parse_json
 from reactions.data.tar_members import tar_members
 from reactions.modalities.registry import READ_AS_LISTS
 from reactions.modalities.suffixes import modality_of, suffix_of

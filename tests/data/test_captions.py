@@ -16,9 +16,10 @@ from reactions.data.audit import like_paths
 from reactions.data.corpora import TextCorpus
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources import captions
-from reactions.data.sources.captions import captions_in, texts_part
+from reactions.data.sources.captions import texts_part
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import SourceCorpus, open_corpus
+from reactions.data.sources.text_values import captions_in, parse_json
 
 
 def opened(path: Path | str, cache: Path | None = None, **options: object) -> SourceCorpus:
@@ -148,7 +149,7 @@ def test_whatever_is_written_comes_back(texts: list[str]) -> None:
     texts_read = [
         text
         for line in data.splitlines()
-        for text, why in captions_in(captions.parse_json(line)[0])
+        for text, why in captions_in(parse_json(line)[0])
         if not why
     ]
     assert texts_read == expected

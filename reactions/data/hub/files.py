@@ -60,7 +60,8 @@ def dataset_files(
         remarks.append(f"'{place}': {remark}")
     kinds = {suffix_of(name) for name in candidate_names}
     inline = all(get(modality).inline for modality in modalities)
-    if kinds and (kinds <= {".parquet"} or kinds <= {".tar"} or (inline and kinds <= {*SUFFIXES})):
+    of_texts = {*SUFFIXES} - {".json"}  # which may be laid out in many ways
+    if kinds and (kinds <= {".parquet"} or kinds <= {".tar"} or (inline and kinds <= of_texts)):
         by_split = split_files(candidate_names, config, place)
         file_names = _chosen(by_split, place, remarks)
         if n_unsplit := len(

@@ -10,13 +10,14 @@ from typing import Any
 from reactions.core.addresses import Entry
 from reactions.data.pairs.config import PairPlaces
 from reactions.data.scan_cache import TableCache
-from reactions.data.sources.captions import captions_in, prefixes_of
+from reactions.data.sources.captions import prefixes_of
 from reactions.data.sources.config import OnProgress
 from reactions.data.sources.parquet_media import FoundMedia
 from reactions.data.sources.sides import Side, file_name, named_file, set_apart
 from reactions.data.sources.stems import Stems
 from reactions.data.sources.table_media import read_media_rows
 from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.text_values import captions_in
 from reactions.modalities.registry import get
 
 

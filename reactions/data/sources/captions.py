@@ -1,17 +1,16 @@
-"""Captions in files: plain lines, csv, tsv, jsonl and parquet, packed once into a table."""
+"""Captions in files: plain lines, csv, tsv, jsonl, parquet and json, packed once into a table."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 from reactions.core.addresses import Entry
-from reactions.core.errors import DataError, UsageError
+from reactions.core.errors import DataError
 from reactions.core.hashing import digest
 from reactions.core.storage import open_binary
-from reactions.core.text_lines import MAX_LINE_BYTES, NOT_UTF8, NoLinesError, read_lines
+from reactions.core.text_lines import MAX_LINE_BYTES, NoLinesError, read_lines
 from reactions.core.transient import run_again
 from reactions.data.corpora import check_ids
 from reactions.data.delimited import TOO_LONG
@@ -19,13 +18,23 @@ from reactions.data.path_like import is_row, share_of_paths
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import caption_column, read_table, which_column
-from reactions.data.sources.config import COLUMNS, OnProgress, Source, silent
+from reactions.data.sources.config import OnProgress, Source, silent
+from reactions.data.sources.json_records import read_json_records
 from reactions.data.sources.parts import TextPart, signature_of
+from reactions.data.sources.row_plan import composed_of
+from reactions.data.sources.table_rows import read_table_rows
+from reactions.data.sources.text_values import (
+    TABLES,
+    captions_in,
+    check_options,
+    parse_json,
+    row_id,
+    suffix_of,
+)
 from reactions.data.unmarked_tables import FIRST_LINES, why_a_table
 from reactions.modalities.text import TEXT
 
-SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-TABLES = (".csv", ".tsv")
+SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json")
 _VERSION = 2
 _PROGRESS_ROWS = 1 << 16
 _SHOWN = 200
@@ -78,7 +87,9 @@ def texts_part(
     for file in files:
         check_options(file, source)
     written = [source.header, source.delimiter, source.quoted]
-    options = [list(source.columns), source.id_column, written, _VERSION]
+    options: list[Any] = [list(source.columns), source.id_column, written, _VERSION]
+    if source.where:
+        options.append([[column, list(values)] for column, values in source.where])
     cached = "texts-" + digest("scan", [[file.url for file in files], *options])[:32]
     signature = signature_of([digest("options", options), *(file.stamp for file in files)])
     table = tables.get(cached, signature)
@@ -150,31 +161,6 @@ def keep_apart(ids: list[str], rows: Sequence[int]) -> None:
             ids[row] = f"row {ids[row]}"
 
 
-def check_options(file: Entry, source: Source) -> None:
-    """Check that what a source says can be said of a file.
-
-    Raises:
-        UsageError: it has an option of tables, and the file is not a table.
-    """
-    suffix = suffix_of(file)
-    columns = [c for c in (*source.columns, source.id_column) if isinstance(c, int)]
-    table_options = {
-        "header": not source.header,
-        "delimiter": source.delimiter != "",
-        "quoted": source.quoted is not None,
-    }
-    option = next(
-        (key for key, is_set in table_options.items() if is_set and suffix not in TABLES), ""
-    )
-    if option or (columns and suffix not in (*TABLES, ".parquet")):
-        raise UsageError(
-            f"{option or 'a column given by its number'} says nothing about '{file.url}'",
-            why=f"it is for files that end in {' or '.join(TABLES)}",
-            fix="remove it, or give each kind of file its own table of options",
-            path=file.url,
-        )
-
-
 def prefixes_of(files: Sequence[Entry]) -> list[str]:
     """Return what stands before the ids of the rows of each file; "" for a single one."""
     if len(files) == 1:
@@ -189,7 +175,9 @@ def _rows(file: Entry, source: Source, remarks: list[str]) -> Iterator[_Row]:
     suffix = suffix_of(file)
     with open_binary(file.url) as stream:
         try:
-            if suffix == ".txt":
+            if suffix == ".json" or source.where or any(map(_is_made, source.columns)):
+                yield from _records(file, stream, source, remarks)
+            elif suffix == ".txt":
                 yield from _lines(file, stream, remarks)
             elif suffix in TABLES:
                 yield from _table(file, stream, source, remarks)
@@ -204,11 +192,6 @@ def _rows(file: Entry, source: Source, remarks: list[str]) -> Iterator[_Row]:
             raise _unusable(file, str(error), "give one caption a line") from None
         except OSError as error:
             raise run_again(file.url, error) from error
-
-
-def suffix_of(file: Entry) -> str:
-    """Return a file's ending, which says how it is read."""
-    return "." + file.name.rpartition(".")[2].lower()
 
 
 # --- formats -------------------------------------------------------------------------
@@ -281,6 +264,30 @@ def _jsonl(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) ->
         remarks.append(f"'{file.name}': {n_blank} blank lines give no caption")
 
 
+def _is_made(column: str | int) -> bool:
+    """Return whether a column is composed of others, or a field of a field."""
+    return bool(composed_of(column)) or "." in str(column)
+
+
+def _records(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) -> Iterator[_Row]:
+    """Yield the rows of a document, or those of a table that are chosen or composed."""
+    columns = source.columns
+    if not columns and suffix_of(file) != ".json":
+        raise which_column(file, "with where, a column has to be named")
+    if not columns:
+        header = read_json_records(file, stream).columns
+        if (number := caption_column([name.rpartition(".")[2] for name in header])) is None:
+            raise which_column(file, f"its columns: {', '.join(header)}"[:_SHOWN])
+        columns = (header[number],)
+        remarks.append(f"'{file.name}': captions are those of '{columns[0]}'")
+    rows = read_table_rows(file, replace(source, columns=columns), remarks)
+    for number, row in enumerate(rows, start=1):
+        if row.why:
+            yield _Row(str(number), row.place, [("", row.why)], True)
+        else:
+            yield _Row(row.id or str(number), row.place, _each(row.values), not row.id)
+
+
 def _table(file: Entry, stream: BinaryIO, source: Source, remarks: list[str]) -> Iterator[_Row]:
     for number, record in enumerate(read_table(file, stream, source, remarks), start=1):
         place = f"{file.url}:{record.line_number}"
@@ -305,83 +312,6 @@ def _parquet(file: Entry, stream: BinaryIO, source: Source) -> Iterator[_Row]:
 def _each(values: Sequence[Any]) -> list[tuple[str, str]]:
     """Return the captions of a row's columns."""
     return captions_in(dict(enumerate(values)), range(len(values)))
-
-
-# --- values --------------------------------------------------------------------------
-
-
-def captions_in(value: Any, columns: Sequence[str | int] = ()) -> list[tuple[str, str]]:
-    """Return the captions of a value, each with the reason it cannot be used, or "".
-
-    Args:
-        value: a text, UTF-8 bytes, a list of texts, or a record of them.
-        columns: which of a record; the first usual name that it has if none is given.
-    """
-    if isinstance(value, Mapping):
-        names = columns or tuple(name for name in COLUMNS if name in value)[:1]
-        if not names:
-            return [("", f"no caption among {', '.join(map(str, islice(value, 5)))}")]
-        pairs = [pair for name in names for pair in captions_in(value.get(name))]
-        # Where some of several columns are empty, the others are captions all the same.
-        return [pair for pair in pairs if pair != ("", _EMPTY)] or [("", _EMPTY)]
-    if isinstance(value, list):
-        return [pair for part in value for pair in captions_in(part)] or [("", _EMPTY)]
-    if value is None:
-        return [("", _EMPTY)]
-    if isinstance(value, bytes):
-        if len(value) > MAX_LINE_BYTES:
-            return [("", TOO_LONG)]
-        value = value.decode("utf-8", "surrogateescape")
-    if not isinstance(value, str):
-        return [("", f"{str(value)[:40]!r} is not text")]
-    if len(value) > MAX_LINE_BYTES:
-        return [("", TOO_LONG)]
-    text = value.strip()
-    if "\0" in text:
-        return [("", "it holds a NUL byte; is this UTF-16, or not text at all?")]
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return [("", NOT_UTF8)]
-    return [(text, "")] if text else [("", _EMPTY)]
-
-
-_EMPTY = "empty"
-
-
-def parse_json(data: bytes) -> tuple[Any, str]:
-    """Return a JSON value, or None and the reason there is none."""
-    try:
-        value = json.loads(data, object_pairs_hook=_unique)
-    except UnicodeDecodeError:
-        return None, NOT_UTF8
-    except (ValueError, RecursionError) as error:
-        return None, f"not JSON ({error})"
-    return (value, "") if value is not None else (None, _EMPTY)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError("a key is repeated")
-    return record
-
-
-def row_id(record: Any, column: str | int, number: int) -> tuple[str, str]:
-    """Return a row's id, or its number and the reason it has none."""
-    if column == "":
-        return str(number), ""
-    id = record.get(column) if isinstance(record, Mapping) else None
-    if isinstance(id, bool) or not isinstance(id, str | int) or id == "":
-        return str(number), f"no id in '{column}'"
-    try:
-        text = str(id)  # refuses whole numbers of thousands of digits
-        text.encode()
-    except ValueError:
-        return str(number), f"the id in '{column}' is not UTF-8, or too long"
-    if "\0" in text:
-        return str(number), f"the id in '{column}' holds a NUL byte"
-    return text, ""
 
 
 def _unusable(file: Entry, why: str, fix: str = "copy it again") -> DataError:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from reactions.core.addresses import Entry
 from reactions.core.errors import DataError
-from reactions.data.sources.captions import parse_json
+from reactions.data.sources.text_values import parse_json
 from reactions.modalities.suffixes import modality_of
 
 _JOINED: Final = (
@@ -63,6 +63,8 @@ def read_json_records(file: Entry, stream: BinaryIO) -> JsonRecords:
     if len(data) > _MAX_BYTES:
         raise _unclear(file, f"it is larger than {_MAX_BYTES >> 30} GB", "write it as .jsonl")
     document, why = parse_json(data)
+    if why and (rows := _lines(data)):
+        return JsonRecords(f"a record a line, {len(rows):,}", columns_of(rows), rows)
     if why:
         raise _unclear(file, why, "copy it again; a file with a record a line is called .jsonl")
     if isinstance(document, list):
@@ -82,6 +84,16 @@ def read_json_records(file: Entry, stream: BinaryIO) -> JsonRecords:
         return JsonRecords(listed.layout, listed.columns, listed.records, _beside(rest))
     named = f"several lists: {', '.join(lists)}" if lists else f"the keys {', '.join(document)}"
     raise _unclear(file, f"it holds {named}"[:200] if document else "it is empty", _FIX)
+
+
+def _lines(data: bytes) -> list[Mapping[str, Any] | str]:
+    """Return the records of lines, as data sets often have in files called so; [] of others."""
+    lines = [line for line in data.splitlines() if line.strip()]
+    first, why = parse_json(lines[0]) if len(lines) > 1 else (None, "")
+    if why or not isinstance(first, dict):
+        return []
+    read = [(record, why or _NO_RECORD) for record, why in map(parse_json, lines)]
+    return [record if isinstance(record, Mapping) else why for record, why in read]
 
 
 def value_at(record: Mapping[str, Any], name: str) -> Any:
@@ -127,11 +139,14 @@ def _first_record(value: Any) -> Mapping[str, Any] | None:
     return first if isinstance(first, Mapping) else None
 
 
+_NO_RECORD: Final = "it is not an object with fields"
+
+
 def _of_list(records: list[Any], what: str) -> JsonRecords:
-    rows = [
-        record if isinstance(record, Mapping) else "it is not an object with fields"
-        for record in records
-    ]
+    if records and all(isinstance(record, str) for record in records):
+        texts = [{"text": text} for text in records]
+        return JsonRecords(f"a list of texts, {len(texts):,}", ("text",), texts)
+    rows = [record if isinstance(record, Mapping) else _NO_RECORD for record in records]
     return JsonRecords(f"{what}, {len(rows):,}", columns_of(rows), rows)
 
 

@@ -20,11 +20,12 @@ from reactions.data.parquet_cells import ParquetCell
 from reactions.data.parquet_rows import ParquetTable
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
 from reactions.data.sources.caption_tables import column_numbers
-from reactions.data.sources.captions import keep_apart, prefixes_of, row_id
+from reactions.data.sources.captions import keep_apart, prefixes_of
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import looking
 from reactions.data.sources.parts import CorpusPart, no_items, signature_of
 from reactions.data.sources.sides import Side, named_file, side_part
+from reactions.data.sources.text_values import row_id
 from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.encoded import too_large
 from reactions.modalities.registry import check, check_version

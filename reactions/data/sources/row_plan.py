@@ -14,9 +14,9 @@ from typing import Any, Final, Self
 
 from reactions.core.addresses import Entry
 from reactions.core.errors import DataError, suggestion
-from reactions.data.sources.captions import captions_in
 from reactions.data.sources.config import Source
 from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.text_values import captions_in
 
 _FIELD: Final = re.compile(r"\{([^{}]+)\}")
 _SHOWN: Final = 6

@@ -19,11 +19,11 @@ from reactions.core.transient import run_again
 from reactions.core.types import Modality
 from reactions.data.corpora import check_ids
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
-from reactions.data.sources.captions import captions_in, check_options, parse_json
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.files import refuse_other_modalities
 from reactions.data.sources.parts import CorpusPart, ShardPart, TextPart, no_items, signature_of
 from reactions.data.sources.tar_index import index_shards, split_member
+from reactions.data.sources.text_values import captions_in, check_options, parse_json
 from reactions.modalities.base import CheckDepth, at_least
 from reactions.modalities.registry import READ_AS_LISTS, check, get
 from reactions.modalities.suffixes import (

@@ -19,13 +19,13 @@ from reactions.core.storage import entry_of
 from reactions.core.types import Modality
 from reactions.data.parquet_cells import ParquetCell
 from reactions.data.scan_cache import ScanTable, Strings, TableCache
-from reactions.data.sources.captions import captions_in
 from reactions.data.sources.cells import CellPart, with_cells
 from reactions.data.sources.config import OnProgress
 from reactions.data.sources.files import Look, files_part
 from reactions.data.sources.parts import CorpusPart, FilePart, TextPart, signature_of
 from reactions.data.sources.stems import Stems, has_ending
 from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.text_values import captions_in
 from reactions.modalities.base import CheckDepth
 from reactions.modalities.registry import get
 from reactions.modalities.suffixes import describe_others

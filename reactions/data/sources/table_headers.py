@@ -12,9 +12,9 @@ from reactions.core.storage import entry_of, open_binary
 from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
 from reactions.data.delimited import DELIMITERS, Dialect
 from reactions.data.parquet_rows import ParquetTable
-from reactions.data.sources.captions import TABLES, parse_json
 from reactions.data.sources.json_records import columns_of, read_json_records
 from reactions.data.sources.table_rows import ANNOTATIONS, SUFFIXES
+from reactions.data.sources.text_values import TABLES, parse_json
 from reactions.data.sources.token_files import COLUMNS, lists_tokens
 from reactions.data.unmarked_tables import FIRST_LINES, why_a_table
 

@@ -12,12 +12,12 @@ from reactions.data.media_columns import column_kind
 from reactions.data.parquet_rows import ParquetTable
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.caption_tables import column_numbers
-from reactions.data.sources.captions import suffix_of
 from reactions.data.sources.config import OnProgress, Source, silent
 from reactions.data.sources.parquet_media import FoundMedia, scan_media
 from reactions.data.sources.row_plan import RowPlan, composed_of
 from reactions.data.sources.table_row import TableRow
 from reactions.data.sources.table_rows import read_table_rows
+from reactions.data.sources.text_values import suffix_of
 from reactions.modalities.registry import get
 
 

@@ -14,11 +14,11 @@ from reactions.core.transient import TransientError, run_again
 from reactions.data.delimited import TOO_LONG
 from reactions.data.sources.caption_parquet import read_parquet
 from reactions.data.sources.caption_tables import column_numbers, read_table
-from reactions.data.sources.captions import TABLES, check_options, parse_json, row_id, suffix_of
 from reactions.data.sources.config import Source
 from reactions.data.sources.json_records import LACKING, read_json_records, value_at
 from reactions.data.sources.row_plan import RowPlan
 from reactions.data.sources.table_row import TableRow
+from reactions.data.sources.text_values import TABLES, check_options, parse_json, row_id, suffix_of
 from reactions.data.sources.token_files import COLUMNS, lists_tokens, read_tokens
 
 SUFFIXES = (*TABLES, ".jsonl", ".ndjson", ".parquet")

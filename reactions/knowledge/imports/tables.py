@@ -21,9 +21,9 @@ from reactions.core.text_lines import MAX_LINE_BYTES, read_lines
 from reactions.core.types import Modality
 from reactions.data.delimited import TOO_LONG
 from reactions.data.path_like import file_reason
-from reactions.data.sources.captions import parse_json
 from reactions.data.sources.config import Source
 from reactions.data.sources.table_rows import SUFFIXES, read_table_rows
+from reactions.data.sources.text_values import parse_json
 from reactions.knowledge.base import COLUMNS, LLM, MLLM, PROVENANCES, Description
 from reactions.knowledge.files import MAX_SEED, MAX_TEXT_CHARACTERS
 from reactions.knowledge.imports.imported import (
