@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
-from reactions.api.results import Cell, ResultTable, jsonable
+from reactions.api.results import Cell, ResultList, jsonable
 from reactions.core.types import Modality
 
 
@@ -25,7 +25,7 @@ class ItemClasses:
     classes: tuple[tuple[str, float], ...]
 
 
-class Classified(ResultTable, Sequence[ItemClasses]):
+class Classified(ResultList[ItemClasses]):
     """The classes of items, in the order of the items.
 
     Attributes:
@@ -42,19 +42,7 @@ class Classified(ResultTable, Sequence[ItemClasses]):
         self.lab = lab
         self.about = about
         self.notices = tuple(notices)
-        self._items = tuple(items)
-
-    @overload
-    def __getitem__(self, key: int) -> ItemClasses: ...
-
-    @overload
-    def __getitem__(self, key: slice) -> Sequence[ItemClasses]: ...
-
-    def __getitem__(self, key: int | slice) -> ItemClasses | Sequence[ItemClasses]:
-        return self._items[key]
-
-    def __len__(self) -> int:
-        return len(self._items)
+        self._entries = tuple(items)
 
     @property
     def title(self) -> str:
@@ -68,7 +56,7 @@ class Classified(ResultTable, Sequence[ItemClasses]):
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """Yield the classes of all items."""
-        for item_classes in self._items:
+        for item_classes in self._entries:
             for rank, (name, score) in enumerate(item_classes.classes, start=1):
                 yield item_classes.item, item_classes.modality, rank, name, score
 

@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from reactions.api.counting import ItemsCut, cut_json
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Cell = str | int | float | bool | None
+
+_Entry = TypeVar("_Entry")
 
 SHOWN_ROWS: Final = 20
 """Of a table in a notebook or at a prompt; all are in ``to_dataframe()``."""
@@ -91,6 +93,24 @@ class ResultTable(ABC):
     def _repr_html_(self) -> str:
         rows, more = self._shown()
         return html_table(self._caption(), self.columns, rows, more=more, notes=self.notices)
+
+
+class ResultList(ResultTable, Sequence[_Entry]):
+    """A table whose entries are also a sequence: what each item, or each query, came to."""
+
+    _entries: tuple[_Entry, ...]
+
+    @overload
+    def __getitem__(self, key: int) -> _Entry: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[_Entry]: ...
+
+    def __getitem__(self, key: int | slice) -> _Entry | Sequence[_Entry]:
+        return self._entries[key]
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 def data_frame(rows: Any, **options: Any) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from reactions.api.counting import cut_json
-from reactions.api.results import Cell, ResultTable, jsonable
+from reactions.api.results import Cell, ResultList, ResultTable, jsonable
 from reactions.core.types import Modality
 from reactions.data.manifest import Problem
 from reactions.search.added import Added
@@ -30,7 +30,7 @@ class QueryHits:
     hits: tuple[Hit, ...]
 
 
-class SearchHits(ResultTable, Sequence[QueryHits]):
+class SearchHits(ResultList[QueryHits]):
     """What each query found, in the order of the queries.
 
     Attributes:
@@ -48,19 +48,7 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
         self.directory = directory
         self.lab = lab
         self.factors = factors
-        self._hits = tuple(hits)
-
-    @overload
-    def __getitem__(self, key: int) -> QueryHits: ...
-
-    @overload
-    def __getitem__(self, key: slice) -> Sequence[QueryHits]: ...
-
-    def __getitem__(self, key: int | slice) -> QueryHits | Sequence[QueryHits]:
-        return self._hits[key]
-
-    def __len__(self) -> int:
-        return len(self._hits)
+        self._entries = tuple(hits)
 
     @property
     def title(self) -> str:
@@ -74,7 +62,7 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """Yield the hits of all queries."""
-        for query_hits in self._hits:
+        for query_hits in self._entries:
             for hit in query_hits.hits:
                 item = hit.item
                 facts = (item.modality, item.label, item.id, item.source)
@@ -92,7 +80,7 @@ class SearchHits(ResultTable, Sequence[QueryHits]):
                     "modality": query_hits.modality,
                     "hits": [hit.to_json() for hit in query_hits.hits],
                 }
-                for query_hits in self._hits
+                for query_hits in self._entries
             ],
             **cut_json(self.items_cut),
         }
