@@ -176,6 +176,9 @@ def print_workers(
             },
         )
         return
+    if not todo:
+        say("nothing to simulate: the cache has all results; --anew simulates a run without them")
+        return
     alone_s = simulated(1).seconds
     print_table(
         f"lab: {session.lab.label}   {expression}",

@@ -148,9 +148,10 @@ def _usual(space: Space) -> GridOptions:
     while isinstance(space, Tuned):
         space = space.base
     assert isinstance(space, Fusion), "a bundle's product has stages"
-    n = max(len(expert.factors) for expert in space.experts)
-    steps = "0:1:0.1" if n <= 2 else "0:1:0.25"
-    texts = [",".join([steps] * max(1, n))]
+    # By name: experts, and those within experts, may share different modalities.
+    shared = sorted({modality for expert in space.experts for modality, _ in expert.factors})
+    steps = "0:1:0.1" if len(shared) <= 2 else "0:1:0.25"
+    texts = [",".join(f"{modality}={steps}" for modality in shared) or steps]
     return GridOptions(sigma=texts) if space.op == "cr" else GridOptions(lambda_=texts)
 
 

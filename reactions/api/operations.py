@@ -295,7 +295,7 @@ def search(
         for item, item_hits in zip(items, hits_of_queries, strict=True)
     ]
     log_notices(noticed.take())
-    factors = acting_adjustment(target.space, fit_adjustment(target.space, adjustment))["factors"]
+    factors = acting_adjustment(target.space, adjustment)["factors"]
     return SearchHits(index.directory, index.record.lab, hits, factors)
 
 

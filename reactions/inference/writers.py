@@ -27,13 +27,9 @@ from reactions.core.errors import StoreError
 from reactions.core.types import Item
 from reactions.inference.outputs import Format, files_of
 from reactions.inference.writer_base import FilesWriter, Writer, identity, json_text
+from reactions.products.acting import acting_adjustment
 from reactions.products.target import Target
-from reactions.products.tree import (
-    NO_ADJUSTMENT,
-    Adjustment,
-    effective_factors,
-    effective_means,
-)
+from reactions.products.tree import NO_ADJUSTMENT, Adjustment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,14 +42,11 @@ _NPY_HEADER_BYTES = 128
 
 def describe(target: Target, adjustment: Adjustment = NO_ADJUSTMENT) -> dict[str, Any]:
     """Return what a file of embeddings says of itself; JSON-able."""
-    means = effective_means(target.space, adjustment)
     return {
         "format": VERSION,
         "lab": target.lab,
         "expression": target.name,
-        "factors": effective_factors(target.space, adjustment),
-        "experts": None if adjustment.experts is None else sorted(adjustment.experts),
-        **({"means": means} if means else {}),
+        **acting_adjustment(target.space, adjustment),
         "dim": target.space.dim,
     }
 

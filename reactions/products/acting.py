@@ -13,6 +13,7 @@ from reactions.products.tree import (
     coefficients,
     effective_factors,
     effective_means,
+    fit_adjustment,
     tuned_leaf,
     tunes,
 )
@@ -46,6 +47,7 @@ def acting_shares(
 
 def acting_adjustment(space: Space, adjustment: Adjustment) -> dict[str, Any]:
     """Return factors, experts and the means that are not equation 10's, as they act: JSON-able."""
+    adjustment = fit_adjustment(space, adjustment)  # an expert within another brings it along
     experts = adjustment.experts
     means = effective_means(space, adjustment)
     return {

@@ -57,7 +57,8 @@ class Adjustment:
         shared = shared_modalities(fusion.base, expert.space)
         if expert_factors is None:
             return dict(expert.factors)
-        return spread(expert_factors, shared, option="--lambda" if op == "dr" else "--sigma")
+        option = "--lambda" if op == "dr" else "--sigma"
+        return spread(expert_factors, shared, option=option, expert=expert.label)
 
     def keeps(self, expert: Expert) -> bool:
         """Return whether an expert takes part."""
@@ -67,13 +68,16 @@ class Adjustment:
 NO_ADJUSTMENT = Adjustment()
 
 
-def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> dict[Modality, float]:
+def spread(
+    factors: Factors, shared: tuple[Modality, ...], *, option: str, expert: str = ""
+) -> dict[Modality, float]:
     """Give every shared modality its factor.
 
     Args:
         factors: as the user gave them.
         shared: shared modalities in alphabetical order.
         option: name for messages.
+        expert: that the factors are of, for messages.
 
     Raises:
         UsageError: wrong count, unknown modality, or a factor outside [0, 1].
@@ -82,12 +86,17 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
         for name in factors:
             if name not in shared:
                 raise UsageError(
-                    f"{option}: '{name}' is not a shared modality",
+                    f"{option}: '{name}' is not a shared modality"
+                    + (f" of {expert}" if expert else ""),
                     fix=f"{suggestion(name, shared)}   (for one expert: {option} NAME:0.5,0.1)",
                 )
         missing = [m for m in shared if m not in factors]
         if missing:
-            raise UsageError(f"{option}: no factor for {', '.join(missing)}")
+            raise UsageError(
+                f"{option}: no factor for {', '.join(missing)}"
+                + (f" of {expert}" if expert else ""),
+                fix=f"give one for each of {', '.join(shared)}",
+            )
         by_modality = {m: float(factors[m]) for m in shared}
     elif isinstance(factors, tuple | list):  # Python callers write either
         if len(factors) == 1:
@@ -96,8 +105,11 @@ def spread(factors: Factors, shared: tuple[Modality, ...], *, option: str) -> di
             by_modality = dict(zip(shared, map(float, factors), strict=True))
         else:
             raise UsageError(
-                f"{option}: {len(factors)} factors for {len(shared)} shared modalities",
-                fix=f"give one number, or one for each of {', '.join(shared)} in this order",
+                f"{option}: {len(factors)} factors for {len(shared)} shared "
+                + ("modality" if len(shared) == 1 else "modalities"),
+                why=f"{expert} shares {', '.join(shared)} with its base" if expert else "",
+                fix=f"give one number, or one for each of {', '.join(shared)} in this order"
+                + (f"   (for one expert: {option} NAME:0.5,0.1)" if expert else ""),
             )
     else:
         by_modality = dict.fromkeys(shared, float(factors))

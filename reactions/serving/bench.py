@@ -283,7 +283,7 @@ class Bench:
 
     def acting(self, adjustment: Adjustment) -> Mapping[str, Any]:
         """Return factors and experts as they act: JSON-able."""
-        return acting_adjustment(self.target.space, fit_adjustment(self.target.space, adjustment))
+        return acting_adjustment(self.target.space, adjustment)
 
 
 def _key(probe: Probe) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from reactions.core.errors import UsageError
 from reactions.core.types import Expert, Fusion, Leaf, leaves
+from reactions.products.acting import acting_adjustment
 from reactions.products.tree import (
     NO_ADJUSTMENT,
     Adjustment,
@@ -264,6 +265,23 @@ def test_factors_as_they_act_are_reported():
     chosen = Adjustment(sigma={"CLAP_g": 0.8}, experts=frozenset({"CLAP_g"}))
     assert effective_factors(headline(), chosen) == {"sigma CLAP_g": {"audio": 0.8, "text": 0.8}}
     assert effective_factors(IB) == {}
+
+
+def test_an_expert_within_an_expert_acts_with_the_one_around_it():
+    product = cr(IB, cr(VL, CM))
+    acting = acting_adjustment(product, Adjustment(experts=frozenset({"CLAP_m"})))
+    assert acting["experts"] == ["(InternVL + Cr(CLAP_m))", "CLAP_m"]
+    assert acting["factors"] == effective_factors(product)
+    assert set(acting["factors"]) == {"sigma CLAP_m", "sigma (InternVL + Cr(CLAP_m))"}
+
+
+def test_factors_that_do_not_fit_say_of_which_expert():
+    product = cr(IB, cr(VL, CM))
+    with pytest.raises(UsageError, match="2 factors for 1 shared modality") as refused:
+        fit_adjustment(product, Adjustment(sigma={"": (0.5, 0.1)}))
+    assert refused.value.why == "CLAP_m shares text with its base"
+    with pytest.raises(UsageError, match="'audio' is not a shared modality of CLAP_m"):
+        fit_adjustment(product, Adjustment(sigma={"": {"audio": 0.5}}))
 
 
 # --- walking ---
