@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reactions.core.types import Item, Modality
+from reactions.core.types import Modality
 from reactions.search.index import SearchIndex
 
 _NAMED: Final = 3
@@ -25,8 +25,8 @@ class Added:
         skipped: items that could not be embedded.
         outdated: those of them that were there with other contents, and are taken out.
         unprefixed: items that are called by their paths or texts, before which no prefix stands.
-        unplaced: replaced items of which it is not known whether they are of one set; see
-            ``KnownItems``.
+        unplaced: modality and id of replaced items of which it is not known whether they are of one
+            set; see ``KnownItems``.
     """
 
     index: SearchIndex
@@ -36,7 +36,7 @@ class Added:
     skipped: int
     outdated: int = 0
     unprefixed: int = 0
-    unplaced: Sequence[Item] = ()
+    unplaced: Sequence[tuple[Modality, str]] = ()
 
     @property
     def notices(self) -> list[str]:
@@ -54,7 +54,7 @@ class Added:
 
     def _of_replaced(self) -> Iterator[str]:
         if n := len(self.unplaced):
-            named = [f"{item.modality} '{item.id}'" for item in self.unplaced[:_NAMED]]
+            named = [f"{modality} '{id}'" for modality, id in self.unplaced[:_NAMED]]
             more = f" and {n - _NAMED:,} more" if n > _NAMED else ""
             took = (
                 "1 item took the place of one"

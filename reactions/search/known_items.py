@@ -14,12 +14,7 @@ from reactions.search.item_names import is_there
 
 
 class KnownItems:
-    """Which items an index has, and which rows are to go.
-
-    Attributes:
-        unplaced: items that take the place of others of their ids, where it is not known of one of
-            both which file gave it its id: they may be of different sets.
-    """
+    """Which items an index has, and which rows are to go."""
 
     def __init__(self, index: SearchIndex | None) -> None:
         self._numbers: dict[tuple[Modality, str], tuple[int, str]] = {}
@@ -33,7 +28,7 @@ class KnownItems:
                         self._origins[modality, id] = sys.intern(_without_dots(origin))
         self._keys_seen: set[tuple[Modality, str]] = set()
         self._changed: dict[tuple[Modality, str], int] = {}
-        self.unplaced: list[Item] = []
+        self._unplaced: list[tuple[Modality, str]] = []
 
     def state(self, item: Item, digest: str) -> str:
         """Return whether an item is ``"new"``, ``"changed"`` or ``"there"``.
@@ -76,7 +71,7 @@ class KnownItems:
         before, now = self._origins.get((item.modality, item.id), ""), _origin(item)
         if not before or not now:
             if item.own_id:
-                self.unplaced.append(item)
+                self._unplaced.append((item.modality, item.id))
         elif now != before and is_there(before):
             raise UsageError(
                 f"'{now}' holds another {item.modality} with the id '{item.id}' than "
@@ -92,6 +87,14 @@ class KnownItems:
     def embedded(self, item: Item) -> int:
         """Return the row of an item that has changed, now that there is another; -1 for others."""
         return self._changed.pop((item.modality, item.id), -1)
+
+    @property
+    def unplaced(self) -> list[tuple[Modality, str]]:
+        """What has taken the place of others of its ids, perhaps of another set: modality and id.
+
+        Which file gave its id to one of both is not known.
+        """
+        return [key for key in self._unplaced if key not in self._changed]
 
     def outdated(self) -> dict[Modality, list[int]]:
         """Return the rows of items that have changed and could not be embedded again."""

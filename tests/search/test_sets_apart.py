@@ -118,6 +118,19 @@ def test_indexes_from_before_are_gone_on_with_and_say_what_they_cannot_know(
     assert index("a.jsonl").notices == []  # known now
 
 
+def test_what_could_not_be_embedded_took_no_place(tmp_path, target):
+    def add_bytes(*contents):
+        items = [Item(str(i), "image", content) for i, content in enumerate(contents)]
+        return add(tmp_path / "index", target, items, tmp_path / "cache")
+
+    add_bytes(image_bytes(1), image_bytes(2))
+    result = add_bytes(image_bytes(3), b"cut")
+    assert (dict(result.replaced), result.outdated, result.skipped) == ({"image": 1}, 1, 1)
+    (notice,) = result.notices
+    assert notice.startswith("1 item took the place of one")
+    assert result.unplaced == [("image", "0")]  # and nothing of its contents is held
+
+
 def test_corpora_are_sets_too(tmp_path, target):
     def add_corpus(name, text):
         items = of_corpus(name, [Item("0", "text", text)])
