@@ -83,7 +83,8 @@ def search(
       molspace search my-index --image cat.png --into audio -k 5
       molspace search my-index "rain" --sigma 0.8,0.5 --json
     """
-    from reactions.core.errors import UsageError
+    from reactions.core.errors import DataError, UsageError
+    from reactions.inference.line_stream import AS_TABLE
     from reactions.products.acting import acting_adjustment
     from reactions.search.index import SearchIndex
     from reactions.search.record import read_record
@@ -96,7 +97,11 @@ def search(
     index = SearchIndex(directory, target)
     embedder = session.embedder(target)  # loads nothing yet
     noted = InputNotes(running.quiet)
-    items = _queries(embedder, inputs or [], text, image, audio, query, noted.note)
+    try:
+        items = _queries(embedder, inputs or [], text, image, audio, query, noted.note)
+    except DataError as error:
+        error.fix = error.fix.removeprefix(AS_TABLE)
+        raise
     if not items:
         raise UsageError("no query", fix='molspace search INDEX "a dog barking"')
     searcher = Searcher(session, target, index)
@@ -206,9 +211,10 @@ def _queries(
     for notice in near_names(inputs):
         note(notice)
     stdin = getattr(sys.stdin, "buffer", None)
-    if (inputs or modality_values) and (notice := unread_stdin(inputs, stdin)):
+    arguments = [*inputs, *(value for _, value in modality_values)]
+    if arguments and (notice := unread_stdin(arguments, stdin)):
         note(notice)
-    if not inputs and not modality_values and stdin is not None and not stdin.isatty():
+    if not arguments and stdin is not None and not stdin.isatty():
         inputs = ["-"]
     by_id = embedder.by_id
     read_values = [
@@ -216,7 +222,7 @@ def _queries(
         for value in inputs
     ]
     read_values += [
-        (value, read_inputs([value], modalities=modalities, taken_as=modality))
+        (value, read_inputs([value], modalities=modalities, stdin=stdin, taken_as=modality))
         for modality, value in modality_values
     ]
     items: list[Item] = []

@@ -18,6 +18,9 @@ _AHEAD: Final = 8
 """Lines of a pipe that are waited for behind what is certainly a header. After other lines none is:
 the program that writes them may wait for our answer to each."""
 
+AS_TABLE: Final = "read it as one, --columns MODALITY=COLUMN, or "
+"""Before other advice on a table; not of commands that read none."""
+
 
 def no_table(
     lines: Iterable[tuple[int, bytes]], stream: IO[bytes], name: str
@@ -43,7 +46,7 @@ def no_table(
     if may_be_header(head, usual=not is_file):
         first_lines += islice(numbered, FIRST_LINES if is_file else _AHEAD)
         if why := why_a_table([_text(line) for _, line in first_lines]):
-            how = "read it as one, --columns MODALITY=COLUMN, or " if name.startswith("'") else ""
+            how = AS_TABLE if name.startswith("'") else ""
             raise DataError(
                 f"{name} is a table, not lines of texts",
                 why=why,

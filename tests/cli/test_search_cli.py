@@ -380,3 +380,16 @@ def test_compacting_to_nothing_says_which_kind_is_gone(run, tmp_path):
     assert "note: image has no rows left, and is no longer searched by hnsw" in err
     assert "--kind hnsw" in err
     assert "note" not in run("index", "compact", "i")[2]
+
+
+def test_a_dash_behind_an_option_is_stdin(built, run):
+    table = b"image,caption\nx.jpg,a dog\ny.jpg,a cat\n"
+    code, out, _ = run("search", "idx", "--json", "-k", "1", "--text", "-", stdin=table)
+    assert code == 0
+    assert [q["query"] for q in json.loads(out)["queries"]] == table.decode().splitlines()
+
+
+def test_a_table_is_refused_with_what_search_has(built, run, tmp_path):
+    (tmp_path / "captions.txt").write_text("image,caption\nx.jpg,a dog\ny.jpg,a cat\n")
+    code, _, err = run("search", "idx", "captions.txt")
+    assert (code, "fix: give its texts alone" in err, "--columns" in err) == (4, True, False), err
