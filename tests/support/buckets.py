@@ -1,6 +1,7 @@
 """Buckets for tests: an S3 server of this machine that can fail, and objects in memory."""
 
 import logging
+import os
 import threading
 from contextlib import contextmanager
 
@@ -69,6 +70,10 @@ def s3_server(monkeypatch):
     server = _server[0]
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):  # a developer's own profiles
+        monkeypatch.setenv(name, os.devnull)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
