@@ -28,6 +28,10 @@ for _name in VARIABLES:
     if _name.startswith("MOLSPACE_"):
         os.environ.pop(_name, None)
 
+# Servers that tests start are not asked through a proxy, if this machine has one.
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1,localhost,::1"]))
+
 # What a test writes need not outlive a power failure, and disks take long to promise that.
 os.fsync = lambda fd: None
 
