@@ -41,8 +41,9 @@ class Leases(ABC):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # Reentrant: the garbage collector may release a Hold in the thread that has the lock.
-        self._lock = threading.RLock()
+        # Not reentrant: the garbage collector may release a Hold in the thread that has the lock,
+        # in the middle of a change; that waits until the change is whole.
+        self._lock = threading.Lock()
         self._pid = 0
         self._counts: dict[Digest, int] = {}
         self._slots: dict[Digest, int] = {}
@@ -76,7 +77,8 @@ class Leases(ABC):
                         leased.append(key)
                     self._flush(exactly=False)
                 except OSError:
-                    self._give_back(self._pid, leased)
+                    self._given_back.append((self._pid, tuple(leased)))
+                    self._free_given_back()
                     raise
             self._free_given_back()  # by collections meanwhile
         return Hold(self, self._pid, keys)
