@@ -207,7 +207,7 @@ def upright(frame: av.VideoFrame, path: str) -> NDArray[np.uint8]:
     """
     import numpy as np
 
-    if getattr(frame, "color_trc", None) in _HDR_TRANSFERS:  # PyAV 15 does not say
+    if frame.color_trc in _HDR_TRANSFERS:
         noticed.note(HDR, path)
     pixels = frame.to_ndarray(format="rgb24")
     # A pixel at (x, y) is shown at (a x + c y, b x + d y): frame.rotation would take a mirrored
