@@ -109,6 +109,8 @@ class TableItems:
         rest = [f"left out: {', '.join(left_out)}"] if left_out else []
         if self._n_repeated:
             rest.insert(0, f"{self._n_repeated} rows name a file of a row before")
+        gone = [m for m in self._columns.media if not get(m).inline and not self._counts[m]]
+        rest += [f"no {m} file is there; --folder FOLDER says where they lie" for m in gone]
         remarks = dict.fromkeys([*self._columns.notices, *self._remarks])
         sentence = "; ".join([f"{self._called} holds {', '.join(read)}", ids, *rest, *remarks])
         return PlaceContents(self._called, "table", dict(self._counts), {}, sentence, left_out)

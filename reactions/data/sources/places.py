@@ -21,6 +21,8 @@ from reactions.data.sources.files import (
     names_folder,
     refuse_other_modalities,
 )
+from reactions.data.sources.listed_media import SUFFIXES as LISTS
+from reactions.data.sources.listed_media import listed_part
 from reactions.data.sources.parquet_media import parquet_part
 from reactions.data.sources.parts import CorpusPart, no_items
 from reactions.data.sources.shards import shards_part
@@ -98,7 +100,7 @@ def _files_part(
 ) -> CorpusPart:
     inline = get(modality).inline
     kinds = {_kind(file, modality) for file in files}
-    if kinds != {"parquet"}:
+    if kinds not in ({"parquet"}, {"table"}):
         _refuse_columns(source, modality, path)
     if kinds == {"tar"}:
         return shards_part(
@@ -108,6 +110,10 @@ def _files_part(
         return texts_part(label(path), files, source, tables=tables, on_progress=on_progress)
     if kinds == {"parquet"}:
         return parquet_part(
+            label(path), files, modality, source, tables=tables, on_progress=on_progress
+        )
+    if kinds == {"table"}:
+        return listed_part(
             label(path), files, modality, source, tables=tables, on_progress=on_progress
         )
     if kinds == {modality}:
@@ -122,10 +128,15 @@ def _files_part(
         )
     if not inline:
         refuse_other_modalities(modality)
-    endings = ", ".join((".tar", *captions.SUFFIXES)) if inline else ".tar, .parquet, or a folder"
+    endings = (
+        ", ".join((".tar", *captions.SUFFIXES))
+        if inline
+        else f"{', '.join(('.tar', '.parquet', *LISTS))}, or a folder"
+    )
     usual = "captions" if inline else modality
     other_file = next(
-        (file for file in files if _kind(file, modality) not in ("tar", "parquet", usual)), None
+        (file for file in files if _kind(file, modality) not in ("tar", "parquet", "table", usual)),
+        None,
     )
     kind = other_kind(other_file.name, modality) if other_file else None
     packed = other_file is not None and is_packed(other_file.name)
@@ -146,7 +157,7 @@ def _refuse_columns(source: Source, modality: Modality, path: str) -> None:
     if (source.columns or source.id_column != "") and not get(modality).inline:
         raise UsageError(
             f"{'column' if source.columns else 'id'} says nothing about '{path}'",
-            why=f"{modality} has columns in .parquet files only",
+            why=f"{modality} has columns in tables only: {', '.join((*LISTS, '.parquet'))}",
             fix="remove it",
             path=path,
         )
@@ -160,4 +171,6 @@ def _kind(file: Entry, modality: Modality) -> str:
         return "captions" if name.endswith(captions.SUFFIXES) else ""
     if may_hold(name, modality):
         return modality
+    if name.endswith(LISTS):
+        return "table"
     return "parquet" if name.endswith(".parquet") else modality_of(name) or ""
