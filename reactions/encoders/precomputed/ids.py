@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.core.file_names import nfc
 from reactions.core.local_files import read_text_file
 from reactions.core.types import Modality
+from reactions.encoders.precomputed.names import id_name
 from reactions.encoders.precomputed.tables import npy_of
 
 MAX_IDS_BYTES = 1 << 27
@@ -27,7 +29,7 @@ _FEW = 1 << 10
 
 # --- files beside a table ------------------------------------------------------------
 
-_SUFFIXES = (".txt", ".json", ".npy", ".parquet", ".lst", "")
+_SUFFIXES = (".txt", ".json", ".npy", ".parquet", ".csv", ".tsv", ".lst", "")
 _ID_FILE = re.compile(r"(?:(?P<modality>.+?)[._-])?(?:ids?|keys?)")
 _TABLES = (
     *(".txt", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".lst", ".list", ".yaml", ".yml"),
@@ -47,7 +49,8 @@ def id_files(folder: Path, modality: Modality) -> list[Path]:
     """Return the files of a folder that give a modality's ids, or else those that give all's.
 
     ``MODALITY.ids.txt``, also with ``id``, ``key`` or ``keys``, ``_`` or ``-``, as ``.json``,
-    ``.npy`` or ``.parquet``, in any case; without the modality the file is for all of them.
+    ``.npy``, ``.parquet``, ``.csv`` or ``.tsv``, in any case; without the modality the file is for
+    all of them.
     """
     of_modality: list[Path] = []
     shared: list[Path] = []
@@ -125,7 +128,7 @@ def check_id_file(path: Path) -> None:
 
 
 def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:
-    """Read a file of ids: a JSON list, an npy or parquet of one column, or one a line.
+    """Read a file of ids: a JSON list, an npy, a column of a table, or one a line.
 
     Args:
         path: of the file.
@@ -145,8 +148,11 @@ def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:
         if column is None:
             raise DataError(f"no column of ids in '{path}'", fix="call it 'id'", path=str(path))
         return column
+    most_bytes = min(MAX_IDS_BYTES, (1 << 20) + _ID_BYTES * n)
+    if suffix in (".csv", ".tsv"):
+        return _ids_in_table(path, modality, n, most_bytes)
     try:
-        text = read_text_file(path, min(MAX_IDS_BYTES, (1 << 20) + _ID_BYTES * n))
+        text = read_text_file(path, most_bytes)
     except (DataError, MissingError, UsageError) as error:
         error.fix = error.fix or "write the ids in UTF-8, one a line, or as a JSON list"
         raise
@@ -156,6 +162,39 @@ def read_ids(path: Path, modality: Modality, n: int) -> list[Any]:
     if text.count("\n") > n + _FEW:
         raise no_ids(f"'{path}'", f"it has {text.count(chr(10)) + 1} lines for {n} rows")
     return text.split("\n")  # not splitlines: ids may hold odd separators
+
+
+def _ids_in_table(path: Path, modality: Modality, n: int, most_bytes: int) -> list[Any]:
+    """Return the column of ids of a csv or tsv whose first line names its columns."""
+    from reactions.core.storage import entry_of
+    from reactions.data.sources.config import Source
+    from reactions.data.sources.table_headers import header_of
+    from reactions.data.sources.table_rows import read_table_rows
+
+    entry = entry_of(path)
+    if entry.size_bytes > most_bytes:
+        raise no_ids(f"'{path}'", f"it has {entry.size_bytes:,} bytes for {n} rows")
+    names = header_of(path)
+    column = id_name(names, modality, f"'{path}'")
+    if not column:
+        raise DataError(
+            f"no column of ids in '{path}'",
+            why=f"its columns: {', '.join(names[:5])}",
+            fix="call it 'id' in the first line; without such a line, name the file .txt",
+            path=str(path),
+        )
+    ids: list[Any] = []
+    for row in islice(read_table_rows(entry, Source(columns=(column,)), []), n + _FEW):
+        value = "" if row.why else str(row.values[0]).strip()
+        if not value:
+            raise DataError(
+                f"no id in line {row.place.rpartition(':')[2]} of '{path}'",
+                why=row.why or f"its column '{column}' is empty there",
+                fix="give each row an id",
+                path=str(path),
+            )
+        ids.append(value)
+    return ids
 
 
 def _array(path: Path) -> NDArray[Any]:

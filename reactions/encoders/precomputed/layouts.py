@@ -168,8 +168,8 @@ def _refuse_unread_ids(folder: Path, modality: Modality, part: EmbeddingSet) -> 
         raise DataError(
             f"the {modality} embeddings in '{folder}' have no ids that are read",
             why=f"{', '.join(path.name for path in unread[:4])} may hold them",
-            fix=f"name the file {modality}.ids.txt (one a line), .json (a list), .npy or .parquet "
-            "(a column 'id'); if it holds no ids, keep it elsewhere",
+            fix=f"name the file {modality}.ids.txt (one a line), .json (a list), .npy, .parquet "
+            "or .csv (a column 'id'); if it holds no ids, keep it elsewhere",
             path=str(folder),
             files=[path.name for path in unread],
         )
