@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reactions.core.errors import MissingError
 from reactions.core.step import Step
@@ -17,6 +17,7 @@ from reactions.labs.lab import Lab
 from reactions.planning.named_rows import check_named_classes, task_data
 from reactions.planning.plan import Plan, joined
 from reactions.planning.planner import Planner
+from reactions.planning.seen_rows import seen_notes
 from reactions.products.acting import reachable_leaves
 from reactions.products.target import Target
 from reactions.products.tree import (
@@ -191,7 +192,8 @@ def plan_score(
         trained=target.trained,
         adjustment=adjustment,
     )
-    return Scoring(task, score_plan(target, rows, step))
+    seen = seen_notes(planner.lab, target, task, rows.data)
+    return Scoring(task, score_plan(target, replace(rows, notices=(*rows.notices, *seen)), step))
 
 
 @dataclass(frozen=True, slots=True)

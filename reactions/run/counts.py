@@ -44,9 +44,16 @@ def report_counts(store: Store, targets: Sequence[Step]) -> None:
 
 
 def _uncounted(steps: Iterable[Step]) -> dict[Digest, LeftOut]:
-    """Return that of the items of all steps that encode a corpus nothing was counted."""
-    return {
-        step.key: LeftOut(step.space.name, step.encoded.modality, 0, {}, len(step.encoded))
-        for step in steps
-        if step.space is not None and step.encoded is not None and len(step.encoded)
-    }
+    """Return that of the items of all steps that encode a corpus nothing was counted.
+
+    Of items that are looked up in folders of embeddings nothing is ever left out.
+    """
+    counts: dict[Digest, LeftOut] = {}
+    for step in steps:
+        if step.space is None or step.encoded is None or not len(step.encoded):
+            continue
+        n, is_looked_up = len(step.encoded), step.space.adapter == "precomputed"
+        n_counted, n_uncounted = (n, 0) if is_looked_up else (0, n)
+        part = LeftOut(step.space.name, step.encoded.modality, n_counted, {}, n_uncounted)
+        counts[step.key] = part
+    return counts
