@@ -3,16 +3,34 @@
 Annotations are evaluated at once, as in ``schema``.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from reactions.core.errors import suggestion
 from reactions.labs.data_schema import FromDataset, NamedMedia
 from reactions.labs.mistakes import mistake
-from reactions.labs.section import Column, Columns, SomeTexts, Texts
+from reactions.labs.section import Column, Columns, Text, Texts
 from reactions.modalities import registry
 from reactions.modalities.text import TEXT
+
+
+def _check_ids(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if isinstance(value, bool) or (
+        isinstance(names, list) and names and all(isinstance(n, str) and n.strip() for n in names)
+    ):
+        return names
+    raise mistake("", f" is {value!r}, neither true nor modalities", 'by_id = ["image"], or true')
+
+
+_ByID: TypeAlias = Annotated[
+    bool | list[str],
+    BeforeValidator(
+        _check_ids,
+        json_schema_input_type=bool | Text | Annotated[list[Text], Field(min_length=1)],
+    ),
+]
 
 
 class OwnTask(FromDataset, NamedMedia):
@@ -34,7 +52,7 @@ class OwnTask(FromDataset, NamedMedia):
     literal: bool = Field(
         False, description="Take texts and classes that look like files' names for what they are."
     )
-    by_id: bool | SomeTexts = Field(
+    by_id: _ByID = Field(
         False,
         description="Columns hold ids of embeddings, not texts or files: all of them, and classes; "
         "or those of the modalities that are named.",

@@ -145,18 +145,21 @@ def _folders(space: Space, modality: Modality, own_set: OwnSet) -> list[SpaceSpe
     """
     specs = _specs(space, modality)
     for spec in specs:
-        refuse_encoder(spec, modality, f"task '{own_set.task.name}'")
+        others = sorted(own_set.by_id - {modality})
+        some = f', or name the other alone, by_id = "{others[0]}"' if others else ""
+        refuse_encoder(spec, modality, f"task '{own_set.task.name}'", some)
     # Adapters of installed packages may look up ids, too, and say themselves what they lack.
     return [spec for spec in specs if spec.adapter == _FOLDER]
 
 
-def refuse_encoder(spec: SpaceSpec, modality: Modality, named_by: str) -> None:
+def refuse_encoder(spec: SpaceSpec, modality: Modality, named_by: str, some: str = "") -> None:
     """Refuse to have one of our encoders embed items of which only the ids are there.
 
     Args:
         spec: of the space.
         modality: of the items.
         named_by: what names them.
+        some: how others may be named so all the same.
 
     Raises:
         UsageError: the space is no folder of embeddings.
@@ -166,8 +169,7 @@ def refuse_encoder(spec: SpaceSpec, modality: Modality, named_by: str) -> None:
             f"{named_by} names {modality} items by id, and '{spec.name}' embeds {modality} itself",
             why="by_id looks rows up in folders of embeddings; an encoder needs the "
             + ("texts" if modality == TEXT.name else "files"),
-            fix="leave by_id out, or name in it other modalities alone; or take spaces that are "
-            "folders of embeddings",
+            fix=f"leave by_id out{some}; or take spaces that are folders of embeddings",
             space=spec.name,
             modality=modality,
         )

@@ -196,6 +196,9 @@ def test_hits_by_class(fused):
         (lambda f: f.evaluate(labels="a.csv", templates="a {class}"), "templates takes a list"),
         (lambda f: f.evaluate(pairs="a.csv", labels="a.csv", ids="id"), "of one table"),
         (lambda f: f.evaluate(pairs="gone.csv"), "no table at"),
+        (lambda f: f.evaluate("esc50", by_id=True), "say how a table is read"),
+        (lambda f: f.evaluate(pairs="a.csv", by_id=3), "by_id is 3"),
+        (lambda f: f.evaluate(pairs="a.csv", by_id=["image", 3]), "by_id is"),
         (lambda f: f.sweep("esc50", sigma=[2]), "sigma"),
         (lambda f: f.sweep("esc50", sigma=[[1]]), "sigma"),
         (lambda f: f.sweep("esc50", sigma={"CLAP": [1]}), "CLAP"),
@@ -334,6 +337,15 @@ def test_labels_of_ones_own(on_disk):
     assert score.record["prompts"] == templates
     with pytest.raises(UsageError, match="holds the classes"):
         on_disk.evaluate(labels="labels.csv")
+
+
+def test_items_may_be_named_by_ids(on_disk):
+    # The toy's encoders look up what they are given, as those of a package may.
+    [score] = on_disk.evaluate(pairs="pairs.csv", by_id=["image"])
+    assert (score.n, score.record["expected"]) == (3, 3)
+    assert any("trained on what is scored is not known" in note for note in score.notices)
+    with pytest.raises(UsageError, match="did you mean 'image'"):
+        on_disk.evaluate(pairs="pairs.csv", by_id="imag")
 
 
 # --- sweep ---

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from embedding_folder import write
 from in_process import runner
 
 
@@ -81,6 +83,28 @@ def test_mistakes(molspace, arguments, message, fix):
     assert out == ""
     assert message in err
     assert fix in err
+
+
+def test_ids_of_embeddings_need_no_file(molspace, tmp_path):
+    axes = np.eye(4, dtype=np.float32)
+    write(tmp_path / "clip", "image", axes, ids=list("wxyz"))
+    write(tmp_path / "clip", "text", axes, ids=["a", "b", "cat", "dog"])
+    (tmp_path / "ids.csv").write_text("image_id,caption_id,class\nw,a,\nx,b,\n")
+    arguments = ("eval", "--space", '"./clip"', "--by-id", "--json")
+    code, out, err = molspace(*arguments, "--pairs", "ids.csv")
+    assert code == 0, err
+    (result,) = json.loads(out)["results"]
+    assert (result["n"], result["metrics"]["mean R@1"]) == (2, 100.0)
+    assert "by_id = true" in err
+    (tmp_path / "named.csv").write_text("image_id,class\ny,cat\nz,dog\n")
+    code, out, err = molspace(*arguments, "--labels", "named.csv")
+    assert json.loads(out)["results"][0]["metrics"] == {"accuracy": 100.0}
+    code, out, err = molspace(*arguments, "--labels", "named.csv", "--id", "class")
+    assert (code, out) == (2, "")
+    assert "--id says nothing about ids of embeddings" in err
+    code, _, err = molspace("eval", "--space", "ImageBind", "--task", "esc50", "--by-id")
+    assert code == 2
+    assert "--pairs FILE" in err
 
 
 def test_what_is_mistyped_is_refused_before_anything_is_said(molspace):

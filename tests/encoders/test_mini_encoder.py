@@ -106,6 +106,11 @@ class TestBatches:
         forward, backward = imagebind.embed("text", items), imagebind.embed("text", items[::-1])
         np.testing.assert_allclose(forward, backward[::-1], atol=1e-5)
 
+    def test_an_item_of_which_only_the_id_is_there_is_refused(self, imagebind):
+        with pytest.raises(MediaError, match="cannot embed image 'a'") as caught:
+            imagebind.embed("image", [Item("a", "image", None)])
+        assert "looked up in folders of embeddings alone" in caught.value.why
+
     def test_no_items(self, imagebind):
         assert imagebind.embed("image", []).shape == (0, 128)
 

@@ -209,6 +209,9 @@ def test_unknown_ids_tell_how_many_and_which(tmp_path: Path, suffix: str) -> Non
         embed(tmp_path, "text", ["a", "x", "0"])
     assert caught.value.fields["missing"] == ["x", "0"]
     assert caught.value.why == "first missing id: 'x'; ids that are there begin with 'a'"
+    with pytest.raises(DataError, match="for 1 of 1 items") as caught:
+        embed(tmp_path, "text", ["task/a"])
+    assert caught.value.fix.startswith("'a' is there: by_id in the evaluation set")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ FOLDER = '[tasks.x]\nkind = "classification"\nimage = "photos"\n'
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (TABLE + 'by_id = "vidoe"', r"tasks\.x\.by_id names 'vidoe', which it has no column of"),
+        (TABLE + 'by_id = true\nid = "k"', r"tasks\.x\.id says nothing about ids of embeddings"),
+        (TABLE + 'by_id = true\nfolder = "f"', r"tasks\.x\.folder says nothing"),
+        (TABLE + "by_id = true\nliteral = true", r"tasks\.x\.literal says nothing"),
+        (TABLE + "by_id = []", r"tasks\.x\.by_id is \[\], neither true nor modalities"),
+        (TABLE + "by_id = 3", r"tasks\.x\.by_id is 3, neither"),
+        (FOLDER + "by_id = true", r"tasks\.x\.by_id goes with path, a table"),
         ("[tasks]\nx = 3", "'tasks.x' is not a table"),
         ('[tasks.x]\npath = "a"', "tasks.x.kind is missing.*retrieval"),
         ('[tasks.x]\nkind = "retreival"', "tasks.x.kind is 'retreival'.*did you mean 'retrieval'"),

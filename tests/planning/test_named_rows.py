@@ -9,8 +9,10 @@ from lab_files import load
 from media_files import put
 
 from reactions.core.errors import DataError, UsageError
+from reactions.dsl import check, parse
 from reactions.labs.table_tasks import table_task
 from reactions.planning.like_ids import how_alike
+from reactions.planning.planner import Planner
 from reactions.planning.scoring import plan_scores
 from reactions.session import Session
 from reactions.store import Store
@@ -279,3 +281,14 @@ def test_names_of_files_that_are_ids_get_the_hint():
         with pytest.raises(DataError) as caught:
             load(text.replace("by_id = true", "")).benchmark(name)
         assert "if they are ids of embeddings: --by-id" in caught.value.fix
+
+
+def test_pairs_of_ids_cannot_tune_an_encoder():
+    table("mine.csv", "a,b", "x1,y1", "x2,y2")
+    text = MINI + '[pairs.mine]\npath = "mine.csv"\naudio = "a"\nimage = "b"\nby_id = true\n'
+    lab = load(text)
+    reaction = parse("ImageBind | Ft(audio~image, pairs=mine, heads=true)")
+    checked = check(reaction, lab.catalogue, factors=lab.factors)
+    with pytest.raises(UsageError, match=r"\[pairs.mine\] names audio items by id") as caught:
+        Planner(lab).react(checked.expression, checked.space)
+    assert caught.value.fix.startswith("leave by_id out; or take spaces")

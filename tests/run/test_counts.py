@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,17 @@ def test_what_nobody_counted_is_not_0(store):
     assert body.pop("left_out")["not_counted"] == 10
     path.write_text(json.dumps(body))
     assert run(Store(store.root), step) == expected
+
+
+def test_of_what_folders_of_embeddings_hold_nothing_is_left_out(store):
+    step = embedding()
+    step = replace(step, space=replace(step.space, adapter="precomputed"))
+    run(store, step, Silent)
+    (path,) = store.root.glob("entries/*/*/manifest.json")
+    body = json.loads(path.read_text())
+    del body["left_out"]  # as in what was taken over from another corpus
+    path.write_text(json.dumps(body))
+    assert run(Store(store.root), step) == []
 
 
 def test_a_store_that_was_removed_meanwhile_is_made_again(store):

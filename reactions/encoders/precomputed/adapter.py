@@ -198,6 +198,8 @@ def _rows(
         row_numbers = row_of.rows(ids)
     missing = [id for id, row in zip(ids, row_numbers, strict=True) if row < 0]
     if missing:
+        bare = missing[0].partition("/")[2]  # evaluation sets put their names before ids
+        is_bare = bool(bare) and row_of is not None and row_of.rows([bare])[0] >= 0
         raise DataError(
             f"no {modality} embedding for {len(missing)} of {len(ids)} items in '{table.path}'",
             why=f"first missing id: '{missing[0]}'"
@@ -206,7 +208,9 @@ def _rows(
                 if row_of is None
                 else f"; ids that are there begin with '{row_of.first}'"
             ),
-            fix="embed these items too, or give the ids used when embedding",
+            fix=f"'{bare}' is there: by_id in the evaluation set (--by-id) takes ids as they are"
+            if is_bare
+            else "embed these items too, or give the ids used when embedding",
             path=str(table.path),
             n_missing=len(missing),
             missing=missing[:5],
