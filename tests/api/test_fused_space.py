@@ -339,15 +339,6 @@ def test_labels_of_ones_own(on_disk):
         on_disk.evaluate(labels="labels.csv")
 
 
-def test_items_may_be_named_by_ids(on_disk):
-    # The toy's encoders look up what they are given, as those of a package may.
-    [score] = on_disk.evaluate(pairs="pairs.csv", by_id=["image"])
-    assert (score.n, score.record["expected"]) == (3, 3)
-    assert any("trained on what is scored is not known" in note for note in score.notices)
-    with pytest.raises(UsageError, match="did you mean 'image'"):
-        on_disk.evaluate(pairs="pairs.csv", by_id="imag")
-
-
 # --- sweep ---
 
 

@@ -387,36 +387,3 @@ def test_lists_beside_rows_are_reported(name: str, tmp_path: Path) -> None:
 def test_modalities_in_other_styles_of_names(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / name, X)
     assert resolve(tmp_path).modalities == ("text",)
-
-
-@pytest.mark.parametrize(
-    ("name", "header", "row"),
-    [
-        ("ids.csv", "id", "{}"),
-        ("text.ids.csv", "name,text_id,image_id", "n,{},x"),
-        ("text_ids.tsv", "key\tlabel", "{}\tx"),
-        ("text.keys.csv", "\ufeffid", "{}"),
-    ],
-)
-def test_a_column_of_a_table_holds_ids(name, header, row, tmp_path: Path) -> None:
-    np.save(tmp_path / "text.npy", X)
-    write_lines(tmp_path / name, [header, *map(row.format, NAMES)])
-    assert ids(tmp_path) == NAMES
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("c\na\ne\nb\nd\n", "no column of ids in"),
-        ("id\nc\na\n", "mismatched ids: 'ids.csv' has 2"),
-        ('id,n\nc,1\n"",2\n', "no id in line 3 of"),
-        ("id,n\nc,1,2\n", "no id in line 2 of"),
-        ("id\n" + "x\n" * 2000, "mismatched ids"),
-    ],
-)
-def test_a_table_that_does_not_say_the_ids_of_all_rows_is_refused(text, words, tmp_path) -> None:
-    np.save(tmp_path / "text.npy", X)
-    put(tmp_path / "ids.csv", text.encode())
-    with pytest.raises(DataError, match=words) as caught:
-        ids(tmp_path)
-    assert caught.value.fix
