@@ -145,6 +145,12 @@ def test_tiles_of_pillow_before_version_11():
     assert greys._with_args(tile, {"RGB;16L": "RGB;16B"}) == (*tile[:3], ("RGB;16B", 0, 1))
 
 
+def test_black_ink_is_a_colour_too():
+    image = Image.merge("CMYK", [Image.new("L", (2, 2), n) for n in (0, 0, 0, 9)])
+    assert not greys.is_black(image)
+    assert greys.is_black(Image.new("CMYK", (2, 2)))
+
+
 def test_what_is_black_is_black():
     for data in (png(rgb(0 * GREY)), png(0 * GREY[:, :, None]), tiff(GREY * 0.0, 64, kind=3)[:0]):
         assert data == b"" or not load_image(data).any()

@@ -201,10 +201,11 @@ def raw_mode(image: PIL.Image.Image) -> str:
 
 
 def is_black(image: PIL.Image.Image) -> bool:
-    """Return whether all colours of a loaded picture are 0, whatever it lets through."""
+    """Return whether all colours of a loaded picture are 0, or all inks, whatever shows through."""
     extrema = image.getextrema()
     channels = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return all(high == 0 for _, high in channels[: 3 if len(channels) > 2 else 1])
+    n_colours = 4 if image.mode == "CMYK" else 3 if len(channels) > 2 else 1
+    return all(high == 0 for _, high in channels[:n_colours])
 
 
 def _read_as(image: PIL.Image.Image, raw_modes: Mapping[str, str]) -> None:
