@@ -34,6 +34,19 @@ class Kind:
     singular: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What was noted in another process: plain data.
+
+    Attributes:
+        kind: what.
+        places: of which items, in order.
+    """
+
+    kind: Kind
+    places: tuple[str, ...]
+
+
 _NOUNS = {"text": "text", "audio": "sound", "image": "picture", "video": "video"}
 
 _lock = threading.Lock()
@@ -84,6 +97,23 @@ def note(kind: Kind, place: str) -> None:
         places = _places.setdefault(kind, {})
         if len(places) < MOST_PLACES:
             places[place] = None
+
+
+def hand_over() -> list[Notes]:
+    """Return what was noted in this process, and forget it: another one reports it (``note_all``).
+
+    What encoders left out is not among it: results on disk say that.
+    """
+    with _lock:
+        notes = [Notes(kind, tuple(places)) for kind, places in _places.items()]
+        _places.clear()
+    return notes
+
+
+def note_all(notes: Notes) -> None:
+    """Note here what another process noted."""
+    for place in notes.places:
+        note(notes.kind, place)
 
 
 def take() -> list[str]:

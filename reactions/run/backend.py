@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 from reactions.core.step import Step
 from reactions.core.types import Digest
+from reactions.modalities.noticed import Notes
 from reactions.run.events import StoreWarning
 
 Rows: TypeAlias = tuple[int, int]
@@ -66,8 +67,11 @@ class Measured:
     position: int
 
 
-Signal: TypeAlias = Progress | Measured | StoreWarning
-"""What happens while work is done: plain data, so that it can come from another process."""
+Signal: TypeAlias = Progress | Measured | StoreWarning | Notes
+"""What happens while work is done: plain data, so that it can come from another process.
+
+A worker of another process hands over what was noted of items there (``noticed.hand_over``).
+"""
 
 Report: TypeAlias = Callable[[Signal], None]
 """Takes what happens while work is done; may be called in any thread."""

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from reactions.core.step import Artifact, Step
 from reactions.core.types import Digest, SpaceSpec
+from reactions.modalities import noticed
 from reactions.run.backend import Backend, Signal, Work, WorkerLost
 from reactions.run.counts import report_counts
 from reactions.run.events import (
@@ -325,6 +326,8 @@ class _Run:
     def _take_note(self, order: Order, signal: Signal) -> None:
         if isinstance(signal, StoreWarning):
             self._events(signal)
+        elif isinstance(signal, noticed.Notes):
+            noticed.note_all(signal)
         elif not order.is_moot:
             for job in order.jobs:
                 job.follow(order.rows, signal)

@@ -11,6 +11,7 @@ from plain_steps import load_encoder, plan
 from toy import contents
 
 from reactions.core.errors import StepError
+from reactions.modalities import noticed
 from reactions.run import events as ev
 from reactions.run import orders
 from reactions.run.backend import Work, WorkerLost
@@ -70,6 +71,16 @@ def run(store, target, backend, **options):
     events = []
     dispatcher = Dispatcher(store, lambda n: backend, events=events.append, **options)
     return dispatcher.run([target])[target.key], events
+
+
+def test_what_workers_noted_of_items_is_noted_here(store, tmp_path):
+    class Handing(Led):
+        def _perform(self, future, work, report):
+            report(noticed.Notes(noticed.Kind("{n} are odd", "1 is odd"), (str(work.rows),)))
+            super()._perform(future, work, report)
+
+    run(store, Slow(n_rows=2, log=tmp_path), Handing(store, 1))
+    assert noticed.take() == ["3 are odd, first '(0, 1)'"]  # two shards, and joining them
 
 
 def warnings(events):

@@ -15,6 +15,7 @@ from typing import TypeVar
 from reactions.core.errors import MolspaceError, StepError, StoreError
 from reactions.core.step import Step
 from reactions.core.types import Digest
+from reactions.modalities import noticed
 from reactions.run.backend import Rows, Signal, Work
 from reactions.run.device import current_device
 from reactions.run.events import StoreWarning
@@ -162,6 +163,7 @@ class RemoteWorker:
         except Exception as raised:
             error = portable(with_node(raised))
         with self._lock:
+            self._signals += noticed.hand_over()
             return WorkOutcome(result, error, self._first, tuple(self._signals))
 
     def poll(self, order: int, known: int) -> tuple[int, tuple[Signal, ...]]:

@@ -12,6 +12,7 @@ from plain_steps import Encoded, load_encoder, plan
 
 from reactions.core.errors import MolspaceError, StepError
 from reactions.core.step import Step
+from reactions.modalities import noticed
 from reactions.run.backend import Progress
 from reactions.run.cluster import actor
 from reactions.run.cluster.actor import RemoteWorker, WorkerRecipe, companions, portable, versions
@@ -56,6 +57,33 @@ def problem(remote):
 @pytest.fixture(autouse=True)
 def stay(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+
+
+ODD = noticed.Kind("{n} items are odd", "1 item is odd")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Noted(Encoded):
+    """Rows of items that are odd."""
+
+    def run(self, context, inputs, start, stop):
+        for row in range(start, stop):
+            noticed.note(ODD, f"item {row}")
+        return super().run(context, inputs, start, stop)
+
+
+def test_what_is_noted_of_items_goes_along(recipe):
+    step = Noted(n_rows=5, seed=0, bad=3)
+    remote = worker(recipe, step)
+    assert problem(remote) is None
+    outcomes = [remote.perform(number, [step.key], (number, number + 2)) for number in (0, 2)]
+    assert [type(outcome.error).__name__ for outcome in outcomes] == ["NoneType", "DataError"]
+    assert noticed.take() == []  # in the worker's process
+    for outcome in outcomes:
+        for signal in outcome.signals:
+            if isinstance(signal, noticed.Notes):
+                noticed.note_all(pickle.loads(pickle.dumps(signal)))
+    assert noticed.take() == ["4 items are odd, first 'item 0'"]
 
 
 def test_it_works_by_keys_and_rows(recipe):
