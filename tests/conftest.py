@@ -24,9 +24,10 @@ hypothesis.settings.load_profile("steady")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
 
 # What a developer has set is not for tests, nor for what several of them share.
-for _name in VARIABLES:
-    if _name.startswith("MOLSPACE_"):
-        os.environ.pop(_name, None)
+_OTHERS = ("AWS_", "HF_", "HUGGINGFACE_", "OPENAI_", "SLURM_", "TRANSFORMERS_")
+for _name in list(os.environ):
+    if _name.startswith(_OTHERS) or (_name in VARIABLES and _name.startswith("MOLSPACE_")):
+        del os.environ[_name]
 
 # Servers that tests start are not asked through a proxy, if this machine has one.
 for _name in ("no_proxy", "NO_PROXY"):

@@ -22,8 +22,10 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-# As long as no test has added what it installs.
+# As long as no test has added what it installs, and set what modules read once, when they are
+# imported.
 PATH = os.pathsep.join(filter(None, sys.path))
+_ENVIRONMENT = dict(os.environ)
 
 
 class Forked:
@@ -113,7 +115,7 @@ class Template:
             [sys.executable, __file__, *names],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": PATH},
+            env={**_ENVIRONMENT, "PYTHONPATH": PATH},
             start_new_session=True,
         )
         atexit.register(self.stop)
