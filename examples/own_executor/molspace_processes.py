@@ -43,7 +43,11 @@ class Processes:
         ]
 
     def submit(self, worker: int, work: Work, report: Report) -> Future[bool]:
-        """Send work to a process; how far it is within a shard is not reported."""
+        """Send work to a process.
+
+        Neither how far it is within a shard nor what it notes of items is reported: ``report``
+        takes ``Progress``, and what ``noticed.hand_over`` gives in the process.
+        """
         return self._pools[worker].submit(_perform, work)
 
     def release(self, worker: int) -> None:
