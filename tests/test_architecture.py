@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,13 @@ def test_no_two_files_of_tests_have_one_name():
     """Folders of tests are not packages: pytest would refuse the second module of a name."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_tests_import_their_support_by_its_own_name():
+    """``tests`` is a package only where the working folder happens to be on the path."""
+    pattern = re.compile(r"^\s*(?:from|import) tests\b", re.MULTILINE)
+    files = (ROOT / "tests").rglob("*.py")
+    assert [path.name for path in files if pattern.search(path.read_text("utf-8"))] == []
 
 
 def test_no_file_is_longer_than_400_lines():

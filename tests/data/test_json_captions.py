@@ -2,6 +2,7 @@
 
 import json
 
+import annotation_files
 import pytest
 from media_files import put, put_tar
 
@@ -10,7 +11,6 @@ from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
 from reactions.labs.lab_file import load_lab
-from tests.support import annotation_files
 
 
 def texts(path, tables=None, **said):

@@ -1,5 +1,6 @@
 """Corpora of media whose files a table names."""
 
+import annotation_files
 import pytest
 from media_files import image_bytes, put
 
@@ -7,7 +8,6 @@ from reactions.core.errors import DataError, MissingError, UsageError
 from reactions.data.scan_cache import TableCache
 from reactions.data.sources.config import Source
 from reactions.data.sources.corpus import open_corpus
-from tests.support import annotation_files
 
 
 @pytest.fixture
