@@ -45,6 +45,7 @@ from reactions.planning.scoring import (
     plan_score,
     score_plan,
     task_rows,
+    with_seen,
 )
 from reactions.products.target import Target
 from reactions.products.tree import (
@@ -107,6 +108,7 @@ def plan_centre_scores(
     for task in tasks:
         check_embeds(target, task.query, f"task '{task.name}'")
         rows = task_rows(planner, task, target.space, prompted=False)
+        rows = with_seen(lab, target, rows)
         assert not isinstance(rows.data, RetrievalData), "checked above"
         planned = plan_centres(
             planner,

@@ -56,8 +56,17 @@ def task_data(lab: Lab, task: Task, space: Space) -> tuple[BenchmarkData, tuple[
     return found
 
 
-def check_named_classes(task: Task, data: BenchmarkData, prompts: Corpus, space: Space) -> None:
+def check_named_classes(
+    lab: Lab, task: Task, data: BenchmarkData, prompts: Corpus, space: Space
+) -> None:
     """Check that folders have the rows of classes that are looked up by their names.
+
+    Args:
+        lab: remembers what was checked.
+        task: which.
+        data: of it; of sets whose classes are prompted nothing is checked.
+        prompts: of its classes.
+        space: that embeds them.
 
     Raises:
         DataError: a folder has no ids, or lacks some of the classes.
@@ -66,27 +75,26 @@ def check_named_classes(task: Task, data: BenchmarkData, prompts: Corpus, space:
         return
     ids = ids_of(prompts)
     for spec in _specs(space, TEXT.name):
-        if spec.adapter != _FOLDER:
+        key = ("named classes", spec.weights_digest, prompts.digest)
+        if spec.adapter != _FOLDER or key in lab.opened:
             continue
         stored = _stored(spec, TEXT.name, task)
         absent = _absent(ids, stored)
         if absent:
             several = len(task.templates) > 1
+            what = "prompts" if several else "classes"
+            how = "with several prompts a class --template for each, and rows CLASS/0, CLASS/1, ..."
             raise DataError(
-                f"no text embedding for {len(absent)} of {len(ids)} "
-                f"{'prompts' if several else 'classes'} of task '{task.name}' in '{spec.source}'",
+                f"no text embedding for {len(absent)} of {len(ids)} {what} of task '{task.name}' "
+                f"in '{spec.source}'",
                 why=f"looked for the ids {_few(absent)}; text ids that are there: {_few(stored)}",
-                fix="embed the "
-                + ("prompts of each class as CLASS/0, CLASS/1, ..." if several else "classes")
-                + " and call the rows so"
-                + ("" if several else " (of several prompts a class: CLASS/0, CLASS/1, ..., and")
-                + ("" if several else " --template for each)")
-                + "; or give --centres FILE",
+                fix=f"embed the {what}, and call their rows so; {how}; or --centres FILE",
                 task=task.name,
                 space=spec.name,
                 n_missing=len(absent),
                 missing=absent[:5],
             )
+        lab.opened[key] = True
 
 
 def _with_rows(
@@ -107,10 +115,10 @@ def _with_rows(
         if absent:
             _hold_to(own_set, side, absent)
             first, space = next(iter(absent.items()))
-            items = "item is" if len(absent) == 1 else "items are"
+            are = "is" if len(absent) == 1 else "are"
             notices.append(
-                f"{side.modality}: {len(absent)} of {len(ids)} {items} left out, as folders have "
-                f"no rows for them: '{first}' in '{space}'"
+                f"{side.modality}: {len(absent)} of {len(ids)} items {are} left out, as folders "
+                f"have no rows for them: '{first}' in '{space}'"
             )
         found.append(np.array([id not in absent for id in ids], np.bool_))
     if len(notices) == n_before:

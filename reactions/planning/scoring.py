@@ -117,7 +117,7 @@ def plan_sweep(
         cells=CellCorpus(target.space, adjustments),
         folds=folds,
     )
-    return Scoring(task, score_plan(target, rows, step))
+    return Scoring(task, score_plan(target, with_seen(planner.lab, target, rows), step))
 
 
 def check_modalities(target: Target, task: Task) -> None:
@@ -192,8 +192,7 @@ def plan_score(
         trained=target.trained,
         adjustment=adjustment,
     )
-    seen = seen_notes(planner.lab, target, task, rows.data)
-    return Scoring(task, score_plan(target, replace(rows, notices=(*rows.notices, *seen)), step))
+    return Scoring(task, score_plan(target, with_seen(planner.lab, target, rows), step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +229,14 @@ def task_rows(planner: Planner, task: Task, space: Space, *, prompted: bool = Tr
     data, notices = task_data(planner.lab, task, space)
     task_corpora = corpora(task, data)
     if prompted and "prompts" in task_corpora:
-        check_named_classes(task, data, task_corpora["prompts"], space)
+        check_named_classes(planner.lab, task, data, task_corpora["prompts"], space)
     return TaskRows(task, data, task_corpora, notices)
+
+
+def with_seen(lab: Lab, target: Target, rows: TaskRows) -> TaskRows:
+    """Return a task's data with what is known of those that a target was trained on."""
+    seen = seen_notes(lab, target, rows.task, rows.data)
+    return replace(rows, notices=(*rows.notices, *seen))
 
 
 def leaf_rows(
