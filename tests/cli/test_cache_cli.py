@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from buckets import in_memory
+from lab_files import mini_lab, write
 from toy_steps import make_step
 from typer.testing import CliRunner
 
@@ -145,17 +146,23 @@ def test_explain_names_what_was_left_out_of_items(store, tmp_path):
 
 
 def test_explain_of_an_earlier_version_says_that_nothing_was_counted(store, tmp_path):
-    _, reaction = of_folders(tmp_path)
-    (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
-    shards = store.partial(first)
-    for start in (0, 2):
-        store.add_shard(shards, start, start + 2, Artifact({"x": rows_of(start)}))
-    assert store.complete(shards)
-    messages = " ".join(run("explain", reaction).stderr.split())
+    lab, reaction = str(write(mini_lab(4, 4), tmp_path / "small.toml")), "ImageBind + Cr(CLAP_m)"
+    (first, *_) = planned_states(reaction, PlanOptions(lab=lab))[1].steps()
+    store.put(first, Artifact({"x": np.eye(4, dtype=np.float32)}))
+    messages = " ".join(run("explain", reaction, "--lab", lab).stderr.split())
     assert "was not counted" in messages
-    body = json.loads(run("explain", reaction, "--json").stdout)
+    body = json.loads(run("explain", reaction, "--lab", lab, "--json").stdout)
     (cut,) = [entry["items_cut"] for entry in body["steps"] if entry["label"] == first.label]
     assert (cut["items"], cut["found"], cut["not_counted"]) == (0, [], 4)
+
+
+def test_explain_says_that_folders_of_embeddings_leave_nothing_out(store, tmp_path):
+    _, reaction = of_folders(tmp_path)
+    (first, *_) = planned_states(reaction, PlanOptions())[1].steps()
+    store.put(first, Artifact({"x": np.eye(4, dtype=np.float32)}))
+    body = json.loads(run("explain", reaction, "--json").stdout)
+    (cut,) = [entry["items_cut"] for entry in body["steps"] if entry["label"] == first.label]
+    assert (cut["items"], cut["found"], cut.get("not_counted", 0)) == (4, [], 0)
 
 
 def test_explain_takes_what_plan_takes(store, tmp_path):
