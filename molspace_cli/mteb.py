@@ -16,6 +16,7 @@ from molspace_cli.space_argument import named_space
 
 if TYPE_CHECKING:
     from reactions.core.errors import MolspaceError
+    from reactions.core.types import Space
 
 
 @named_space
@@ -66,31 +67,35 @@ def mteb(
       molspace mteb my-bundle --tasks "MIEB(lite)" --sigma 0.8,0.5 --json
       molspace mteb ImageBind --tasks ESC50ZeroShot --out scores
     """
-    from reactions.api.mteb_model import MtebModel
+    from reactions.api.mteb_model import MODALITIES, MtebModel, labels_of
     from reactions.api.mteb_runs import (
         MtebScore,
-        named_tasks,
-        open_mteb,
+        find_tasks,
+        fitting_tasks,
         result_cache,
         run_tasks,
     )
     from reactions.core.interrupts import on_interrupt
-    from reactions.products.tree import fit_adjustment
+    from reactions.products.tree import embedded_by, fit_adjustment
 
     adjustment = factors.adjustment(sigma, lambda_, experts)
-    open_mteb()  # before anything is trained
+    named = find_tasks(tasks)
+
+    def check(space: Space) -> None:
+        fit_adjustment(space, adjustment=adjustment)
+        embedded = embedded_by(space, adjustment)
+        fitting_tasks(named, [name for name in MODALITIES if name in embedded])
+        result_cache(labels_of(session.lab.label, space), out)
+
     session, quiet = running.open(command="mteb"), running.quiet
     target = session.target(
         bundle,
         naming="molspace mteb",
-        confirm=checked_first(
-            partial(fit_adjustment, adjustment=adjustment),
-            partial(confirm, session, yes=running.yes, quiet=quiet),
-        ),
+        confirm=checked_first(check, partial(confirm, session, yes=running.yes, quiet=quiet)),
     )
     model = MtebModel(session.embedder(target, adjustment), adjustment)
-    mteb_tasks, notes = named_tasks(tasks, model)
-    cache = result_cache(model, out)
+    mteb_tasks, notes = fitting_tasks(named, model.modalities)
+    cache = result_cache(labels_of(target.lab, target.space), out)
     failures: dict[str, MolspaceError] = {}
 
     def failed(task: str, error: MolspaceError) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from reactions.api.arguments import items_of
 from reactions.core.errors import DataError, MolspaceError, UsageError
 from reactions.core.hashing import digest
-from reactions.core.types import Item, Leaf, Modality, leaves
+from reactions.core.types import Item, Leaf, Modality, Space, leaves
 from reactions.encoders.packages import import_package
 from reactions.exchange.card_data import says_mini
 from reactions.modalities import noticed, registry
@@ -40,6 +40,12 @@ _LONGEST_NAME: Final = 120
 """Of a setting in the name of mteb's folder: file systems allow 255 bytes for a name."""
 
 _logger = logging.getLogger("reactions")
+
+
+def labels_of(lab: str, space: Space) -> list[str]:
+    """Return the labels of the labs that a space comes from: its own, and those of its parts."""
+    labels = dict.fromkeys([lab, *(leaf.spec.lab for leaf in leaves(space))])
+    return [label for label in labels if label]
 
 
 class MtebModel:
@@ -66,8 +72,8 @@ class MtebModel:
     def __init__(self, embedder: Embedder, adjustment: Adjustment) -> None:
         import_package("mteb", "mteb_model()", EXTRA)
         target = embedder.target
-        labels = dict.fromkeys([target.lab, *(leaf.spec.lab for leaf in leaves(target.space))])
-        self.lab = ", ".join(filter(None, labels))
+        labels = labels_of(target.lab, target.space)
+        self.lab = ", ".join(labels)
         self.is_rehearsal = any(map(says_mini, labels))
         embedded = embedded_by(target.space, adjustment) - embedder.by_id
         self.modalities = tuple(name for name in MODALITIES if name in embedded)

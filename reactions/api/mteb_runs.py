@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from reactions.core.errors import (
 )
 from reactions.core.protocols import offline
 from reactions.encoders.packages import import_package
+from reactions.exchange.card_data import says_mini
 
 _COMMA = re.compile(r",(?![^(]*\))")  # "MTEB(eng, v2)" is one name
 _SOUND_DECODER = "torchcodec"
@@ -81,26 +82,34 @@ def open_mteb() -> Any:
     return import_package("mteb", "molspace mteb", EXTRA)
 
 
-def named_tasks(names: Iterable[str], model: MtebModel) -> tuple[list[Any], list[str]]:
-    """Return the tasks that names stand for.
+@dataclass(frozen=True, slots=True)
+class NamedTasks:
+    """What a name stands for in mteb.
+
+    Attributes:
+        name: as it was given.
+        tasks: mteb's, one or a benchmark's.
+        is_benchmark: whether it names a benchmark, of which a space may do a part.
+    """
+
+    name: str
+    tasks: Sequence[Any]
+    is_benchmark: bool
+
+
+def find_tasks(names: Iterable[str]) -> list[NamedTasks]:
+    """Look names up in mteb.
 
     Args:
         names: of tasks and of benchmarks, several of them with commas between.
-        model: what is to do them.
-
-    Returns:
-        The tasks, each once, and notes on those of benchmarks that the space cannot do.
 
     Raises:
-        UsageError: a name is unknown, or a task's modalities are not the space's.
+        UsageError: a name is unknown.
     """
     mteb = open_mteb()
     task_names = [name.strip() for text in names for name in _COMMA.split(text) if name.strip()]
     if not task_names:
         raise UsageError("no task is named", fix="--tasks ESC50   or a benchmark: 'MIEB(lite)'")
-    tasks: dict[str, Any] = {}
-    notes: list[str] = []
-    refused: dict[str, str] = {}
     for name in task_names:
         if name.endswith(".py") or os.sep in name:
             raise UsageError(
@@ -108,43 +117,62 @@ def named_tasks(names: Iterable[str], model: MtebModel) -> tuple[list[Any], list
                 why="code is never loaded by its path",
                 fix="mteb.evaluate(fused.mteb_model(), [MyTask()]) in Python: docs/quality.md",
             )
-        candidates, is_benchmark = _named(mteb, name)
+    return [_named(mteb, name) for name in task_names]
+
+
+def fitting_tasks(
+    named: Collection[NamedTasks], modalities: Collection[str]
+) -> tuple[list[Any], list[str]]:
+    """Return the tasks that a space can do.
+
+    Args:
+        named: what names stand for.
+        modalities: that the space embeds.
+
+    Returns:
+        The tasks, each once, and notes on those of benchmarks that the space cannot do.
+
+    Raises:
+        UsageError: a task that is named needs other modalities, or no task is left.
+    """
+    tasks: dict[str, Any] = {}
+    notes: list[str] = []
+    refused: dict[str, str] = {}
+    for entry in named:
         left_out = []
-        for task in candidates:
-            lacking = _lacking(task, model)
+        for task in entry.tasks:
+            lacking = ", ".join(sorted(set(task.metadata.modalities).difference(modalities)))
             if not lacking:
                 tasks.setdefault(task.metadata.name, task)
-            elif is_benchmark:
+            elif entry.is_benchmark:
                 left_out.append(task.metadata.name)
             else:
                 refused[task.metadata.name] = lacking
         if left_out:
             notes.append(
-                f"{name}: {len(left_out)} of {len(candidates)} tasks need what the space does not "
-                f"embed, and are left out: {', '.join(left_out)}"
+                f"{entry.name}: {len(left_out)} of {len(entry.tasks)} tasks need what the space "
+                f"does not embed, and are left out: {', '.join(left_out)}"
             )
     if refused:
         raise UsageError(
             f"the space cannot do {', '.join(refused)}",
             why="; ".join(f"{name} needs {lacking}" for name, lacking in refused.items())
-            + f"; it embeds {', '.join(model.modalities)}",
+            + f"; it embeds {', '.join(modalities)}",
             fix="leave them out, or take a space that embeds it",
         )
     if not tasks:
-        raise UsageError(
-            f"the space can do no task of {', '.join(task_names)}", why="; ".join(notes)
-        )
+        names = ", ".join(entry.name for entry in named)
+        raise UsageError(f"the space can do no task of {names}", why="; ".join(notes))
     return list(tasks.values()), notes
 
 
-def _named(mteb: Any, name: str) -> tuple[list[Any], bool]:
-    """Return the tasks of a name, and whether it is a benchmark's."""
+def _named(mteb: Any, name: str) -> NamedTasks:
     try:
-        return [mteb.get_task(name)], False
+        return NamedTasks(name, [mteb.get_task(name)], is_benchmark=False)
     except KeyError:
         pass
     try:
-        return list(mteb.get_benchmark(name).tasks), True
+        return NamedTasks(name, list(mteb.get_benchmark(name).tasks), is_benchmark=True)
     except KeyError:
         names = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
         names += [benchmark.name for benchmark in mteb.get_benchmarks()]
@@ -154,16 +182,11 @@ def _named(mteb: Any, name: str) -> tuple[list[Any], bool]:
         raise UsageError(f"mteb has no task '{name}'", fix=near) from None
 
 
-def _lacking(task: Any, model: MtebModel) -> str:
-    """Return the modalities of a task that a model does not embed, for people."""
-    return ", ".join(sorted(set(task.metadata.modalities) - set(model.modalities)))
-
-
-def result_cache(model: MtebModel, out: Path | None) -> Any:
+def result_cache(labels: Sequence[str], out: Path | None) -> Any:
     """Return where results go: mteb's ``ResultCache``.
 
     Args:
-        model: whose results.
+        labels: of the labs that what is scored comes from (``mteb_model.labels_of``).
         out: a folder of the caller's; None takes mteb's own ($MTEB_CACHE, or ~/.cache/mteb).
 
     Raises:
@@ -173,10 +196,11 @@ def result_cache(model: MtebModel, out: Path | None) -> Any:
     mteb = open_mteb()
     default_folder = Path(os.environ.get("MTEB_CACHE") or Path.home() / ".cache" / "mteb")
     folder = default_folder if out is None else out
-    if model.is_rehearsal and (why := _published_from(folder, default_folder)):
+    is_rehearsal = any(map(says_mini, labels))
+    if is_rehearsal and (why := _published_from(folder, default_folder)):
         raise UsageError(
             "results of the mini lab are not written where results are published from",
-            why=f"lab: {model.lab}, and {why}",
+            why=f"lab: {', '.join(labels)}, and {why}",
             fix="--out DIR, a folder of its own",
         )
     try:

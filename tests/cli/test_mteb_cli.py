@@ -142,6 +142,28 @@ def test_mistakes_are_refused(run, tasks, tmp_path, arguments, code, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tasks", "ESC5", "--out", "o"), "did you mean 'ESC50'"),
+        (("--tasks", "MadeClips", "--out", "o"), "MadeClips needs video"),
+        (("--tasks", "MadeFound"), "results of the mini lab are not written"),
+        (("--tasks", "MadeFound", "--out", "o", "--sigma", "3"), "outside 0 to 1"),
+    ],
+)
+def test_mistakes_are_refused_before_a_reaction_is_trained(
+    run, tasks, monkeypatch, capsys, arguments, message
+):
+    def fail(self, steps):
+        raise AssertionError("steps are run")
+
+    monkeypatch.setattr(session.Session, "run", fail)
+    command = runner(monkeypatch, capsys, "mteb", "ImageBind + Cr(CLAP_m)")
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, ""), err
+    assert message in err
+
+
 def test_a_score_that_is_no_number_is_said_to_be_none(run, tasks):
     code, out, err = run("--tasks", "MadeAlike", "--out", "o", "--json")
     assert code == 0, err
