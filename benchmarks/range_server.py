@@ -51,12 +51,18 @@ class FileServer(ThreadingHTTPServer):
         self._free_at_s = 0.0
         self._link = threading.Lock()
         self.counts: Counter[str] = Counter()
+        self._counting = threading.Lock()
         self.ranges: list[tuple[int, int]] = []
 
     @property
     def url(self) -> str:
         """Return the address that its files' names follow."""
         return f"http://127.0.0.1:{self.server_port}"
+
+    def count(self, what: str, n: int) -> None:
+        """Add to a count; requests are answered side by side."""
+        with self._counting:
+            self.counts[what] += n
 
     def pass_link(self, size_bytes: int) -> None:
         """Wait until so many bytes have passed the link that all answers share."""
@@ -97,12 +103,12 @@ class FileRequest(BaseHTTPRequestHandler):
         stream.seek(start)
         while start < stop and (chunk := stream.read(min(_CHUNK_BYTES, stop - start))):
             self.server.pass_link(len(chunk))
+            self.server.count("bytes", len(chunk))  # before who asked for it may look
             self.wfile.write(chunk)
-            self.server.counts["bytes"] += len(chunk)
             start += len(chunk)
 
     def _answer(self, *, send_body: bool) -> None:
-        self.server.counts["requests"] += 1
+        self.server.count("requests", 1)
         time.sleep(self.server.latency_s)
         path = self.server.folder / self.path.partition("?")[0].lstrip("/")
         if not path.is_file():

@@ -132,7 +132,7 @@ def test_a_place_that_cannot_be_is_refused_before_anything_runs(machine):
     root, env, *_ = machine
     for place, code, words in [
         ("molspace.toml", 4, "a file has this name"),
-        ("wandbb:x", 2, "did you mean 'wandb'?"),
+        ("wandbb:x", 2, "did you mean 'wandb:x'?"),
         ("", 2, "--track is empty"),
     ]:
         result = molspace(root, env, "react", EXPRESSION, "--seed", "5", "--track", place)
