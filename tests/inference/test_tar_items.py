@@ -3,6 +3,7 @@
 import gc
 import json
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from far_files import far_files
@@ -152,3 +153,20 @@ def test_only_so_many_bytes_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert tar_items._ROOM._held_bytes == held_before
         list(TarItems(file, ALL))  # dropped unread
         assert tar_items._ROOM._held_bytes == held_before
+
+
+def test_a_collection_while_bytes_are_counted_does_not_wait_for_itself() -> None:
+    room = tar_items._ROOM
+    room.add(10)
+    held = tar_items._Held(b"x" * 10)
+
+    def collect() -> None:
+        with room._lock:  # as of ``add``, in the middle of which a collection may begin
+            held.__del__()
+
+    thread = Thread(target=collect, daemon=True)
+    held_before = room._held_bytes
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert room._held_bytes == held_before - 10
