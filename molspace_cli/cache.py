@@ -29,7 +29,7 @@ app = typer.Typer(
 
 
 def _refuse_absent(store: Store) -> None:
-    """Refuse a place that somebody named and where there is no store, such as a mistyped one.
+    """Refuse a place without a store if the user named it: it may be mistyped.
 
     Raises:
         MissingError: ``MOLSPACE_CACHE`` names it. The default place is made by the first run.
@@ -173,8 +173,8 @@ def verify(
         rows = [(p.key[:12], p.label, p.what) for p in problems]
         print_table(store.address, ("key", "label", "problem"), rows)
     else:
-        found = "no damage found" if store.is_there() else "nothing cached yet"
-        say(f"{store.address}: {found}")
+        outcome = "no damage found" if store.is_there() else "nothing cached yet"
+        say(f"{store.address}: {outcome}")
     if n_damaged:
         if repair:
             entries = "1 damaged entry" if n_damaged == 1 else f"{n_damaged} damaged entries"

@@ -57,13 +57,13 @@ class InputTableOptions(Group):
     where: Where = None
 
     def reading(self, inputs: Sequence[str]) -> TableReading:
-        """Return what is said of tables.
+        """Return what the options say of tables.
 
         Args:
             inputs: as they were typed.
 
         Raises:
-            UsageError: something is, and there is no table.
+            UsageError: an option says how tables are read, and no table is among the inputs.
         """
         from reactions.core.errors import UsageError
         from reactions.inference.arguments import MANIFEST_SUFFIXES

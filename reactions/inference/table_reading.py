@@ -120,9 +120,9 @@ def columns_of(
         raise no_column(reading.id_column, header, table)
     notices: list[str] = []
     media = read_columns(reading.columns, header, table)
-    if strange := [m for m in media if m not in modalities or only not in (None, m)]:
+    if not_embedded := [m for m in media if m not in modalities or only not in (None, m)]:
         raise UsageError(
-            f"'{called}': {strange[0]} is not embedded",
+            f"'{called}': {not_embedded[0]} is not embedded",
             why=f"the space embeds {', '.join(modalities)}"
             + (f", {only} is asked for" * bool(only)),
             fix="leave its column out of --columns",

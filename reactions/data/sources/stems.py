@@ -45,7 +45,7 @@ class Stems:
             return entry_of(path.parent / names[0]), ""
         if names:
             return None, f"several files are called so: {', '.join(sorted(names))}"
-        return None, f"there is no file '{path}', with an ending of {self.modality} either"
+        return None, f"there is no file '{path}', nor one with an ending of {self.modality}"
 
 
 def _names(folder: Path) -> list[str]:
